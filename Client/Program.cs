@@ -1,0 +1,1 @@
+namespace Fleet.Client; internal static class Program { private static void Main() { } }

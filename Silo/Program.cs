@@ -1,0 +1,1 @@
+namespace Fleet.Silo; internal static class Program { private static void Main() { } }

@@ -1,0 +1,1 @@
+namespace Fleet.LoadTests; internal static class Program { private static void Main() { } }
