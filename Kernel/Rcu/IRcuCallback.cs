@@ -1,0 +1,9 @@
+namespace Fleet.Kernel;
+
+/// <summary>What runs once a grace period has passed.</summary>
+/// <remarks>Source: struct rcu_head and its function; kernel-model A.4: it may not sleep.</remarks>
+public interface IRcuCallback
+{
+    /// <summary>Runs the callback, in softirq context of the model.</summary>
+    void RunAfterGracePeriod();
+}
