@@ -1,0 +1,66 @@
+using System.CommandLine;
+using System.CommandLine.Invocation;
+
+namespace Fleet.Client.Commands;
+
+/// <summary>The root command: parses, invokes, and turns every refusal into one sentence and its exit code.</summary>
+public static class FleetCommand
+{
+    public static RootCommand Create(Terminal terminal) =>
+        new("Hammers a fleet of PCI devices with peer-to-peer memory, stores what happened and judges it.")
+        {
+            InventoryCommand.Create(terminal),
+            ScenarioCommand.Create(terminal),
+        };
+
+    public static async Task<int> InvokeAsync(string[] args, Terminal terminal)
+    {
+        try
+        {
+            var result = Create(terminal).Parse(
+                args, new ParserConfiguration { EnablePosixBundling = false, ResponseFileTokenReplacer = null });
+            if (result.Action is ParseErrorAction)
+                throw new UsageException(SentenceOf(result));
+
+            return await result.InvokeAsync(new InvocationConfiguration
+            {
+                EnableDefaultExceptionHandler = false,
+                ProcessTerminationTimeout = null,
+                Output = terminal.Output,
+                Error = terminal.Error,
+            });
+        }
+        catch (UsageException e)
+        {
+            await terminal.Error.WriteLineAsync($"fleet: {e.Message}");
+            return ExitCode.Usage;
+        }
+    }
+
+    /// <summary>One sentence for the first thing that is wrong, with what could stand there.</summary>
+    private static string SentenceOf(ParseResult result)
+    {
+        var command = result.CommandResult.Command;
+        if (result.UnmatchedTokens is [var foreign, ..])
+        {
+            var words = command.Subcommands.Count > 0
+                ? command.Subcommands.Select(sub => sub.Name)
+                : command.Options.Where(option => !option.Hidden).Select(option => option.Name);
+            return $"{ForeignText.Quote(foreign)} is not known to '{PathOf(result)}'; accepted: {string.Join(", ", words)}.";
+        }
+
+        if (result.CommandResult.Tokens.Count == 0 && command.Subcommands.Count > 0)
+            return $"'{PathOf(result)}' needs a command; accepted: {string.Join(", ", command.Subcommands.Select(sub => sub.Name))}.";
+
+        return ForeignText.Clean(result.Errors[0].Message, 1000);
+    }
+
+    private static string PathOf(ParseResult result)
+    {
+        var names = new List<string>();
+        for (System.CommandLine.Parsing.SymbolResult? at = result.CommandResult; at is System.CommandLine.Parsing.CommandResult command; at = at.Parent)
+            names.Add(command.Parent is null ? "fleet" : command.Command.Name);
+        names.Reverse();
+        return string.Join(' ', names);
+    }
+}

@@ -1,0 +1,64 @@
+using System.Text.Json;
+using Fleet.Client.Commands;
+
+namespace Fleet.Client.Tests.Commands;
+
+[Trait("tier", "fast")]
+public sealed class CommandLineTests
+{
+    [Theory]
+    [InlineData("", "fleet: 'fleet' needs a command; accepted: ")]
+    [InlineData("frobnicate", "fleet: 'frobnicate' is not known to 'fleet'; accepted: ")]
+    [InlineData("inventory", "fleet: 'fleet inventory' needs a command; accepted: scan, import.")]
+    [InlineData("inventory scan --rot x", "fleet: '--rot' is not known to 'fleet inventory scan'; accepted: ")]
+    [InlineData("inventory scan --replicate none", "fleet: --replicate is 'none'; accepted: a whole number from 1 to")]
+    [InlineData("inventory import /nowhere", "fleet: There is no inventory '/nowhere'; accepted: ")]
+    [InlineData("scenario lint nowhere", "fleet: There is no scenario 'nowhere'; accepted: ")]
+    [InlineData("scenario lint smoke --set load.clients", "fleet: --set 'load.clients' names no value; accepted: ")]
+    public async Task A_bad_command_line_is_one_sentence(string line, string sentence)
+    {
+        var (exit, output, error) = await RunAsync(line.Split(' ', StringSplitOptions.RemoveEmptyEntries));
+
+        Assert.Equal(ExitCode.Usage, exit);
+        Assert.Empty(output);
+        Assert.StartsWith(sentence, error, StringComparison.Ordinal);
+        Assert.Equal(1, error.Count(character => character == '\n'));
+    }
+
+    [Fact]
+    public async Task A_scan_of_the_sample_tree_prints_what_is_offered()
+    {
+        var (exit, output, error) = await RunAsync(
+            "inventory", "scan", "--root", Samples.Path("sysfs"), "--replicate", "4");
+
+        Assert.Equal(ExitCode.Valid, exit);
+        Assert.Empty(error);
+        Assert.Contains("no BAR", output, StringComparison.Ordinal);
+        Assert.EndsWith(
+            "4 host(s), 20 device(s) offer 20 resource(s), 10 MiB of peer-to-peer memory.", output.TrimEnd(),
+                StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("inventory import SAMPLE --json", "devices")]
+    [InlineData("scenario list --json", "scenarios")]
+    [InlineData("scenario show smoke --json", "text")]
+    [InlineData("scenario lint smoke alloc-fail --json", "files")]
+    public async Task Json_is_one_object_and_nothing_else(string line, string property)
+    {
+        var (exit, output, error) = await RunAsync(
+            line.Replace("SAMPLE", Samples.Path("lspci-vv.txt"), StringComparison.Ordinal).Split(' '));
+
+        Assert.Equal(ExitCode.Valid, exit);
+        Assert.Empty(error);
+        Assert.True(JsonDocument.Parse(output).RootElement.TryGetProperty(property, out _));
+    }
+
+    private static async Task<(int Exit, string Output, string Error)> RunAsync(params string[] args)
+    {
+        using var output = new StringWriter();
+        using var error = new StringWriter();
+        var exit = await FleetCommand.InvokeAsync(args, new Terminal(output, error, isInteractive: false));
+        return (exit, output.ToString(), error.ToString());
+    }
+}
