@@ -1,0 +1,110 @@
+using System.Runtime.CompilerServices;
+using Fleet.Kernel.History;
+using Fleet.Kernel.Host;
+using Fleet.Kernel.Memremap;
+using Fleet.Kernel.P2pdma;
+
+namespace Fleet.Kernel.Drivers;
+
+/// <summary>Bind and unbind as the driver core does them: under the device lock, and through the devres list.</summary>
+/// <remarks>
+/// An actor that dies inside keeps the lock; <see cref="PciDevice.IsLocked"/> says so to whoever comes next.
+/// Source: drivers/base/dd.c, drivers/base/devres.c; kernel-model B.1 (ordering), H.2.
+/// </remarks>
+public static class DriverCore
+{
+    public const string P2pDriver = "p2pdma";
+
+    /// <summary>Binds a driver that offers peer-to-peer memory: each BAR whole, in order; an error is remembered, not returned.</summary>
+    /// <param name="bars">What the driver offers; a BAR may be named twice, to try again.</param>
+    /// <returns>The first error of an add_resource; the probe itself succeeds whatever it is.</returns>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    public static async ValueTask<Errno> BindP2p<THost>(
+        THost host, PciDevice device, P2pdmaObjects objects, IReadOnlyList<PciBar> bars)
+        where THost : struct, IKernelHost<THost>
+    {
+        await Lock(host, device, EventKind.BindBegin, P2pDriver);
+        device.Driver = P2pDriver;
+        var first = Errno.OK;
+        for (var i = 0; i < bars.Count; i++)
+        {
+            var error = await P2pdmaProcedures.AddResource(host, device, objects, bars[i], 0, 0, i);
+            first = first is Errno.OK ? error : first;
+        }
+
+        host.Emit(new KernelEvent(EventKind.BindEnd) { Text = P2pDriver, Err = first });
+        device.IsLocked = false;
+        return first;
+    }
+
+    /// <summary>Unbinds whatever driver is bound: remove, then everything it registered, newest first.</summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    public static async ValueTask Unbind<THost>(THost host, PciDevice device)
+        where THost : struct, IKernelHost<THost>
+    {
+        var driver = device.Driver;
+        await Lock(host, device, EventKind.UnbindBegin, driver);
+        await ReleaseAll(host, device);
+        await host.Point(Step.UnbindEnd, ulong.MaxValue, 0);
+        host.Emit(new KernelEvent(EventKind.UnbindEnd) { Text = driver });
+        device.Resources.Clear();
+        device.Driver = null;
+        device.IsLocked = false;
+    }
+
+    /// <summary>devres_release_all: runs every action and frees all memory of a device, newest first.</summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    internal static async ValueTask ReleaseAll<THost>(THost host, PciDevice device)
+        where THost : struct, IKernelHost<THost>
+    {
+        var todo = device.Devres.TakeAll();
+        host.Emit(new KernelEvent(EventKind.ReleaseAllBegin));
+        while (todo.TryNext(out var node))
+        {
+            var data = (KernelObject?)node.Data;
+            if (node.Kind is DevresKind.Kmalloc)
+            {
+                await host.Point(Step.FreeObject, 0, data!.Mask);
+                host.Emit(DeviceStack.Node(EventKind.DevresRun, node));
+                DeviceStack.Free(host, data);
+                continue;
+            }
+
+            host.Emit(DeviceStack.Node(EventKind.DevresRun, node));
+            await Run(host, device, (DevresFn)node.Fn, data!);
+        }
+
+        host.Emit(new KernelEvent(EventKind.ReleaseAllEnd) { Count = todo.Count });
+    }
+
+    private static async ValueTask Lock<THost>(THost host, PciDevice device, EventKind begin, string? driver)
+        where THost : struct, IKernelHost<THost>
+    {
+        await host.Point(begin is EventKind.BindBegin ? Step.BindBegin : Step.UnbindBegin, 0, device.Mask);
+        device.IsLocked = true;
+        host.Emit(new KernelEvent(begin) { Text = driver });
+    }
+
+    private static ValueTask Run<THost>(THost host, PciDevice device, DevresFn fn, KernelObject data)
+        where THost : struct, IKernelHost<THost> => fn switch
+    {
+        DevresFn.P2pdmaRelease => P2pdmaProcedures.Release(host, device, (PciP2pdma)data),
+        DevresFn.Unpublish => P2pdmaProcedures.Unpublish(host, device),
+        DevresFn.MemremapRelease => MemremapProcedures.Release(host, (DevPagemap)data),
+        DevresFn.PercpuCleanup => ReapLate(host, ((P2pPagemap)data).OwnRef),
+        _ => ValueTask.CompletedTask,
+    };
+
+    /// <summary>The separate cleanup action of patch 5 and of the consumers before patch 6: wait, then exit.</summary>
+    internal static async ValueTask ReapLate<THost>(THost host, RefObject target)
+        where THost : struct, IKernelHost<THost>
+    {
+        if (target.Container.IsFreed)
+        {
+            await host.Die(OopsKind.UseAfterFree, target.Container, "the cleanup action waits on a freed completion");
+        }
+
+        await host.RefWaitReaped(target);
+        await host.RefExit(target);
+    }
+}

@@ -1,0 +1,31 @@
+namespace Fleet.Kernel.Host;
+
+/// <summary>What a piece of kernel memory holds; the <c>kind</c> of <c>obj_alloc</c> and <c>obj_free</c>.</summary>
+public enum KernelObjectKind : byte
+{
+    Device, P2pdma, Pgmap, Pool, Ref, Queue, DriverState, Disk, Fleet,
+}
+
+/// <summary>One object of the modelled kernel that can be touched, freed, and touched after it was freed.</summary>
+/// <remarks>
+/// Freed memory is poisoned and not reused. Concurrency: the turn or scheduler step of whoever runs the world.
+/// </remarks>
+public abstract class KernelObject(KernelObjectKind kind)
+{
+    public KernelObjectKind Kind { get; } = kind;
+
+    /// <summary>What the host knows it by: a name, a slot, a proxy. The law never looks at it.</summary>
+    public object? Handle { get; set; }
+
+    /// <summary>Set of one, for declaring what a step touches; 0 where nobody schedules.</summary>
+    public ulong Mask { get; set; }
+
+    /// <summary>Its memory has been given back.</summary>
+    public bool IsFreed { get; internal set; }
+
+    /// <summary>Which reuse of the modelled object this is, counted from 1.</summary>
+    public int Life { get; set; } = 1;
+
+    /// <summary>Folds the state that steps can see into <paramref name="hash"/>.</summary>
+    public virtual void HashInto(ref ulong hash) => StateHash.Mix(ref hash, IsFreed ? 1UL : 0UL);
+}

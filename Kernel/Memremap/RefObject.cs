@@ -1,0 +1,87 @@
+using Fleet.Kernel.History;
+using Fleet.Kernel.Host;
+
+namespace Fleet.Kernel.Memremap;
+
+/// <summary>A percpu_ref with the completion that its release callback fires, as a page map counts on it.</summary>
+/// <remarks>
+/// The counters are used where the ref lives here (exploration, simulation); in the fleet they live in the resource's
+/// grain and this is their name. Source: kernel-model A.1, B.3; p2pdma's release callback completes, nothing else.
+/// </remarks>
+public sealed class RefObject : KernelObject, IPercpuRefEvents
+{
+    /// <param name="container">The object in whose memory it lies: freed with it.</param>
+    /// <param name="resource">Index of the resource it counts for; -1 for the one shared by a device.</param>
+    public RefObject(KernelObject container, int resource)
+        : base(KernelObjectKind.Ref)
+    {
+        Container = container;
+        Resource = resource;
+    }
+
+    public KernelObject Container { get; }
+
+    public int Resource { get; }
+
+    /// <summary>What the count itself is, apart from the flag word; both are part of the same object.</summary>
+    public ulong CountMask { get; set; }
+
+    /// <summary>What the completion is.</summary>
+    public ulong ReapedMask { get; set; }
+
+    /// <summary>Memory is (or was) mapped under it: a ref that never was is no matter of quiescence.</summary>
+    public bool BackedMapping { get; internal set; }
+
+    /// <summary>The exit has run; a second one is no event.</summary>
+    public bool IsExited { get; internal set; }
+
+    /// <summary>Calls of the release callback in this life.</summary>
+    public int Releases { get; private set; }
+
+    /// <summary>The counters; null where the ref lives elsewhere.</summary>
+    internal PercpuRef? Count { get; private set; }
+
+    /// <summary>What the release callback fires; a wait reads it and a later life finds it as it was left.</summary>
+    internal Completion Reaped { get; } = new();
+
+    /// <summary>References that <see cref="Count"/> holds, a pending mode switch counting 1.</summary>
+    internal long Value => Count?.Value ?? 0;
+
+    private IKernelListener? Listener { get; set; }
+
+    /// <summary>Makes it live here, counted in one per-CPU counter and switched through <paramref name="rcu"/>.</summary>
+    internal void PlaceHere(RcuDomain rcu, IKernelListener listener)
+    {
+        Count ??= new PercpuRef(rcu, this);
+        Listener = listener;
+    }
+
+    /// <summary>Forgets everything, for a new life of the same object.</summary>
+    public void Reset()
+    {
+        Count?.Reset();
+        Reaped.Reinit();
+        IsExited = false;
+        IsFreed = false;
+        BackedMapping = false;
+        Releases = 0;
+    }
+
+    void IPercpuRefEvents.Released(PercpuRef reference)
+    {
+        Releases++;
+        Listener!.Emit(new KernelEvent(EventKind.RefZero, this));
+        Reaped.Complete();
+        Listener!.Emit(new KernelEvent(EventKind.Complete, this));
+    }
+
+    void IPercpuRefEvents.Folded(PercpuRef reference, PercpuRefWarn warn) =>
+        Listener!.Emit(new KernelEvent(EventKind.SwitchDone, this) { Count = (long)warn });
+
+    public override void HashInto(ref ulong hash)
+    {
+        Count?.HashInto(ref hash);
+        Reaped.HashInto(ref hash);
+        StateHash.Mix(ref hash, (IsExited ? 1UL : 0) | (BackedMapping ? 2UL : 0));
+    }
+}
