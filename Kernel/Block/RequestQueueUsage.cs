@@ -6,7 +6,10 @@ public enum QueueEnter : byte
     /// <summary>The request holds a reference until <see cref="RequestQueueUsage.Exit"/>.</summary>
     Entered,
 
-    /// <summary>The queue is frozen: the caller waits until <see cref="RequestQueueUsage.IsFreezing"/> is false or the queue dies.</summary>
+    /// <summary>
+    /// The queue is frozen: the caller waits until <see cref="RequestQueueUsage.IsFreezing"/> is false or the queue
+    /// dies.
+    /// </summary>
     Frozen,
 
     /// <summary>The queue is being removed: -ENODEV.</summary>
@@ -56,7 +59,9 @@ public sealed class RequestQueueUsage : IPercpuRefEvents
     /// <summary>A request wants in: flags read and increment in one.</summary>
     public QueueEnter Enter(int cpu = 0) => EnterWith(Usage.ReadFlags(), cpu);
 
-    /// <summary>Second atomic step of <see cref="Enter"/>, with flags read earlier inside the same read section.</summary>
+    /// <summary>
+    /// Second atomic step of <see cref="Enter"/>, with flags read earlier inside the same read section.
+    /// </summary>
     public QueueEnter EnterWith(PercpuRefFlags flags, int cpu = 0) =>
         Usage.TryGetLiveIncrement(flags, cpu) ? QueueEnter.Entered : IsDying ? QueueEnter.Dying : QueueEnter.Frozen;
 

@@ -11,9 +11,9 @@ public enum DevresHead : byte
 
 /// <summary>The managed resources of a device: last registered, first released.</summary>
 /// <remarks>
-/// Invariant: an entry is on the list or was handed out, never both, so its function runs at most once; it runs never only if
-/// it was removed. Search goes from the newest to the oldest entry. Every member is one section under the device's devres
-/// lock and calls nothing back: what must run is handed to the caller, who runs it outside the lock.
+/// Invariant: an entry is on the list or was handed out, never both, so its function runs at most once; it runs never
+/// only if it was removed. Search goes from the newest to the oldest entry. Every member is one section under the
+/// device's devres lock and calls nothing back: what must run is handed to the caller, who runs it outside the lock.
 /// Concurrency: one turn. Source: drivers/base/devres.c @ v5.4, kernel-model B.1.
 /// Differs: WARN and BUG are values; the memory of an entry is the caller's once it was handed out.
 /// </remarks>
@@ -73,10 +73,13 @@ public sealed class Devres(DevresHead head = DevresHead.Initialised)
     }
 
     /// <summary>Registers an action; on failure nothing is registered and nothing runs.</summary>
-    public DevresAdd AddAction(int fn, object? data = null, long dataId = 0, Allocation allocation = Allocation.Succeeds) =>
+    public DevresAdd AddAction(
+        int fn, object? data = null, long dataId = 0, Allocation allocation = Allocation.Succeeds) =>
         AddNew(DevresKind.Action, fn, data, dataId, allocation);
 
-    /// <summary>Registers an action; on failure the caller runs the returned one at once, before anything else.</summary>
+    /// <summary>
+    /// Registers an action; on failure the caller runs the returned one at once, before anything else.
+    /// </summary>
     public DevresAdd AddActionOrReset(
         int fn, object? data = null, long dataId = 0, Allocation allocation = Allocation.Succeeds) =>
         allocation is Allocation.Fails
@@ -126,7 +129,8 @@ public sealed class Devres(DevresHead head = DevresHead.Initialised)
     }
 
     /// <summary>The newest match of <paramref name="fresh"/>'s release function, or else that one, now added.</summary>
-    /// <returns>The entry that is on the list; <paramref name="fresh"/> is the caller's to forget when it is another.</returns>
+    /// <returns>The entry that is on the list; <paramref name="fresh"/> is the caller's to forget when it is
+    /// another.</returns>
     public DevresNode Get(DevresNode fresh, Func<DevresNode, bool>? match = null)
     {
         if (Find(fresh.Fn, match) is { } found)
@@ -164,7 +168,8 @@ public sealed class Devres(DevresHead head = DevresHead.Initialised)
     }
 
     /// <summary>Opens a group around what is registered next.</summary>
-    /// <param name="id">Compared with <see cref="object.Equals(object, object)"/>; null lets the group be its own id.</param>
+    /// <param name="id">Compared with <see cref="object.Equals(object, object)"/>; null lets the group be its own
+    /// id.</param>
     /// <returns>The id, or null when <paramref name="allocation"/> fails.</returns>
     public object? OpenGroup(object? id = null, Allocation allocation = Allocation.Succeeds)
     {
@@ -197,7 +202,9 @@ public sealed class Devres(DevresHead head = DevresHead.Initialised)
         return DevresFault.None;
     }
 
-    /// <summary>Takes everything from a group's opening marker to its closing one, or to the end while it is open.</summary>
+    /// <summary>
+    /// Takes everything from a group's opening marker to its closing one, or to the end while it is open.
+    /// </summary>
     /// <remarks>Groups wholly inside go too; of groups that overlap only the entries inside go.</remarks>
     public DevresTodo TakeGroup(object? id = null) => FindGroup(id) is { } open
         ? TakeRange(open, open.Close!.IsLinked ? open.Close.Newer : null)
@@ -217,7 +224,10 @@ public sealed class Devres(DevresHead head = DevresHead.Initialised)
         _takes = 0;
     }
 
-    /// <summary>Folds in the entries in order; data objects are told apart by the entries' ids and <see cref="DevresNode.DataId"/>.</summary>
+    /// <summary>
+    /// Folds in the entries in order; data objects are told apart by the entries' ids and <see
+    /// cref="DevresNode.DataId"/>.
+    /// </summary>
     public void HashInto(ref ulong hash)
     {
         for (var node = _oldest; node is not null; node = node.Newer)
@@ -311,7 +321,9 @@ public sealed class Devres(DevresHead head = DevresHead.Initialised)
         node.Newer = null;
     }
 
-    /// <summary>Takes the entries in [<paramref name="first"/>, <paramref name="end"/>) and the groups wholly inside.</summary>
+    /// <summary>
+    /// Takes the entries in [<paramref name="first"/>, <paramref name="end"/>) and the groups wholly inside.
+    /// </summary>
     private DevresTodo TakeRange(DevresNode? first, DevresNode? end)
     {
         DevresNode? newest = null;

@@ -16,7 +16,8 @@ public enum DevresKind : byte
 
 /// <summary>One entry of a device's <see cref="Devres"/> list.</summary>
 /// <remarks>
-/// What it is about is the pair of <see cref="Data"/>, compared by reference, and <see cref="DataId"/>; use either or both.
+/// What it is about is the pair of <see cref="Data"/>, compared by reference, and <see cref="DataId"/>; use either or
+/// both.
 /// Source: struct devres_node and its users in drivers/base/devres.c @ v5.4, kernel-model B.1.
 /// </remarks>
 public sealed class DevresNode

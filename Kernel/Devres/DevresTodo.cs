@@ -4,8 +4,8 @@ namespace Fleet.Kernel;
 
 /// <summary>Entries taken off a list together, to be released one after another, newest first.</summary>
 /// <remarks>
-/// The set was fixed under the list's lock; the caller runs each release function itself, as they sleep, and frees the entry
-/// before it takes the next. What is added meanwhile is not part of it. A mutable value.
+/// The set was fixed under the list's lock; the caller runs each release function itself, as they sleep, and frees the
+/// entry before it takes the next. What is added meanwhile is not part of it. A mutable value.
 /// Source: release_nodes of drivers/base/devres.c @ v5.4, kernel-model B.1.
 /// </remarks>
 public struct DevresTodo

@@ -9,19 +9,22 @@ public enum GenPoolArithmetic : byte
     Bits64,
 
     /// <summary>
-    /// As up to v5.10: the bytes of an allocation are computed in 32 signed bits, so <see cref="GenPool.AvailBytes"/> is wrong
-    /// while a block of 2 GiB or more is held, and a chunk of 2^31 granules or more has none that can be allocated.
+    /// As up to v5.10: the bytes of an allocation are computed in 32 signed bits, so <see cref="GenPool.AvailBytes"/>
+    /// is wrong while a block of 2 GiB or more is held, and a chunk of 2^31 granules or more has none that can be
+    /// allocated.
     /// </summary>
     Int32AvailWrap,
 }
 
-/// <summary>Allocator over address ranges, without locks: every change of a bitmap word is one compare-and-swap.</summary>
+/// <summary>
+/// Allocator over address ranges, without locks: every change of a bitmap word is one compare-and-swap.
+/// </summary>
 /// <remarks>
-/// Invariant: two allocations that succeeded and were not freed never overlap. The newest chunk is tried first; an allocation
-/// never spans chunks; a request is compared with a chunk's free bytes before it is rounded up.
-/// Concurrency: any thread; <see cref="AddOwner"/> one at a time, beside everything else (the kernel's pool lock); the caller
-/// of <see cref="Destroy"/> and <see cref="Reset"/> is alone. A concurrent caller may see a failure although space was free at
-/// every instant, and free counts that mix instants.
+/// Invariant: two allocations that succeeded and were not freed never overlap. The newest chunk is tried first; an
+/// allocation never spans chunks; a request is compared with a chunk's free bytes before it is rounded up.
+/// Concurrency: any thread; <see cref="AddOwner"/> one at a time, beside everything else (the kernel's pool lock); the
+/// caller of <see cref="Destroy"/> and <see cref="Reset"/> is alone. A concurrent caller may see a failure although
+/// space was free at every instant, and free counts that mix instants.
 /// Limits: a request of 2^63 granules or more finds nothing. Source: lib/genalloc.c @ v5.4, kernel-model B.2.
 /// Differs: BUG and WARN are values; bitmaps grow with use; the granule is a count of bytes, not an order.
 /// </remarks>
@@ -127,7 +130,8 @@ public sealed class GenPool
 
     /// <summary>Begins an allocation with an algorithm for this call only.</summary>
     /// <param name="sizeBytes">Rounded up to granules; 0 is refused.</param>
-    public GenPoolAllocStepper BeginAlloc(ulong sizeBytes, GenPoolAlgorithm algorithm) => new(this, sizeBytes, algorithm);
+    public GenPoolAllocStepper BeginAlloc(ulong sizeBytes, GenPoolAlgorithm algorithm) =>
+        new(this, sizeBytes, algorithm);
 
     /// <summary>Begins a free of the granules that begin at or contain <paramref name="address"/>.</summary>
     /// <param name="sizeBytes">Rounded up to granules; 0 frees nothing and still reports the owner.</param>
@@ -144,7 +148,8 @@ public sealed class GenPool
 
     /// <summary>Allocates and translates the address for a device.</summary>
     /// <param name="busAddress">Bus address of the block; null when the returned address is 0.</param>
-    public GenPoolAlloc DmaAlloc(ulong sizeBytes, out ulong? busAddress) => DmaAlloc(sizeBytes, Algorithm, out busAddress);
+    public GenPoolAlloc DmaAlloc(ulong sizeBytes, out ulong? busAddress) =>
+        DmaAlloc(sizeBytes, Algorithm, out busAddress);
 
     /// <summary>Allocates with an algorithm for this call only and translates the address for a device.</summary>
     /// <param name="busAddress">Bus address of the block; null when the returned address is 0.</param>
@@ -156,7 +161,8 @@ public sealed class GenPool
     }
 
     /// <summary>
-    /// Frees granules, whatever allocations they belong to, without a pause between the steps; all of them must be allocated.
+    /// Frees granules, whatever allocations they belong to, without a pause between the steps; all of them must be
+    /// allocated.
     /// </summary>
     /// <param name="sizeBytes">Rounded up to granules; 0 frees nothing and still reports the owner.</param>
     public GenPoolFree FreeOwner(ulong address, ulong sizeBytes) =>
@@ -168,7 +174,9 @@ public sealed class GenPool
         ChunkOf(address) is { } chunk ? unchecked(chunk.Phys + (address - chunk.Start)) : NoBusAddress;
 
     /// <summary>Whether the whole range lies in one chunk.</summary>
-    /// <remarks>As in the kernel, a range whose end wraps past 2^64 counts as inside. Source: addr_in_gen_pool.</remarks>
+    /// <remarks>
+    /// As in the kernel, a range whose end wraps past 2^64 counts as inside. Source: addr_in_gen_pool.
+    /// </remarks>
     public bool Contains(ulong start, ulong sizeBytes) =>
         ChunkOf(start) is { } chunk && unchecked(start + sizeBytes - 1) <= chunk.End;
 
@@ -203,7 +211,9 @@ public sealed class GenPool
         Algorithm = default;
     }
 
-    /// <summary>Folds in what decides the pool's future: chunks in order, their free counts and set bits, the algorithm.</summary>
+    /// <summary>
+    /// Folds in what decides the pool's future: chunks in order, their free counts and set bits, the algorithm.
+    /// </summary>
     public void HashInto(ref ulong hash)
     {
         StateHash.Mix(ref hash, (ulong)Algorithm.Kind);

@@ -9,7 +9,9 @@ public enum GenPoolAlgorithmKind : byte
     /// <summary>The lowest place whose absolute address is a multiple of the alignment.</summary>
     FirstFitAlign,
 
-    /// <summary>The lowest place whose index is a multiple of the request rounded up to a power of two; relative to the chunk.</summary>
+    /// <summary>
+    /// The lowest place whose index is a multiple of the request rounded up to a power of two; relative to the chunk.
+    /// </summary>
     FirstFitOrderAlign,
 
     /// <summary>The smallest run that is long enough; the lowest of equal ones.</summary>
@@ -32,13 +34,16 @@ public readonly record struct GenPoolAlgorithm(GenPoolAlgorithmKind Kind, ulong 
     public static GenPoolAlgorithm FirstFitOrderAlign => new(GenPoolAlgorithmKind.FirstFitOrderAlign);
 
     /// <param name="alignBytes">Power of two; below a granule it has no effect. 0 counts as 1.</param>
-    public static GenPoolAlgorithm FirstFitAlign(ulong alignBytes) => new(GenPoolAlgorithmKind.FirstFitAlign, alignBytes);
+    public static GenPoolAlgorithm FirstFitAlign(ulong alignBytes) =>
+        new(GenPoolAlgorithmKind.FirstFitAlign, alignBytes);
 
-    /// <param name="offsetBytes">From the start of each chunk; not a multiple of the granule: a warning and no place.</param>
+    /// <param name="offsetBytes">From the start of each chunk; not a multiple of the granule: a warning and no
+    /// place.</param>
     public static GenPoolAlgorithm Fixed(ulong offsetBytes) => new(GenPoolAlgorithmKind.Fixed, offsetBytes);
 
     /// <summary>
-    /// Index of a place for <paramref name="count"/> granules at or after <paramref name="from"/>, or the chunk's granule count.
+    /// Index of a place for <paramref name="count"/> granules at or after <paramref name="from"/>, or the chunk's
+    /// granule count.
     /// </summary>
     internal long Search(GenPoolChunk chunk, long from, long count, int order, ref int warns) => Kind switch
     {

@@ -1,9 +1,11 @@
 namespace Fleet.Kernel;
 
-/// <summary>One contiguous address range of a <see cref="GenPool"/> with its own bitmap, free count and owner.</summary>
+/// <summary>
+/// One contiguous address range of a <see cref="GenPool"/> with its own bitmap, free count and owner.
+/// </summary>
 /// <remarks>
-/// Invariant, when nobody is inside an alloc or free: <see cref="AvailBytes"/> = <see cref="SizeBytes"/> minus the bytes of
-/// the set granules. A tail shorter than a granule counts in both and can never be allocated.
+/// Invariant, when nobody is inside an alloc or free: <see cref="AvailBytes"/> = <see cref="SizeBytes"/> minus the
+/// bytes of the set granules. A tail shorter than a granule counts in both and can never be allocated.
 /// Concurrency: any thread; a chunk is only removed by <see cref="GenPool.Destroy"/> and <see cref="GenPool.Reset"/>.
 /// Source: struct gen_pool_chunk of lib/genalloc.c @ v5.4, kernel-model B.2.
 /// </remarks>

@@ -2,11 +2,14 @@ using System.Numerics;
 
 namespace Fleet.Kernel;
 
-/// <summary>The occupied granules of one chunk: one bit each, set and cleared by compare-and-swap of whole words.</summary>
+/// <summary>
+/// The occupied granules of one chunk: one bit each, set and cleared by compare-and-swap of whole words.
+/// </summary>
 /// <remarks>
-/// Invariant: a published segment is never moved or dropped while the chunk lives, so no concurrent set is lost by growth.
-/// Segment k holds twice the words of segment k-1 and exists once a bit in it was set: memory follows the highest granule
-/// ever used (at most twice as many words), not the size of the chunk.
+/// Invariant: a published segment is never moved or dropped while the chunk lives, so no concurrent set is lost by
+/// growth.
+/// Segment k holds twice the words of segment k-1 and exists once a bit in it was set: memory follows the highest
+/// granule ever used (at most twice as many words), not the size of the chunk.
 /// Concurrency: any thread for words; <see cref="Clear"/> and <see cref="Shape"/> only when nobody else uses the chunk.
 /// Source: the word operations of lib/genalloc.c and the searches of lib/bitmap.c, kernel-model B.2.
 /// </remarks>
@@ -36,7 +39,9 @@ internal struct GranuleBitmap
         }
     }
 
-    /// <summary>Bits that one word holds from <paramref name="bit"/> on, at most <paramref name="count"/> of them.</summary>
+    /// <summary>
+    /// Bits that one word holds from <paramref name="bit"/> on, at most <paramref name="count"/> of them.
+    /// </summary>
     public static ulong MaskOf(long bit, long count, out long taken)
     {
         var offset = (int)(bit & 63);
@@ -92,7 +97,9 @@ internal struct GranuleBitmap
         }
     }
 
-    /// <summary>Clears the bits of <paramref name="mask"/> at once, or none of them when one is clear already.</summary>
+    /// <summary>
+    /// Clears the bits of <paramref name="mask"/> at once, or none of them when one is clear already.
+    /// </summary>
     public readonly bool TryClear(long word, ulong mask)
     {
         var segment = Segment(word, out var index);
@@ -122,7 +129,8 @@ internal struct GranuleBitmap
 
     /// <summary>
     /// Finds the lowest run of <paramref name="count"/> clear bits at or after <paramref name="from"/> whose start plus
-    /// <paramref name="alignOffset"/> is a multiple of <paramref name="alignMask"/> + 1; <see cref="Bits"/> when there is none.
+    /// <paramref name="alignOffset"/> is a multiple of <paramref name="alignMask"/> + 1; <see cref="Bits"/> when there
+    /// is none.
     /// </summary>
     public readonly long FindZeroArea(long from, long count, ulong alignMask = 0, ulong alignOffset = 0)
     {
@@ -160,7 +168,9 @@ internal struct GranuleBitmap
         }
     }
 
-    /// <summary>The lowest clear bit at or after <paramref name="from"/>; <see cref="Bits"/> when there is none.</summary>
+    /// <summary>
+    /// The lowest clear bit at or after <paramref name="from"/>; <see cref="Bits"/> when there is none.
+    /// </summary>
     public readonly long NextZero(long from)
     {
         if (from >= Bits)
@@ -179,7 +189,9 @@ internal struct GranuleBitmap
         return Math.Min((word << 6) + BitOperations.TrailingZeroCount(clear), Bits);
     }
 
-    /// <summary>The lowest set bit in [<paramref name="from"/>, <paramref name="end"/>); <paramref name="end"/> when none.</summary>
+    /// <summary>
+    /// The lowest set bit in [<paramref name="from"/>, <paramref name="end"/>); <paramref name="end"/> when none.
+    /// </summary>
     public readonly long NextSet(long from, long end)
     {
         if (from >= end)

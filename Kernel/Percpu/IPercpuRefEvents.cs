@@ -1,6 +1,8 @@
 namespace Fleet.Kernel;
 
-/// <summary>What a <see cref="PercpuRef"/> calls back. Called synchronously, in the middle of the operation; must not wait.</summary>
+/// <summary>
+/// What a <see cref="PercpuRef"/> calls back. Called synchronously, in the middle of the operation; must not wait.
+/// </summary>
 /// <remarks>Source: release and confirm_switch of struct percpu_ref; kernel-model A.4: it may run in softirq.</remarks>
 public interface IPercpuRefEvents
 {
@@ -13,7 +15,9 @@ public interface IPercpuRefEvents
     {
     }
 
-    /// <summary>The callback of a switch folded the counters, before it confirms; warnings have no other way out of it.</summary>
+    /// <summary>
+    /// The callback of a switch folded the counters, before it confirms; warnings have no other way out of it.
+    /// </summary>
     void Folded(PercpuRef reference, PercpuRefWarn warn)
     {
     }

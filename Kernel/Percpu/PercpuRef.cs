@@ -2,17 +2,21 @@ namespace Fleet.Kernel;
 
 /// <summary>A reference count that is cheap while alive and exact after <see cref="Kill"/>.</summary>
 /// <remarks>
-/// Invariant: <see cref="Value"/> is the number of references, the initial one and, while a switch is in flight, the switch's
-/// own included. In per-CPU mode no put notices 0: <see cref="IPercpuRefEvents.Released"/> can only come after a switch.
+/// Invariant: <see cref="Value"/> is the number of references, the initial one and, while a switch is in flight, the
+/// switch's own included. In per-CPU mode no put notices 0: <see cref="IPercpuRefEvents.Released"/> can only come after
+/// a switch.
 /// All counters are 64 bits wide and wrap, as the kernel's do; misuse gives the kernel's numbers, not an exception.
-/// Concurrency: one turn. The two atomic steps of tryget, tryget_live, get and put are also offered apart: the flags read, and
-/// what is done with flags read earlier; between the two, inside one read section, a kill may slip in.
+/// Concurrency: one turn. The two atomic steps of tryget, tryget_live, get and put are also offered apart: the flags
+/// read, and what is done with flags read earlier; between the two, inside one read section, a kill may slip in.
 /// Source: lib/percpu-refcount.c and include/linux/percpu-refcount.h @ v5.4, kernel-model B.3.
-/// Differs: WARN and BUG are values; per-CPU memory that was freed still takes the increments of those who read its pointer.
+/// Differs: WARN and BUG are values; per-CPU memory that was freed still takes the increments of those who read its
+/// pointer.
 /// </remarks>
 public sealed class PercpuRef : IRcuCallback
 {
-    /// <summary>What the central count contains on top while counting is per CPU: it keeps the count away from 0.</summary>
+    /// <summary>
+    /// What the central count contains on top while counting is per CPU: it keeps the count away from 0.
+    /// </summary>
     internal const long Bias = long.MinValue;
 
     private readonly RcuDomain _rcu;
@@ -36,7 +40,9 @@ public sealed class PercpuRef : IRcuCallback
         Reset();
     }
 
-    /// <summary>The number of references of kernel-model A.3: central plus per-CPU counters, the bias taken off.</summary>
+    /// <summary>
+    /// The number of references of kernel-model A.3: central plus per-CPU counters, the bias taken off.
+    /// </summary>
     public long Value
     {
         get
@@ -59,7 +65,9 @@ public sealed class PercpuRef : IRcuCallback
     /// <summary>A switch to atomic mode is in flight: its callback has not run.</summary>
     public bool IsSwitching { get; private set; }
 
-    /// <summary>Whether the per-CPU counters exist: from init to exit, or to the end of a switch that frees them.</summary>
+    /// <summary>
+    /// Whether the per-CPU counters exist: from init to exit, or to the end of a switch that frees them.
+    /// </summary>
     public bool HasPercpuMemory { get; private set; }
 
     /// <summary>Counting is per CPU.</summary>
@@ -95,7 +103,9 @@ public sealed class PercpuRef : IRcuCallback
     /// <summary>First atomic step of get, tryget, tryget_live and put: reads the flags of the pointer word.</summary>
     public PercpuRefFlags ReadFlags() => _flags;
 
-    /// <summary>Takes <paramref name="count"/> references, whatever the value; from 0 it revives the number, not the ref.</summary>
+    /// <summary>
+    /// Takes <paramref name="count"/> references, whatever the value; from 0 it revives the number, not the ref.
+    /// </summary>
     public void Get(int cpu = 0, long count = 1) => GetWith(_flags, cpu, count);
 
     /// <summary>Second step of <see cref="Get"/>, with flags read earlier.</summary>
@@ -119,8 +129,12 @@ public sealed class PercpuRef : IRcuCallback
     /// <summary>Takes a reference unless killed.</summary>
     public bool TryGetLive(int cpu = 0) => TryGetLiveIncrement(_flags, cpu);
 
-    /// <summary>Second step of <see cref="TryGetLive"/>: the increment, or the refusal, that flags read earlier ask for.</summary>
-    /// <remarks>May succeed after a kill whose flag the read preceded; the switch waits for the read section around both.</remarks>
+    /// <summary>
+    /// Second step of <see cref="TryGetLive"/>: the increment, or the refusal, that flags read earlier ask for.
+    /// </summary>
+    /// <remarks>
+    /// May succeed after a kill whose flag the read preceded; the switch waits for the read section around both.
+    /// </remarks>
     public bool TryGetLiveIncrement(PercpuRefFlags flags, int cpu = 0) =>
         (flags & PercpuRefFlags.Dead) == 0 && TryGetWith(flags, cpu);
 
@@ -180,8 +194,11 @@ public sealed class PercpuRef : IRcuCallback
         return new(this, PercpuRefSwitch.Rest.Switch, 0, PercpuRefWarn.None);
     }
 
-    /// <summary>Frees the per-CPU memory. Does not wait, does not release, does not cancel a switch in flight.</summary>
-    /// <returns><see cref="PercpuRefWarn.ExitWhileSwitching"/> when one is in flight. A second exit does nothing.</returns>
+    /// <summary>
+    /// Frees the per-CPU memory. Does not wait, does not release, does not cancel a switch in flight.
+    /// </summary>
+    /// <returns><see cref="PercpuRefWarn.ExitWhileSwitching"/> when one is in flight. A second exit does
+    /// nothing.</returns>
     public PercpuRefWarn Exit()
     {
         if (!HasPercpuMemory)
@@ -194,7 +211,10 @@ public sealed class PercpuRef : IRcuCallback
         return IsSwitching ? PercpuRefWarn.ExitWhileSwitching : PercpuRefWarn.None;
     }
 
-    /// <summary>Ends the switch in flight: folds the per-CPU counters into the central one, confirms, drops the switch's reference.</summary>
+    /// <summary>
+    /// Ends the switch in flight: folds the per-CPU counters into the central one, confirms, drops the switch's
+    /// reference.
+    /// </summary>
     /// <remarks>Warnings go to <see cref="IPercpuRefEvents.Folded"/>.</remarks>
     public void RunAfterGracePeriod()
     {

@@ -1,19 +1,26 @@
 namespace Fleet.Kernel;
 
 /// <summary>How a <see cref="PercpuRef"/> begins.</summary>
-/// <remarks>Source: PERCPU_REF_INIT_ATOMIC, PERCPU_REF_INIT_DEAD, PERCPU_REF_ALLOW_REINIT of percpu-refcount.h @ v5.4.</remarks>
+/// <remarks>
+/// Source: PERCPU_REF_INIT_ATOMIC, PERCPU_REF_INIT_DEAD, PERCPU_REF_ALLOW_REINIT of percpu-refcount.h @ v5.4.
+/// </remarks>
 [Flags]
 public enum PercpuRefInit : byte
 {
     None = 0,
 
-    /// <summary>Counts centrally from the start, until <see cref="PercpuRef.SwitchToPercpu"/>. Implies <see cref="AllowReinit"/>.</summary>
+    /// <summary>
+    /// Counts centrally from the start, until <see cref="PercpuRef.SwitchToPercpu"/>. Implies <see
+    /// cref="AllowReinit"/>.
+    /// </summary>
     Atomic = 1,
 
     /// <summary>Begins dead at 0. Implies <see cref="AllowReinit"/>.</summary>
     Dead = 2,
 
-    /// <summary>Keeps the per-CPU memory after a switch to atomic mode. Before v5.3 every ref behaves so (RefAlwaysReinit).</summary>
+    /// <summary>
+    /// Keeps the per-CPU memory after a switch to atomic mode. Before v5.3 every ref behaves so (RefAlwaysReinit).
+    /// </summary>
     AllowReinit = 4,
 }
 
@@ -31,7 +38,9 @@ public enum PercpuRefFlags : byte
     Dead = 2,
 }
 
-/// <summary>Kernel warnings of a <see cref="PercpuRef"/>, reported each time their condition holds, and two worse things.</summary>
+/// <summary>
+/// Kernel warnings of a <see cref="PercpuRef"/>, reported each time their condition holds, and two worse things.
+/// </summary>
 [Flags]
 public enum PercpuRefWarn : ushort
 {
@@ -47,6 +56,8 @@ public enum PercpuRefWarn : ushort
     /// <summary>BUG: back to per-CPU mode after the per-CPU memory was freed; the kernel stops.</summary>
     BugNoPercpuMemory = 1 << 14,
 
-    /// <summary>Not noticed by the kernel: the switch callback summed counters through a pointer that was freed (taken as 0).</summary>
+    /// <summary>
+    /// Not noticed by the kernel: the switch callback summed counters through a pointer that was freed (taken as 0).
+    /// </summary>
     SummedFreedMemory = 1 << 15,
 }

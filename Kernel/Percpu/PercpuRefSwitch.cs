@@ -2,7 +2,8 @@ namespace Fleet.Kernel;
 
 /// <summary>A mode switch that was asked for; it waits while an earlier switch of the same ref is in flight.</summary>
 /// <remarks>
-/// A mutable value. When <see cref="IsDone"/> is false, wait until <see cref="PercpuRef.IsSwitching"/> is false and call
+/// A mutable value. When <see cref="IsDone"/> is false, wait until <see cref="PercpuRef.IsSwitching"/> is false and
+/// call
 /// <see cref="TryComplete"/>; several may wait at once, and any of them may go first.
 /// Source: __percpu_ref_switch_mode and its wait on percpu_ref_switch_waitq, lib/percpu-refcount.c @ v5.4.
 /// </remarks>

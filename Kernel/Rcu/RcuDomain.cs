@@ -2,15 +2,18 @@ using System.Numerics;
 
 namespace Fleet.Kernel;
 
-/// <summary>A point in time of an <see cref="RcuDomain"/>; its grace period ends when all sections open then have closed.</summary>
+/// <summary>
+/// A point in time of an <see cref="RcuDomain"/>; its grace period ends when all sections open then have closed.
+/// </summary>
 /// <param name="Begun">Sections that had begun before it.</param>
 public readonly record struct RcuGracePeriod(long Begun);
 
 /// <summary>Read sections, the callbacks that wait for them, and grace periods, without a clock.</summary>
 /// <remarks>
-/// Invariant: a callback is runnable, and a grace period has ended, exactly when every section that was open when it began has
-/// closed; sections opened later do not count. <see cref="Synchronize"/> does not wait for callbacks.
-/// A grace period may be as long as the caller likes: runnable callbacks stay queued until <see cref="TryTakeCallback"/>.
+/// Invariant: a callback is runnable, and a grace period has ended, exactly when every section that was open when it
+/// began has closed; sections opened later do not count. <see cref="Synchronize"/> does not wait for callbacks.
+/// A grace period may be as long as the caller likes: runnable callbacks stay queued until <see
+/// cref="TryTakeCallback"/>.
 /// Concurrency: one turn. Limits: <see cref="Slots"/> actors, 255 nested sections each.
 /// Source: kernel-model A.1, C.10 and D (happens-before); scenarios 3.2.
 /// </remarks>
@@ -157,7 +160,9 @@ public sealed class RcuDomain
     }
 
     /// <summary>Folds in who reads how deep, and for each queued callback in order whom it waits for.</summary>
-    /// <remarks>What the callbacks belong to is for their owners to fold in (<see cref="PercpuRef.HashInto"/>).</remarks>
+    /// <remarks>
+    /// What the callbacks belong to is for their owners to fold in (<see cref="PercpuRef.HashInto"/>).
+    /// </remarks>
     public void HashInto(ref ulong hash)
     {
         StateHash.Mix(ref hash, OpenSections);
