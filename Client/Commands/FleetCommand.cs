@@ -9,6 +9,8 @@ public static class FleetCommand
     public static RootCommand Create(Terminal terminal) =>
         new("Hammers a fleet of PCI devices with peer-to-peer memory, stores what happened and judges it.")
         {
+            VectorsCommand.Create(terminal),
+            ProfileCommand.Create(terminal),
             InventoryCommand.Create(terminal),
             ScenarioCommand.Create(terminal),
         };

@@ -1,5 +1,7 @@
 using System.Collections.Immutable;
 using Fleet.Client.Inventory;
+using Fleet.Kernel;
+using Fleet.Kernel.Host;
 
 namespace Fleet.Client.Scenarios;
 
@@ -168,8 +170,8 @@ public enum FaultKind
 /// <param name="Expect">What it may cause; anything else that it is blamed for fails the run.</param>
 public sealed record Fault(
     FaultKind Kind,
-    string? Point,
-    string? Errno,
+    FailPoint? Point,
+    Errno? Errno,
     string? Target,
     FaultSchedule When,
     TimeSpan? For,

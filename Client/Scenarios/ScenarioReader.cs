@@ -2,6 +2,9 @@ using System.Collections.Immutable;
 using System.Numerics;
 using System.Security.Cryptography;
 using Fleet.Client.Inventory;
+using Fleet.Kernel;
+using Fleet.Kernel.Host;
+using Fleet.Kernel.Profiles;
 
 namespace Fleet.Client.Scenarios;
 
@@ -36,8 +39,9 @@ public static class ScenarioReader
         var phases = ReadPhases(top);
         var faults = ReadFaults(top.TakeList("faults"));
         var probes = ReadProbes(top.TakeMap("probes"));
-        var thresholds = top.TakeList(
-            "thresholds").Select((node, index) => ReadThreshold(node, $"thresholds.{index}")).ToImmutableArray();
+        var thresholds = top.TakeList("thresholds")
+            .Select((node, index) => ReadThreshold(node, $"thresholds.{index}"))
+            .ToImmutableArray();
         top.End();
         return new(name, claim, profile, expect, seed, fleet, load, unbind, phases, faults, probes, thresholds);
     }
@@ -68,8 +72,18 @@ public static class ScenarioReader
             : throw node.At.Error($"{path} is {MapReader.Describe(node)}", "letters, digits, '-', '_' and '.'");
     }
 
-    private static string? ReadProfile(ScenarioNode? node, string path) =>
-        node is null ? null : KebabCase(node, path, 32);
+    /// <summary>The profile's own name, whatever alias was written.</summary>
+    private static string? ReadProfile(ScenarioNode? node, string path)
+    {
+        if (node is null)
+            return null;
+
+        return KernelProfile.TryParse(KebabCase(node, path, 32), out var profile)
+            ? profile.Name
+            : throw node.At.Error(
+                $"{path} is {MapReader.Describe(node)}",
+                string.Join(", ", KernelProfile.All.Select(known => known.Name)));
+    }
 
     private static ImmutableSortedDictionary<string, ExpectedVerdict> ReadExpect(ScenarioNode? node)
     {
@@ -78,12 +92,17 @@ public static class ScenarioReader
 
         var map = node as ScenarioMap ?? throw node.At.Error(
             "expect is not a map", "profiles with 'valid' or 'invalid'");
-        return map.Entries.ToImmutableSortedDictionary(
-            entry => KebabCase(new ScenarioScalar(entry.Value.KeyAt, entry.Key, true), "a profile of expect", 32),
-            entry => MapReader.Word(
-                entry.Value.Value, $"expect.{entry.Key}", ("valid", ExpectedVerdict.Valid), (
-                    "invalid", ExpectedVerdict.Invalid)),
-            StringComparer.Ordinal);
+        var expected = ImmutableSortedDictionary.CreateBuilder<string, ExpectedVerdict>(StringComparer.Ordinal);
+        foreach (var (key, entry) in map.Entries)
+        {
+            var profile = ReadProfile(new ScenarioScalar(entry.KeyAt, key, true), "a profile of expect")!;
+            var verdict = MapReader.Word(
+                entry.Value, $"expect.{key}", ("valid", ExpectedVerdict.Valid), ("invalid", ExpectedVerdict.Invalid));
+            if (!expected.TryAdd(profile, verdict))
+                throw entry.KeyAt.Error($"expect names {profile} twice, the second time as {key}", "each profile once");
+        }
+
+        return expected.ToImmutable();
     }
 
     private static ulong ReadSeed(ScenarioNode? node)
@@ -322,10 +341,8 @@ public static class ScenarioReader
                 "surprise-remove", FaultKind.SurpriseRemove),
             ("generator-kill", FaultKind.GeneratorKill));
         var isInjection = kind is FaultKind.Inject;
-        var point = isInjection ? KebabCase(
-            fault.Require("point", "a step of the model such as add_resource.pool_add"), $"{path}.point", 64) : null;
-        var errno = isInjection && fault.Take("errno") is { } errnoNode ? KebabCase(
-            errnoNode, $"{path}.errno", 16) : isInjection ? "ENOMEM" : null;
+        FailPoint? point = isInjection ? ReadPoint(fault, $"{path}.point") : null;
+        Errno? errno = point is { } step ? ReadErrno(fault, $"{path}.errno", FailPoints.DefaultErrno(step)) : null;
         var target = isInjection ? null : fault.TakeText("target", 64);
         var when = ReadSchedule(fault);
         var duration = fault.TakeDuration("for");
@@ -333,6 +350,27 @@ public static class ScenarioReader
             expected => KebabCase(expected, $"{path}.expect", 64)).ToImmutableArray();
         fault.End();
         return new(kind, point, errno, target, when, duration, expect);
+    }
+
+    private static FailPoint ReadPoint(MapReader fault, string path)
+    {
+        var accepted = string.Join(", ", FailPoints.Names);
+        var node = fault.Require("point", accepted);
+        return FailPoints.TryParse(MapReader.Text(node, path), out var point)
+            ? point
+            : throw node.At.Error($"{path} is {MapReader.Describe(node)}", accepted);
+    }
+
+    private static Errno ReadErrno(MapReader fault, string path, Errno absent)
+    {
+        if (fault.Take("errno") is not { } node)
+            return absent;
+
+        var names = Enum.GetNames<Errno>().Where(name => name != nameof(Errno.OK)).ToList();
+        var text = MapReader.Text(node, path);
+        return names.Contains(text)
+            ? Enum.Parse<Errno>(text)
+            : throw node.At.Error($"{path} is {MapReader.Describe(node)}", string.Join(", ", names));
     }
 
     /// <summary>Both words are in use: <c>every</c> for what may strike again and again, <c>at</c> for a

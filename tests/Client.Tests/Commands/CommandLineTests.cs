@@ -13,6 +13,8 @@ public sealed class CommandLineTests
     [InlineData("inventory scan --rot x", "fleet: '--rot' is not known to 'fleet inventory scan'; accepted: ")]
     [InlineData("inventory scan --replicate none", "fleet: --replicate is 'none'; accepted: a whole number from 1 to")]
     [InlineData("inventory import /nowhere", "fleet: There is no inventory '/nowhere'; accepted: ")]
+    [InlineData("vectors /nowhere", "fleet: '/nowhere' is not a directory; accepted: ")]
+    [InlineData("profile diff P0 P9", "fleet: There is no profile 'P9'; accepted: P0, ")]
     [InlineData("scenario lint nowhere", "fleet: There is no scenario 'nowhere'; accepted: ")]
     [InlineData("scenario lint smoke --set load.clients", "fleet: --set 'load.clients' names no value; accepted: ")]
     public async Task A_bad_command_line_is_one_sentence(string line, string sentence)
@@ -41,6 +43,8 @@ public sealed class CommandLineTests
 
     [Theory]
     [InlineData("inventory import SAMPLE --json", "devices")]
+    [InlineData("profile list --json", "profiles")]
+    [InlineData("profile diff v5.1 v5.2 --json", "differences")]
     [InlineData("scenario list --json", "scenarios")]
     [InlineData("scenario show smoke --json", "text")]
     [InlineData("scenario lint smoke alloc-fail --json", "files")]

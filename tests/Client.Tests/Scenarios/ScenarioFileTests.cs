@@ -1,5 +1,7 @@
 using CsCheck;
 using Fleet.Client.Scenarios;
+using Fleet.Kernel;
+using Fleet.Kernel.Host;
 
 namespace Fleet.Client.Tests.Scenarios;
 
@@ -17,8 +19,9 @@ public sealed class ScenarioFileTests : IDisposable
         foreach (var name in ScenarioFile.Shipped.Where(name => !ScenarioFile.IsFaultPlan(name)))
             RunSupport.Demand(ScenarioFile.ReadScenario(name, []));
         var fault = Assert.Single(ScenarioFile.ReadFaultPlan("alloc-fail").Faults);
-        Assert.Equal(("add_resource.pool_add", "ENOMEM", new FaultSchedule.Probability(0.05)), (
-            fault.Point, fault.Errno, fault.When));
+        Assert.Equal(
+            (FailPoint.AddResourcePoolAdd, Errno.ENOMEM, new FaultSchedule.Probability(0.05)),
+            (fault.Point, fault.Errno, fault.When));
     }
 
     [Fact]
@@ -89,6 +92,9 @@ public sealed class ScenarioFileTests : IDisposable
     [InlineData("name: x\nphases: [ { name: a, for: 1s }, { name: a, for: 1s } ]\n", "two phases have one name; accepted: ")]
     [InlineData("name: x\nthresholds: [ { metric: response.p99, below: 5 } ]\n", "thresholds.0.below is '5'; accepted: a duration")]
     [InlineData("name: x\nfaults: [ { kind: inject, every: { kind: nth, n: 1 } } ]\n", "faults.0.point is missing; accepted: ")]
+    [InlineData("name: x\nprofile: P9\n", ":2:10: profile is 'P9'; accepted: P0, P1, ")]
+    [InlineData("name: x\nexpect: { ALL: valid, v5.2: invalid }\n", "expect names ALL twice, the second time as v5.2; ")]
+    [InlineData("name: x\nfaults: [ { kind: inject, point: nowhere } ]\n", "faults.0.point is 'nowhere'; accepted: setup.")]
     [InlineData("name: x\nname: y\n", ":2:1: 'name' is given twice; accepted: ")]
     [InlineData("name: &a x\nclaim: *a\n", "anchors and aliases are not read; accepted: ")]
     [InlineData("name: !!str x\n", "tags are not read; accepted: ")]
