@@ -1,0 +1,88 @@
+using static Fleet.Kernel.Tests.Genalloc.PoolUnderTest;
+
+namespace Fleet.Kernel.Tests.Genalloc;
+
+[Trait("tier", "fast")]
+public sealed class GenPoolMemoryTests
+{
+    private const ulong LargeBarBytes = 128UL << 30;
+
+    [Fact]
+    public void A_bitmap_grows_with_the_highest_granule_used_not_with_the_chunk()
+    {
+        var pool = new GenPool(Granule);
+        pool.AddOwner(1UL << 40, 0, LargeBarBytes, null);
+        for (var i = 0; i < 400; i++)
+        {
+            Assert.True(pool.AllocOwner(Granule).Succeeded);
+        }
+
+        Assert.InRange(pool.Chunks.Single().BitmapHeldBytes, 50, 400);
+        var last = pool.AllocAlgoOwner(Granule, GenPoolAlgorithm.Fixed(LargeBarBytes - Granule));
+        Assert.True(last.Succeeded);
+        Assert.Equal([new(0, 400), new((long)(LargeBarBytes / Granule) - 1, 1)], pool.Chunks.Single().BusyRuns());
+        Assert.InRange(pool.Chunks.Single().BitmapHeldBytes, 4 << 20, 9 << 20);
+    }
+
+    [Fact]
+    public void A_search_passes_over_parts_that_were_never_used()
+    {
+        var pool = new GenPool(Granule);
+        pool.AddOwner(1UL << 40, 0, LargeBarBytes, null);
+        pool.AllocAlgoOwner(Granule, GenPoolAlgorithm.Fixed(LargeBarBytes / 2));
+
+        // The run after it is one granule shorter than the run before it.
+        const long Middle = (long)(LargeBarBytes / 2 / Granule);
+        Assert.Equal(Middle + 1, pool.AllocAlgoOwner(Granule, GenPoolAlgorithm.BestFit).Index());
+        Assert.Equal(0, pool.AllocAlgoOwner(LargeBarBytes / 2, GenPoolAlgorithm.FirstFit).Index());
+        Assert.Equal(Middle + 2, pool.AllocAlgoOwner(Granule, GenPoolAlgorithm.FirstFit).Index());
+    }
+
+    [Fact]
+    public void Alloc_and_free_take_no_memory()
+    {
+        var pool = With(512, []);
+        var before = GC.GetAllocatedBytesForCurrentThread();
+        for (var i = 0; i < 100; i++)
+        {
+            var alloc = pool.AllocOwner(3 * Granule);
+            pool.FreeOwner(alloc.Address, 3 * Granule);
+        }
+
+        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+    }
+
+    [Fact]
+    public void The_digest_follows_the_state_and_nothing_else()
+    {
+        var (left, right) = (With(4096, []), With(4096, []));
+        Assert.Equal(Digest(left), Digest(right));
+
+        var low = left.AllocOwner(Granule);
+        Assert.NotEqual(Digest(left), Digest(right));
+        var high = left.AllocAlgoOwner(Granule, GenPoolAlgorithm.Fixed(4000 * Granule));
+        left.FreeOwner(low.Address, Granule);
+        left.FreeOwner(high.Address, Granule);
+        Assert.Equal(Digest(left), Digest(right));
+    }
+
+    [Fact]
+    public void Reset_makes_a_pool_new_and_takes_no_memory_for_a_chunk_of_the_same_size()
+    {
+        var pool = With(4096, [0, 1, 4000]);
+        pool.Reset();
+        Assert.Empty(pool.Chunks);
+        var before = GC.GetAllocatedBytesForCurrentThread();
+        pool.AddOwner(Base, 0, 4096 * Granule, null);
+        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+        Assert.Equal(pool.SizeBytes, pool.AvailBytes);
+        Assert.Equal(Digest(With(4096, [])), Digest(pool));
+    }
+
+    private static ulong Digest(GenPool pool)
+    {
+        var hash = StateHash.Seed;
+        pool.HashInto(ref hash);
+        return hash;
+    }
+}

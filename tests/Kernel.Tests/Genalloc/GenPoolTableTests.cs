@@ -1,0 +1,212 @@
+using static Fleet.Kernel.Tests.Genalloc.PoolUnderTest;
+
+namespace Fleet.Kernel.Tests.Genalloc;
+
+/// <summary>The rows GP1 to GP16 of kernel-model H.4, and the corners beside them.</summary>
+[Trait("tier", "fast")]
+public sealed class GenPoolTableTests
+{
+    [Fact]
+    public void Gp1_first_fit_takes_the_lowest_run_that_is_long_enough() =>
+        Assert.Equal(5, With(16, [0, 1, 3, 4]).Index(2, GenPoolAlgorithm.FirstFit));
+
+    [Fact]
+    public void Gp2_first_fit_finds_nothing_when_no_run_is_long_enough() =>
+        Assert.Null(With(8, [3]).Index(5, GenPoolAlgorithm.FirstFit));
+
+    [Fact]
+    public void Gp3_first_fit_align_aligns_the_absolute_address() =>
+        Assert.Equal(1, With(16, [], start: 3 * Granule).Index(1, GenPoolAlgorithm.FirstFitAlign(4 * Granule)));
+
+    [Fact]
+    public void Gp4_first_fit_align_goes_on_to_the_next_aligned_address() =>
+        Assert.Equal(5, With(16, [1], start: 3 * Granule).Index(1, GenPoolAlgorithm.FirstFitAlign(4 * Granule)));
+
+    [Fact]
+    public void Gp5_order_align_rounds_the_start_up_to_the_rounded_length() =>
+        Assert.Equal(4, With(16, [0]).Index(3, GenPoolAlgorithm.FirstFitOrderAlign));
+
+    [Fact]
+    public void Order_align_is_relative_to_the_chunk() =>
+        Assert.Equal(0, With(16, [], start: 3 * Granule).Index(4, GenPoolAlgorithm.FirstFitOrderAlign));
+
+    [Fact]
+    public void Gp6_best_fit_takes_the_lowest_of_equally_short_runs() =>
+        Assert.Equal(1, With(16, [0, 4, 5, 9]).Index(2, GenPoolAlgorithm.BestFit));
+
+    [Fact]
+    public void Gp7_best_fit_prefers_an_exact_run() =>
+        Assert.Equal(6, With(16, [0, 4, 5, 8]).Index(2, GenPoolAlgorithm.BestFit));
+
+    [Fact]
+    public void Gp8_best_fit_of_an_empty_chunk_is_its_start() =>
+        Assert.Equal(0, With(16, []).Index(4, GenPoolAlgorithm.BestFit));
+
+    [Fact]
+    public void Gp9_best_fit_finds_nothing_when_no_run_is_long_enough() =>
+        Assert.Null(With(8, [0, 1, 2, 3, 4, 5, 6]).Index(2, GenPoolAlgorithm.BestFit));
+
+    [Fact]
+    public void Gp10_fixed_takes_its_place_or_nothing_and_warns_about_a_part_of_a_granule()
+    {
+        var pool = With(16, []);
+        Assert.Equal(5, pool.Index(2, GenPoolAlgorithm.Fixed(5 * Granule)));
+        Assert.Null(pool.Index(2, GenPoolAlgorithm.Fixed(5 * Granule)));
+        var misaligned = pool.AllocAlgoOwner(Granule, GenPoolAlgorithm.Fixed((5 * Granule) + 1));
+        Assert.Equal((false, 1), (misaligned.Succeeded, misaligned.Warns));
+    }
+
+    [Fact]
+    public void Fixed_warns_once_for_each_chunk_tried()
+    {
+        var pool = With(16, []);
+        pool.AddOwner(0x900_0000, 0, 16 * Granule, null);
+        pool.AddOwner(0x800_0000, 0, Granule / 2, null);
+        Assert.Equal(2, pool.AllocAlgoOwner(Granule, GenPoolAlgorithm.Fixed(1)).Warns);
+    }
+
+    // Goal: a retry after a lost collision starts at the place that collided plus the offset, so it cannot succeed.
+    // Method: the other allocation takes the place between search and compare-and-swap, and frees it before the retry.
+    [Fact]
+    public void Gp11_fixed_never_succeeds_after_a_collision_although_the_place_is_free_again()
+    {
+        var pool = With(16, []);
+        var loser = pool.BeginAlloc(2 * Granule, GenPoolAlgorithm.Fixed(5 * Granule));
+        Assert.Equal(GenPoolStep.AvailTest, loser.Next());
+        Assert.Equal(GenPoolStep.Search, loser.Next());
+        Assert.Equal(5, loser.Granule);
+
+        var winner = pool.AllocAlgoOwner(2 * Granule, GenPoolAlgorithm.Fixed(5 * Granule));
+        Assert.Equal(GenPoolStep.SetWord, loser.Next());
+        Assert.Equal(GenPoolStep.Search, loser.Upcoming);
+        Assert.Equal(GenPoolFault.None, pool.FreeOwner(winner.Address, 2 * Granule).Fault);
+
+        Assert.False(loser.Run().Succeeded);
+        Assert.Equal(pool.SizeBytes, pool.AvailBytes);
+    }
+
+    [Fact]
+    public void Fixed_at_offset_0_may_succeed_after_a_collision()
+    {
+        var pool = With(16, []);
+        var loser = pool.BeginAlloc(2 * Granule, GenPoolAlgorithm.Fixed(0));
+        loser.Next();
+        loser.Next();
+        var winner = pool.AllocAlgoOwner(2 * Granule, GenPoolAlgorithm.Fixed(0));
+        loser.Next();
+        pool.FreeOwner(winner.Address, 2 * Granule);
+        Assert.Equal(0, loser.Run().Index());
+    }
+
+    [Fact]
+    public void Gp12_the_newest_chunk_is_tried_first()
+    {
+        var pool = new GenPool(Granule);
+        pool.AddOwner(0x100_0000, 0, 4 * Granule, "X");
+        pool.AddOwner(0x200_0000, 0, 4 * Granule, "Y");
+        var owners = Enumerable.Range(0, 5).Select(_ => (string)pool.AllocOwner(Granule).Owner!);
+        Assert.Equal(["Y", "Y", "Y", "Y", "X"], owners);
+    }
+
+    [Fact]
+    public void Gp13_a_tail_counts_as_free_and_can_never_be_allocated()
+    {
+        var pool = new GenPool(Granule);
+        pool.AddOwner(Base, 0, 6144, null);
+        Assert.Equal((6144UL, 6144UL), (pool.SizeBytes, pool.AvailBytes));
+        Assert.True(pool.AllocOwner(4096).Succeeded);
+        Assert.Equal(2048UL, pool.AvailBytes);
+
+        var stepper = pool.BeginAlloc(2000);
+        Assert.Equal(GenPoolStep.AvailTest, stepper.Next());
+        Assert.Equal(GenPoolStep.Search, stepper.Next());
+        Assert.True(stepper.IsDone);
+        Assert.Equal(new GenPoolAlloc(0, false, null, null, 0, GenPoolFault.None), stepper.Result);
+    }
+
+    [Fact]
+    public void Gp14_zero_bytes_are_refused_and_freed_as_nothing()
+    {
+        var pool = With(16, [], owner: "owner");
+        Assert.Equal(new GenPoolAlloc(0, false, null, null, 0, GenPoolFault.None), pool.AllocOwner(0));
+        Assert.Equal(new GenPoolFree("owner", GenPoolFault.None), pool.FreeOwner(Base, 0));
+        Assert.Equal(pool.SizeBytes, pool.AvailBytes);
+    }
+
+    [Theory]
+    [InlineData("freed twice", Base, Granule, GenPoolFault.NotAllocated)]
+    [InlineData("one granule too long", Base + (4 * Granule), 3 * Granule, GenPoolFault.NotAllocated)]
+    [InlineData("crosses the chunk end", Base + (15 * Granule), 2 * Granule, GenPoolFault.CrossesChunkEnd)]
+    [InlineData("foreign address", Base - 1, Granule, GenPoolFault.NoChunk)]
+    public void Gp15_a_wrong_free_is_a_bug(string why, ulong address, ulong sizeBytes, GenPoolFault fault)
+    {
+        var pool = With(16, [4, 5, 15]);
+        Assert.Equal(new GenPoolFree(null, fault), pool.FreeOwner(address, sizeBytes));
+        Assert.NotEmpty(why);
+    }
+
+    [Fact]
+    public void Gp16_sizes_are_rounded_up_to_granules()
+    {
+        var pool = With(16, []);
+        var alloc = pool.AllocOwner(1);
+        Assert.Equal(15 * Granule, pool.AvailBytes);
+        pool.FreeOwner(alloc.Address, 1);
+        Assert.Equal(16 * Granule, pool.AvailBytes);
+    }
+
+    [Fact]
+    public void A_free_beyond_the_last_usable_granule_is_a_bug()
+    {
+        var pool = new GenPool(Granule);
+        pool.AddOwner(Base, 0, (64 * Granule) + 100, null);
+        Assert.Equal(GenPoolFault.NotAllocated, pool.FreeOwner(Base + (64 * Granule), 1).Fault);
+    }
+
+    [Fact]
+    public void A_rollback_that_finds_its_bits_gone_is_a_bug()
+    {
+        // Method: 63 and 64 are free. The allocation sets 63; somebody frees 63, which is not theirs, and takes 64.
+        var pool = With(128, [.. Enumerable.Range(0, 63)]);
+        var stepper = pool.BeginAlloc(2 * Granule);
+        stepper.Next();
+        stepper.Next();
+        stepper.Next();
+        Assert.Equal(GenPoolFault.None, pool.FreeOwner(Base + (63 * Granule), Granule).Fault);
+        pool.AllocAlgoOwner(Granule, GenPoolAlgorithm.Fixed(64 * Granule));
+        Assert.Equal(GenPoolFault.RollbackMissed, stepper.Run().Fault);
+    }
+
+    [Fact]
+    public void A_failing_allocation_adds_no_chunk()
+    {
+        var pool = new GenPool(Granule);
+        Assert.Equal(Errno.ENOMEM, pool.AddOwner(Base, 0, Granule, null, Allocation.Fails));
+        Assert.Empty(pool.Chunks);
+    }
+
+    [Fact]
+    public void Destroy_of_a_pool_in_use_is_a_bug_and_of_an_empty_one_removes_its_chunks()
+    {
+        var pool = With(16, [3]);
+        Assert.Equal(GenPoolFault.DestroyedBusy, pool.Destroy());
+        pool.FreeOwner(Base + (3 * Granule), Granule);
+        Assert.Equal(GenPoolFault.None, pool.Destroy());
+        Assert.Empty(pool.Chunks);
+    }
+
+    [Fact]
+    public void Only_a_power_of_two_is_a_granule() =>
+        Assert.Throws<ArgumentOutOfRangeException>(() => new GenPool(3000));
+
+    [Fact]
+    public void Before_5_11_a_block_of_2_gib_is_counted_in_32_signed_bits()
+    {
+        var pool = new GenPool(Granule, GenPoolArithmetic.Int32AvailWrap);
+        pool.AddOwner(1UL << 40, 0, 1UL << 32, null);
+        var block = pool.AllocOwner(1UL << 31);
+        Assert.Equal((1UL << 32) + (1UL << 31), pool.AvailBytes);
+        pool.FreeOwner(block.Address, 1UL << 31);
+        Assert.Equal(1UL << 32, pool.AvailBytes);
+    }
+}

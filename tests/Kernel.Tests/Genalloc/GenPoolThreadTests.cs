@@ -1,0 +1,113 @@
+using static Fleet.Kernel.Tests.Genalloc.PoolUnderTest;
+
+namespace Fleet.Kernel.Tests.Genalloc;
+
+[Trait("tier", "fast")]
+public sealed class GenPoolThreadTests
+{
+    private const int Operations = 60_000;
+
+    // Goal: the word operations are atomic on a real machine, growth of the bitmap included.
+    // Method: two threads allocate and free at random in two chunks; every granule has one holder, told by compare-and-swap.
+    // A refusal is never wrong (B.2 allows spurious ones); when all is quiet, counts are exact and nothing is allocated.
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(3)]
+    public void Two_threads_never_share_a_granule(uint seed)
+    {
+        var pool = new GenPool(Granule);
+        var starts = new[] { Base, Base + (1UL << 30) };
+        pool.AddOwner(starts[0], 0, 70 * Granule, 0);
+        pool.AddOwner(starts[1], 0, 700 * Granule, 1);
+        var holders = new[] { new int[70], new int[700] };
+        var faults = new string?[2];
+        using var start = new Barrier(2);
+        var threads = new[] { 0, 1 }.Select(name => new Thread(() =>
+        {
+            start.SignalAndWait();
+            faults[name] = Run(pool, starts, holders, name + 1, seed * 7919 + (uint)name);
+        })).ToList();
+        threads.ForEach(thread => thread.Start());
+        threads.ForEach(thread => thread.Join());
+
+        Assert.All(faults, Assert.Null);
+        Assert.Equal(pool.SizeBytes, pool.AvailBytes);
+        Assert.Equal(GenPoolFault.None, pool.Destroy());
+    }
+
+    private static string? Run(GenPool pool, ulong[] starts, int[][] holders, int name, uint seed)
+    {
+        var random = seed | 1;
+        var live = new List<(ulong Address, ulong Size, object Owner)>();
+        for (var i = 0; i < Operations || live.Count > 0; i++)
+        {
+            random ^= random << 13;
+            random ^= random >> 17;
+            random ^= random << 5;
+            if (i < Operations && (live.Count == 0 || (random & 1) == 0))
+            {
+                var size = ((random >> 8) % 9 * Granule) + 1;
+                var alloc = pool.AllocAlgoOwner(size, ((random >> 3) & 3) switch
+                {
+                    0 => GenPoolAlgorithm.BestFit,
+                    1 => GenPoolAlgorithm.FirstFitOrderAlign,
+                    2 => GenPoolAlgorithm.FirstFitAlign(4 * Granule),
+                    _ => GenPoolAlgorithm.FirstFit,
+                });
+                if (alloc.Fault is not GenPoolFault.None)
+                {
+                    return $"alloc {i}: {alloc.Fault}";
+                }
+
+                if (!alloc.Succeeded)
+                {
+                    continue;
+                }
+
+                if (Hold(starts, holders, alloc.Address, size, (int)alloc.Owner!, 0, name) is { } fault)
+                {
+                    return fault;
+                }
+
+                live.Add((alloc.Address, size, alloc.Owner!));
+            }
+            else
+            {
+                var index = (int)((random >> 4) % (uint)live.Count);
+                var (address, size, owner) = live[index];
+                live[index] = live[^1];
+                live.RemoveAt(live.Count - 1);
+                if (Hold(starts, holders, address, size, (int)owner, name, 0) is { } fault)
+                {
+                    return fault;
+                }
+
+                var free = pool.FreeOwner(address, size);
+                if (free.Fault is not GenPoolFault.None || !ReferenceEquals(free.Owner, owner))
+                {
+                    return $"free {i}: {free}";
+                }
+            }
+        }
+
+        return null;
+    }
+
+    private static string? Hold(
+        ulong[] starts, int[][] holders, ulong address, ulong size, int owner, int before, int after)
+    {
+        var first = (int)((address - starts[owner]) / Granule);
+        var count = (int)((size + Granule - 1) / Granule);
+        for (var i = first; i < first + count; i++)
+        {
+            var found = Interlocked.CompareExchange(ref holders[owner][i], after, before);
+            if (found != before)
+            {
+                return $"granule {i} of chunk {owner} is held by {found}, expected {before}";
+            }
+        }
+
+        return null;
+    }
+}
