@@ -23,7 +23,8 @@ public sealed class GenPoolInterleavingTests
                 Assert.True(fault is null, $"{schedule}: {fault}");
                 Assert.Equal(quiet, pool.AvailBytes);
                 Assert.Equal([new(0, 62)], pool.Chunks.Single().BusyRuns());
-            });
+            }
+            );
         });
 
         Assert.True(runs > 10_000, $"{runs} schedules");
@@ -54,7 +55,8 @@ public sealed class GenPoolInterleavingTests
                     Assert.Equal(63 + taken, pool.Chunks.Single().BusyRuns().Sum(run => run.Count));
                     outcomes.Add(string.Concat(
                         Digit(both.Result), Digit(first.Result), Digit(second.Result)));
-                });
+                }
+            );
         });
 
         // Spurious: 010 leaves a granule that nobody holds and that the second request was refused.

@@ -8,8 +8,10 @@ public sealed class GenPoolThreadTests
     private const int Operations = 60_000;
 
     // Goal: the word operations are atomic on a real machine, growth of the bitmap included.
-    // Method: two threads allocate and free at random in two chunks; every granule has one holder, told by compare-and-swap.
-    // A refusal is never wrong (B.2 allows spurious ones); when all is quiet, counts are exact and nothing is allocated.
+    // Method: two threads allocate and free at random in two chunks; every granule has one holder, told by a
+    // compare-and-swap.
+    // A refusal is never wrong (B.2 allows spurious ones); when all is quiet, counts are exact and nothing is
+    // allocated.
     [Theory]
     [InlineData(1)]
     [InlineData(2)]

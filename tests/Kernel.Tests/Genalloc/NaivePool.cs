@@ -110,7 +110,8 @@ internal sealed class NaivePool(ulong granule, PlantedFault planted)
                 return First(fits.Where(i => ((ulong)i + skew) % order == 0));
             case GenPoolAlgorithmKind.BestFit:
                 var starts = fits.Where(i => i == 0 || chunk.Busy[i - 1]).ToList();
-                int Length(int i) => chunk.Busy.AsSpan(i).IndexOf(true) is var end and >= 0 ? end : chunk.Busy.Length - i;
+                int Length(int i) =>
+                    chunk.Busy.AsSpan(i).IndexOf(true) is var end and >= 0 ? end : chunk.Busy.Length - i;
                 return planted is PlantedFault.BestFitTakesLastTie
                     ? First(starts.OrderBy(Length).ThenByDescending(i => i))
                     : First(starts.OrderBy(Length).ThenBy(i => i));

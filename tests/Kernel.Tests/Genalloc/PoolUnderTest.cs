@@ -18,7 +18,9 @@ internal static class PoolUnderTest
         return pool;
     }
 
-    /// <summary>Index of the granule at which an allocation landed in a pool of one chunk; null when it failed.</summary>
+    /// <summary>
+    /// Index of the granule at which an allocation landed in a pool of one chunk; null when it failed.
+    /// </summary>
     public static long? Index(this GenPoolAlloc alloc) =>
         alloc.Succeeded ? (long)((alloc.Address - alloc.Chunk!.Start) / Granule) : null;
 

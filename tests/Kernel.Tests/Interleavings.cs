@@ -1,9 +1,10 @@
-namespace Fleet.Kernel.Tests.Genalloc;
+namespace Fleet.Kernel.Tests;
 
 /// <summary>Runs every interleaving of the atomic steps of a few actors, each from a fresh world.</summary>
 internal static class Interleavings
 {
-    /// <param name="begin">Makes a world: for each actor a function that does one step and says whether more remain.</param>
+    /// <param name="begin">Makes a world: for each actor a function that does one step and says whether more
+    /// remain.</param>
     /// <returns>Interleavings run to their end.</returns>
     public static int RunAll(Func<(Func<bool>[] Actors, Action<string> AtEnd)> begin)
     {

@@ -1,0 +1,31 @@
+namespace Fleet.Kernel.Tests.Rcu;
+
+[Trait("tier", "fast")]
+public sealed class CompletionTests
+{
+    [Fact]
+    public void Each_complete_lets_one_wait_through()
+    {
+        var completion = new Completion();
+        Assert.False(completion.TryWait());
+        completion.Complete();
+        completion.Complete();
+        Assert.True(completion.TryWait());
+        Assert.True(completion.TryWait());
+        Assert.False(completion.TryWait());
+    }
+
+    // I38: what a completion of an earlier life latched lets a wait of a later life through at once.
+    [Fact]
+    public void Complete_all_latches_until_reinit()
+    {
+        var completion = new Completion();
+        completion.CompleteAll();
+        Assert.True(completion.TryWait());
+        Assert.True(completion.TryWait());
+        completion.Complete();
+        Assert.True(completion.IsLatched);
+        completion.Reinit();
+        Assert.False(completion.IsDone);
+    }
+}

@@ -1,0 +1,112 @@
+namespace Fleet.Kernel.Tests.Rcu;
+
+[Trait("tier", "fast")]
+public sealed class RcuDomainTests
+{
+    [Fact]
+    public void A_callback_waits_for_the_sections_that_were_open_when_it_was_queued()
+    {
+        var rcu = new RcuDomain();
+        var callback = new Counted();
+        rcu.EnterRead(3);
+        rcu.EnterRead(63);
+        rcu.Call(callback);
+        rcu.EnterRead(5);
+        Assert.False(rcu.RunCallback());
+        rcu.ExitRead(3);
+        Assert.False(rcu.HasRunnableCallback);
+        rcu.ExitRead(63);
+        Assert.True(rcu.RunCallback());
+        Assert.Equal((1, 0), (callback.Runs, rcu.PendingCallbacks));
+    }
+
+    [Fact]
+    public void A_section_opened_again_does_not_hold_up_an_earlier_grace_period()
+    {
+        var rcu = new RcuDomain();
+        rcu.EnterRead(0);
+        var period = rcu.Synchronize();
+        Assert.Equal(1UL, rcu.BlockedBy(period));
+        rcu.ExitRead(0);
+        rcu.EnterRead(0);
+        Assert.True(rcu.HasElapsed(period));
+        Assert.False(rcu.HasElapsed(rcu.Synchronize()));
+    }
+
+    [Fact]
+    public void A_nested_section_ends_with_the_outermost_exit()
+    {
+        var rcu = new RcuDomain();
+        rcu.EnterRead(1);
+        rcu.EnterRead(1);
+        var period = rcu.Synchronize();
+        Assert.True(rcu.ExitRead(1));
+        Assert.False(rcu.HasElapsed(period));
+        Assert.True(rcu.IsReading(1));
+        Assert.True(rcu.ExitRead(1));
+        Assert.True(rcu.HasElapsed(period));
+        Assert.False(rcu.ExitRead(1));
+    }
+
+    [Fact]
+    public void Synchronize_waits_for_no_callback()
+    {
+        var rcu = new RcuDomain();
+        rcu.Call(new Counted());
+        Assert.True(rcu.HasElapsed(rcu.Synchronize()));
+        Assert.Equal(1, rcu.PendingCallbacks);
+    }
+
+    [Fact]
+    public void Runnable_callbacks_overtake_blocked_ones_and_keep_their_order_otherwise()
+    {
+        var rcu = new RcuDomain();
+        var (first, second, third) = (new Counted(), new Counted(), new Counted());
+        rcu.Call(first);
+        rcu.EnterRead(0);
+        rcu.Call(second);
+        rcu.Call(third);
+        Assert.True(rcu.TryTakeCallback(out var taken));
+        Assert.Same(first, taken);
+        Assert.False(rcu.TryTakeCallback(out _));
+        rcu.ExitRead(0);
+        rcu.TryTakeCallback(out taken);
+        Assert.Same(second, taken);
+    }
+
+    [Fact]
+    public void The_digest_knows_no_history()
+    {
+        var (left, right) = (new RcuDomain(), new RcuDomain());
+        for (var i = 0; i < 9; i++)
+        {
+            left.EnterRead(2);
+            left.ExitRead(2);
+        }
+
+        left.EnterRead(4);
+        right.EnterRead(4);
+        left.Call(new Counted());
+        right.Call(new Counted());
+        Assert.Equal(Digest(left), Digest(right));
+        left.ExitRead(4);
+        left.EnterRead(4);
+        Assert.NotEqual(Digest(left), Digest(right));
+        left.Reset();
+        Assert.Equal(Digest(new RcuDomain()), Digest(left));
+    }
+
+    private static ulong Digest(RcuDomain rcu)
+    {
+        var hash = StateHash.Seed;
+        rcu.HashInto(ref hash);
+        return hash;
+    }
+
+    private sealed class Counted : IRcuCallback
+    {
+        public int Runs { get; private set; }
+
+        public void RunAfterGracePeriod() => Runs++;
+    }
+}
