@@ -1,0 +1,496 @@
+using DuckDB.NET.Data;
+using DuckDB.NET.Native;
+using Fleet.Kernel;
+using Fleet.Kernel.History;
+
+namespace Fleet.Storage.Results.Embedded;
+
+/// <summary>Fills the file of one run; each batch is one transaction.</summary>
+internal sealed class DuckRunWriter : IRunWriter
+{
+    private static readonly DuckDBType[] OperationTypes =
+    [
+        .. Enumerable.Repeat(DuckDBType.BigInt, 11), .. Enumerable.Repeat(DuckDBType.Integer, 14),
+        .. Enumerable.Repeat(DuckDBType.SmallInt, 3),
+    ];
+
+    private static readonly DuckDBType[] EventTypes =
+    [
+        .. Enumerable.Repeat(DuckDBType.BigInt, 7), .. Enumerable.Repeat(DuckDBType.Integer, 10),
+        .. Enumerable.Repeat(DuckDBType.SmallInt, 5),
+    ];
+
+    private static readonly DuckDBType[] AfterTypes =
+    [
+        .. Enumerable.Repeat(DuckDBType.BigInt, 2), .. Enumerable.Repeat(DuckDBType.Integer, 5), DuckDBType.SmallInt,
+    ];
+
+    private readonly SemaphoreSlim _gate = new(1, 1);
+    private readonly DuckDBConnection _connection;
+    private readonly string _partPath;
+    private readonly bool _isCreator;
+    private readonly ObjectTable _objects;
+    private readonly Dictionary<string, int> _texts = new(StringComparer.Ordinal);
+    private readonly Dictionary<int, (int Session, int Proc)> _clients = [];
+    private readonly Dictionary<ObjectTable, int[]> _maps = new(ReferenceEqualityComparer.Instance);
+    private DuckRunReader? _reader;
+    private int _objectsWritten;
+    private int _findings;
+    private bool _sealed;
+    private Exception? _failure;
+
+    private DuckRunWriter(DuckDBConnection connection, RunInfo info, string path, ObjectTable objects, bool isCreator)
+    {
+        _connection = connection;
+        _objects = objects;
+        _partPath = path + DuckResultStore.PartSuffix;
+        _isCreator = isCreator;
+        Info = info;
+        Location = path;
+    }
+
+    public RunInfo Info { get; }
+
+    public string Location { get; }
+
+    public IRunReader Reader => _reader ??= DuckRunReader.OfUnsealed(
+        _partPath, new StoredRun(Info, RunState.Running, null, Location), _objects);
+
+    public static DuckRunWriter Create(string path, RunInfo info, ObjectTable objects)
+    {
+        var connection = Open(path + DuckResultStore.PartSuffix);
+        Execute(connection, Resources.Text("Results/Embedded/tables.sql"));
+        Execute(connection, Resources.Text("Results/views.sql"));
+        DuckRows.Append(connection, "runs", [Columns(info)]);
+        return new(connection, info, path, objects, isCreator: true);
+    }
+
+    public static DuckRunWriter Resume(string path, string run)
+    {
+        var connection = Open(path + DuckResultStore.PartSuffix);
+        var stored = DuckRunReader.ReadRun(connection, path)
+            ?? throw new StorageException($"The file {path}.part holds no run {run}.");
+        var writer = new DuckRunWriter(connection, stored.Info, path, new ObjectTable(), isCreator: false);
+        DuckRunReader.ReadObjects(connection, writer._objects);
+        writer._objectsWritten = writer._objects.LastId;
+        foreach (var row in DuckRows.Read(connection, "SELECT id, value FROM texts"))
+        {
+            writer._texts.Add(row.GetString(1), row.GetInt32(0));
+        }
+
+        foreach (var row in DuckRows.Read(connection, "SELECT client, session, proc FROM clients"))
+        {
+            writer._clients.Add(row.GetInt32(0), (row.GetInt32(1), row.GetInt32(2)));
+        }
+
+        writer._findings = (int)DuckRows.Number(connection, "SELECT count(*) FROM findings");
+        return writer;
+    }
+
+    public Task AddProcessAsync(ProcessInfo process, CancellationToken ct) => InsertAsync(
+        "processes", [[process.Proc, process.Name, process.Clock, process.Host, process.Pid]], ct);
+
+    public async Task AppendAsync(HistoryBatch batch, CancellationToken ct)
+    {
+        if (batch.Rows == 0 && batch.Stretches.Count == 0)
+        {
+            return;
+        }
+
+        await _gate.WaitAsync(ct);
+        try
+        {
+            Append(batch);
+        }
+        finally
+        {
+            _gate.Release();
+        }
+    }
+
+    public Task<IReadOnlyList<SpoolStretch>> StretchesAsync(int proc, CancellationToken ct) => ReadAsync(
+        $"SELECT proc, stripe, segment, from_offset, to_offset FROM batches WHERE proc = {proc}",
+        r => new SpoolStretch(r.GetInt32(0), r.GetInt32(1), r.GetInt64(2), r.GetInt32(3), r.GetInt32(4)), ct);
+
+    public async Task<(long Operations, long Events)> CountAsync(int proc, CancellationToken ct)
+    {
+        var operations = await ReadAsync(
+            "SELECT count(*) FROM operations o JOIN clients c ON c.client = o.client "
+            + $"WHERE coalesce(o.proc, c.proc) = {proc}", r => r.GetInt64(0), ct);
+        var events = await ReadAsync(
+            $"SELECT count(*) FROM events WHERE coalesce(from_proc, proc) = {proc}", r => r.GetInt64(0), ct);
+        return (operations[0], events[0]);
+    }
+
+    public Task<IReadOnlyList<long>> NumbersStoredAsync(long first, int count, CancellationToken ct) => ReadAsync(
+        $"SELECT number FROM operations WHERE number BETWEEN {first} AND {first + count - 1}", r => r.GetInt64(0), ct);
+
+    public Task AddFindingsAsync(string checker, IReadOnlyList<Finding> findings, CancellationToken ct) => InsertAsync(
+        "findings",
+        findings.Select(f => new object?[]
+        {
+            ++_findings, checker, f.Rule, FindingRows.Name(f.Class), f.Object, f.Signature, f.Text,
+            FindingRows.Join(f.Evidence), f.Count, f.Remedy,
+        }),
+        ct);
+
+    public Task AddEvidenceAsync(IReadOnlyList<RuleEvidence> evidence, CancellationToken ct) => InsertAsync(
+        "evidence", evidence.Select(e => new object?[] { e.Checker, e.Rule, e.Ok, e.Violated, e.Undecided }), ct);
+
+    public Task AddProbesAsync(IReadOnlyList<ProbeCount> probes, CancellationToken ct) => InsertAsync(
+        "probes", probes.Select(p => new object?[] { p.Name, p.Count, p.Required }), ct);
+
+    public Task AddLatencyAsync(IReadOnlyList<LatencyBucket> buckets, CancellationToken ct) => InsertAsync(
+        "latency", buckets.Select(b => new object?[] { b.Metric, b.Phase, b.LowNs, b.HighNs, b.Count }), ct);
+
+    public Task AddMetricsAsync(IReadOnlyList<MetricPoint> points, CancellationToken ct) => InsertAsync(
+        "metrics", points.Select(p => new object?[] { p.TimeNs, p.Name, p.Value }), ct);
+
+    public Task AddFaultsAsync(IReadOnlyList<FaultRecord> faults, CancellationToken ct) => InsertAsync(
+        "faults", faults.Select(f => new object?[] { f.TimeNs, f.Kind, f.Target, f.Expects, f.Text }), ct);
+
+    public async Task<string> SealAsync(RunOutcome outcome, CancellationToken ct)
+    {
+        await _gate.WaitAsync(ct);
+        try
+        {
+            using (var command = _connection.CreateCommand())
+            {
+                command.CommandText =
+                    "UPDATE runs SET state = 'sealed', verdict = $1, exit_code = $2, complete = $3, quiescent = $4, "
+                    + "ended_utc = $5, summary = $6, operations = (SELECT count(*) FROM operations), "
+                    + "events = (SELECT count(*) FROM events), findings = (SELECT count(*) FROM findings)";
+                object[] values =
+                [
+                    FindingRows.Name(outcome.Verdict), outcome.ExitCode, outcome.Complete, outcome.Quiescent,
+                    outcome.EndedAt.UtcDateTime, outcome.Summary,
+                ];
+                foreach (var value in values)
+                {
+                    command.Parameters.Add(new DuckDBParameter(value));
+                }
+
+                command.ExecuteNonQuery();
+            }
+
+            Execute(_connection, "CHECKPOINT");
+            await CloseAsync();
+            File.Move(_partPath, Location);
+            _sealed = true;
+            return Location;
+        }
+        finally
+        {
+            _gate.Release();
+        }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _gate.WaitAsync();
+        try
+        {
+            await CloseAsync();
+            if (!_sealed && _isCreator)
+            {
+                File.Delete(_partPath);
+                File.Delete(_partPath + ".wal");
+            }
+        }
+        finally
+        {
+            _gate.Release();
+        }
+    }
+
+    private static object?[] Columns(RunInfo info) =>
+    [
+        info.Run, info.Scenario, info.Profile, unchecked((long)info.Seed), info.Source, info.Order, info.Clock,
+        info.ClockBoundNs, info.EpochNs, info.StartedAt.UtcDateTime, info.CommandLine, info.Settings, "running",
+        null, null, null, null, null, null, null, null, null, HistoryTables.SchemaVersion,
+    ];
+
+    private static DuckDBConnection Open(string path)
+    {
+        var connection = new DuckDBConnection($"Data Source={path}");
+        try
+        {
+            connection.Open();
+            return connection;
+        }
+        catch (DuckDBException e)
+        {
+            connection.Dispose();
+            throw new StorageException(
+                e.Message.Contains("lock", StringComparison.OrdinalIgnoreCase)
+                    ? $"Another process is writing the run in {path}."
+                    : $"The result file {path} cannot be written: {e.Message.Split('\n')[0]}",
+                e);
+        }
+    }
+
+    private static void Execute(DuckDBConnection connection, string sql)
+    {
+        using var command = connection.CreateCommand();
+        command.CommandText = sql;
+        command.ExecuteNonQuery();
+    }
+
+    private async Task CloseAsync()
+    {
+        if (_reader is not null)
+        {
+            await _reader.DisposeAsync();
+            _reader = null;
+        }
+
+        _connection.Dispose();
+    }
+
+    private async Task InsertAsync(string table, IEnumerable<object?[]> rows, CancellationToken ct)
+    {
+        await _gate.WaitAsync(ct);
+        try
+        {
+            DuckRows.Append(_connection, table, rows);
+        }
+        finally
+        {
+            _gate.Release();
+        }
+    }
+
+    private async Task<IReadOnlyList<T>> ReadAsync<T>(
+        string sql, Func<DuckDBDataReader, T> read, CancellationToken ct)
+    {
+        await _gate.WaitAsync(ct);
+        try
+        {
+            return [.. DuckRows.Read(_connection, sql).Select(read)];
+        }
+        finally
+        {
+            _gate.Release();
+        }
+    }
+
+    private void Append(HistoryBatch batch)
+    {
+        if (_failure is not null)
+        {
+            throw new StorageException("The result file took no more rows after an earlier failure.", _failure);
+        }
+
+        foreach (var stretch in batch.Stretches)
+        {
+            if (DuckRows.Number(
+                _connection,
+                $"SELECT count(*) FROM batches WHERE proc = {stretch.Proc} AND stripe = {stretch.Stripe} "
+                + $"AND segment = {stretch.Segment} AND from_offset = {stretch.From}") > 0)
+            {
+                throw new StorageInvariantException($"The stretch {stretch} is stored already.");
+            }
+        }
+
+        var map = MapOf(batch.Objects);
+        Execute(_connection, "BEGIN TRANSACTION");
+        try
+        {
+            AppendOperations(batch, map);
+            AppendEvents(batch, map);
+            if (_objects.LastId > _objectsWritten)
+            {
+                var last = _objects.LastId;
+                DuckRows.Append(_connection, "objects", Enumerable.Range(_objectsWritten + 1, last - _objectsWritten)
+                    .Select(id => new object?[]
+                    {
+                        id, _objects.Name(id), (short)_objects.Kind(id), _objects.DeviceOf(id),
+                        SortKey.Of(id, _objects.DeviceOf(id), _objects.Kind(id)),
+                    }));
+                _objectsWritten = last;
+            }
+
+            DuckRows.Append(_connection, "batches", batch.Stretches
+                .Select(s => new object?[] { s.Proc, s.Stripe, s.Segment, s.From, s.To }));
+            Execute(_connection, "COMMIT");
+        }
+        catch (Exception e) when (e is DuckDBException or StorageException)
+        {
+            _failure = e;
+            Execute(_connection, "ROLLBACK");
+            throw;
+        }
+    }
+
+    private void AppendOperations(HistoryBatch batch, ObjectMap map)
+    {
+        if (batch.OperationCount == 0)
+        {
+            return;
+        }
+
+        var newClients = new List<object?[]>();
+        using var rows = new ChunkAppender(_connection, "operations", OperationTypes);
+        foreach (ref readonly var op in batch.Operations)
+        {
+            var client = map[op.Client];
+            if (!_clients.TryGetValue(client, out var known))
+            {
+                known = (map[op.Session], batch.Proc);
+                _clients.Add(client, known);
+                newClients.Add([client, known.Session, known.Proc]);
+            }
+
+            var row = new OperationRow(
+                op, map, op.At.IsNone ? 0 : batch.Objects.DeviceOf(op.At.Obj),
+                !op.At.IsNone && batch.Objects.Kind(op.At.Obj) is ObjectKind.Map, known.Session);
+            rows.Long(row.Number);
+            rows.Long(row.SentNs);
+            rows.Long(row.Address);
+            rows.Long(row.Pfn);
+            rows.Long(row.Tag);
+            rows.Long(row.Of);
+            rows.Long(row.LateNs);
+            rows.Long(Large(row.Took));
+            rows.Long(Large(row.Size));
+            rows.Long(Large(row.Seq));
+            rows.Long(Large(row.AllocNumber));
+            rows.Int(Small(row.Took));
+            rows.Int(SmallOrNone(row.Size));
+            rows.Int(SmallOrNone(row.Seq));
+            rows.Int(SmallOrNone(row.AllocNumber));
+            rows.Int(row.Client);
+            rows.Int(row.Obj);
+            rows.Int(row.Gen);
+            rows.Int(row.Life);
+            rows.Int(row.Owner);
+            rows.Int(row.Map);
+            rows.Int(row.Device);
+            rows.Int(row.Session);
+            rows.Int(row.AllocGen);
+            rows.Int(row.Pages);
+            rows.Short(known.Proc == batch.Proc ? null : (short)batch.Proc);
+            rows.Short(row.Code);
+            rows.Short(row.Err);
+            rows.EndRow();
+        }
+
+        rows.Close();
+        DuckRows.Append(_connection, "clients", newClients);
+    }
+
+    private void AppendEvents(HistoryBatch batch, ObjectMap map)
+    {
+        if (batch.Events.Count == 0)
+        {
+            return;
+        }
+
+        var newTexts = new List<object?[]>();
+        using (var rows = new ChunkAppender(_connection, "events", EventTypes))
+        {
+            foreach (var e in batch.Events)
+            {
+                rows.Long(e.At.Seq);
+                rows.Long(e.TimeNs);
+                rows.Long(Some(unchecked((long)e.Start)));
+                rows.Long(Some(unchecked((long)e.SizeBytes)));
+                rows.Long(Some(unchecked((long)e.Pfn)));
+                rows.Long(Some(e.Count));
+                rows.Long(Some(e.Alloc.Number));
+                rows.Int(map[e.At.Obj]);
+                rows.Int(e.At.Gen);
+                rows.Int(e.At.Life);
+                rows.Int(Text(e.Actor, newTexts));
+                rows.Int(Id(map, e.Other));
+                rows.Int(e.Node < 0 ? null : e.Node);
+                rows.Int(Text(e.Fn, newTexts));
+                rows.Int(Text(e.Text, newTexts));
+                rows.Int(Id(map, e.Alloc.Device));
+                rows.Int(e.Alloc.IsNone ? null : e.Alloc.Gen);
+                rows.Short((short)e.Proc);
+                rows.Short(e.Proc == batch.Proc ? null : (short)batch.Proc);
+                rows.Short((short)e.Kind);
+                rows.Short(e.Err is Errno.OK ? null : (short)e.Err);
+                rows.Short(e.After.Count == 0 ? null : (short)e.After.Count);
+                rows.EndRow();
+            }
+
+            rows.Close();
+        }
+
+        using (var rows = new ChunkAppender(_connection, "event_after", AfterTypes))
+        {
+            foreach (var e in batch.Events)
+            {
+                for (var n = 0; n < e.After.Count; n++)
+                {
+                    rows.Long(e.At.Seq);
+                    rows.Long(e.After[n].Seq);
+                    rows.Int(map[e.At.Obj]);
+                    rows.Int(e.At.Gen);
+                    rows.Int(map[e.After[n].Obj]);
+                    rows.Int(e.After[n].Gen);
+                    rows.Int(e.After[n].Life);
+                    rows.Short((short)n);
+                    rows.EndRow();
+                }
+            }
+
+            rows.Close();
+        }
+
+        DuckRows.Append(_connection, "texts", newTexts);
+    }
+
+    private int? Text(string? value, List<object?[]> added)
+    {
+        if (value is null)
+        {
+            return null;
+        }
+
+        if (!_texts.TryGetValue(value, out var id))
+        {
+            id = _texts.Count + 1;
+            _texts.Add(value, id);
+            added.Add([id, value]);
+        }
+
+        return id;
+    }
+
+    private ObjectMap MapOf(ObjectTable source)
+    {
+        if (ReferenceEquals(source, _objects))
+        {
+            return new ObjectMap(null);
+        }
+
+        var last = source.LastId;
+        var known = _maps.GetValueOrDefault(source, [0]);
+        if (known.Length <= last)
+        {
+            var first = known.Length;
+            Array.Resize(ref known, last + 1);
+            for (var id = first; id <= last; id++)
+            {
+                known[id] = _objects.Intern(source.Name(id));
+            }
+
+            _maps[source] = known;
+        }
+
+        return new ObjectMap(known);
+    }
+
+    private static int? Id(ObjectMap map, int id) => id == 0 ? null : map[id];
+
+    private static long? Some(long value) => value == 0 ? null : value;
+
+    private static int? Small(long value) => value is >= int.MinValue and <= int.MaxValue ? (int)value : null;
+
+    private static int? SmallOrNone(long value) => value == 0 ? null : Small(value);
+
+    private static long? Large(long value) => value is >= int.MinValue and <= int.MaxValue ? null : value;
+}

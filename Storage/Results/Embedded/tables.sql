@@ -1,0 +1,54 @@
+CREATE TABLE runs (
+  run VARCHAR NOT NULL, scenario VARCHAR NOT NULL, profile VARCHAR NOT NULL, seed BIGINT NOT NULL,
+  source VARCHAR NOT NULL, ordering VARCHAR NOT NULL, clock VARCHAR NOT NULL, clock_bound_ns BIGINT NOT NULL,
+  epoch_ns BIGINT NOT NULL, started_utc TIMESTAMP NOT NULL, command_line VARCHAR NOT NULL, settings VARCHAR NOT NULL,
+  state VARCHAR NOT NULL, verdict VARCHAR, exit_code INTEGER, complete BOOLEAN, quiescent BOOLEAN,
+  ended_utc TIMESTAMP, operations BIGINT, events BIGINT, findings BIGINT, summary VARCHAR, schema_version INTEGER NOT NULL);
+CREATE TABLE processes (
+  proc INTEGER NOT NULL, name VARCHAR NOT NULL, clock VARCHAR NOT NULL, host VARCHAR NOT NULL, pid INTEGER NOT NULL);
+CREATE TABLE objects (
+  id INTEGER NOT NULL, name VARCHAR NOT NULL, kind SMALLINT NOT NULL, device INTEGER NOT NULL, sort_key BIGINT NOT NULL);
+CREATE TABLE texts (id INTEGER NOT NULL, value VARCHAR NOT NULL);
+CREATE TABLE clients (client INTEGER NOT NULL, session INTEGER NOT NULL, proc INTEGER NOT NULL);
+CREATE TABLE operations (
+  number BIGINT NOT NULL, sent_ns BIGINT NOT NULL, address BIGINT, pfn BIGINT, tag BIGINT, of_number BIGINT,
+  late_ns BIGINT, took_large BIGINT, size_large BIGINT, seq_large BIGINT, alloc_large BIGINT,
+  took_ns INTEGER, size_bytes INTEGER, seq INTEGER, alloc_number INTEGER, client INTEGER NOT NULL, obj INTEGER,
+  gen INTEGER, life INTEGER, owner INTEGER, map INTEGER, device INTEGER, session INTEGER, alloc_gen INTEGER,
+  pages INTEGER, proc SMALLINT, code SMALLINT NOT NULL, err SMALLINT);
+CREATE TABLE events (
+  seq BIGINT NOT NULL, time_ns BIGINT NOT NULL, start_addr BIGINT, size_bytes BIGINT, pfn BIGINT, amount BIGINT,
+  alloc_number BIGINT, obj INTEGER NOT NULL, gen INTEGER NOT NULL, life INTEGER NOT NULL, actor INTEGER, other INTEGER,
+  node INTEGER, fn INTEGER, text INTEGER, alloc_device INTEGER, alloc_gen INTEGER, proc SMALLINT NOT NULL,
+  from_proc SMALLINT, kind SMALLINT NOT NULL, err SMALLINT, after_count SMALLINT);
+CREATE TABLE event_after (
+  seq BIGINT NOT NULL, after_seq BIGINT NOT NULL, obj INTEGER NOT NULL, gen INTEGER NOT NULL, after_obj INTEGER NOT NULL,
+  after_gen INTEGER NOT NULL, after_life INTEGER NOT NULL, n SMALLINT NOT NULL);
+CREATE TABLE findings (
+  id INTEGER NOT NULL, checker VARCHAR NOT NULL, rule VARCHAR NOT NULL, class VARCHAR NOT NULL, object VARCHAR NOT NULL,
+  signature VARCHAR NOT NULL, text VARCHAR NOT NULL, evidence VARCHAR NOT NULL, count BIGINT NOT NULL, remedy VARCHAR);
+CREATE TABLE evidence (
+  checker VARCHAR NOT NULL, rule VARCHAR NOT NULL, ok BIGINT NOT NULL, violated BIGINT NOT NULL, undecided BIGINT NOT NULL);
+CREATE TABLE probes (name VARCHAR NOT NULL, count BIGINT NOT NULL, required BOOLEAN NOT NULL);
+CREATE TABLE latency (
+  metric VARCHAR NOT NULL, phase VARCHAR NOT NULL, low_ns BIGINT NOT NULL, high_ns BIGINT NOT NULL, count BIGINT NOT NULL);
+CREATE TABLE metrics (time_ns BIGINT NOT NULL, name VARCHAR NOT NULL, value DOUBLE NOT NULL);
+CREATE TABLE faults (
+  time_ns BIGINT NOT NULL, kind VARCHAR NOT NULL, target VARCHAR NOT NULL, expects VARCHAR NOT NULL, text VARCHAR NOT NULL);
+CREATE TABLE batches (
+  proc INTEGER NOT NULL, stripe INTEGER NOT NULL, segment BIGINT NOT NULL, from_offset INTEGER NOT NULL,
+  to_offset INTEGER NOT NULL, PRIMARY KEY (proc, stripe, segment, from_offset));
+CREATE VIEW run_objects AS SELECT * FROM objects;
+CREATE VIEW run_texts AS SELECT * FROM texts;
+CREATE VIEW run_clients AS SELECT * FROM clients;
+CREATE VIEW run_processes AS SELECT * FROM processes;
+CREATE VIEW run_operations AS SELECT * FROM operations;
+CREATE VIEW run_events AS SELECT * FROM events;
+CREATE VIEW run_event_after AS SELECT * FROM event_after;
+CREATE VIEW run_findings AS SELECT * FROM findings;
+CREATE VIEW run_evidence AS SELECT * FROM evidence;
+CREATE VIEW run_probes AS SELECT * FROM probes;
+CREATE VIEW run_latency AS SELECT * FROM latency;
+CREATE VIEW run_metrics AS SELECT * FROM metrics;
+CREATE VIEW run_faults AS SELECT * FROM faults;
+CREATE VIEW run_runs AS SELECT * FROM runs;

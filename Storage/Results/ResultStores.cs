@@ -1,0 +1,24 @@
+using Fleet.Storage.Results.Embedded;
+
+namespace Fleet.Storage.Results;
+
+/// <summary>Opens the store that an address names.</summary>
+public static class ResultStores
+{
+    /// <summary>Opens a store.</summary>
+    /// <exception cref="StorageException">It cannot be reached, is of another version, or a right is missing.</exception>
+    public static Task<IResultStore> OpenAsync(StoreAddress address, CancellationToken ct) =>
+        address.Directory is { } directory
+            ? Task.FromResult<IResultStore>(new DuckResultStore(directory))
+            : throw new StorageException($"The store {address} is a PostgreSQL one; accepted so far is a directory.");
+}
+
+internal static class RunName
+{
+    /// <exception cref="StorageException">It is no name for a run.</exception>
+    public static string Check(string run) =>
+        run.Length is > 0 and <= 100 && run[0] is not '.' && run.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '.' or '_')
+            ? run
+            : throw new StorageException(
+                "The name of a run has 1 to 100 letters, digits, dashes, dots and underscores, and does not start with a dot.");
+}

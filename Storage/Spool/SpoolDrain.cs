@@ -1,0 +1,158 @@
+using System.Diagnostics;
+using Fleet.Kernel.History;
+using Fleet.Storage.Results;
+
+namespace Fleet.Storage.Spool;
+
+/// <summary>What went through a spool, counted at both ends.</summary>
+/// <param name="OperationsAcknowledged">Records whose append returned.</param>
+/// <param name="OperationsStored">Rows in the tables, counted there; unknown ones not included.</param>
+/// <param name="OperationsUnknown">Numbers reserved by a process that died, without a record; stored as unknown.</param>
+public readonly record struct DrainReport(
+    long OperationsAcknowledged, long OperationsStored, long EventsAcknowledged, long EventsStored, long OperationsUnknown)
+{
+    /// <summary>Nothing acknowledged is lost, and nothing is there twice.</summary>
+    public bool IsExact => OperationsAcknowledged == OperationsStored && EventsAcknowledged == EventsStored;
+}
+
+/// <summary>Carries the records of one process from its spool into a store while they are written.</summary>
+/// <remarks>
+/// A batch is what came in 250 ms, at most 50,000 rows. Concurrency: a thread of its own, since a starved thread pool
+/// must not stop the history. A segment is deleted once all of it is stored.
+/// </remarks>
+public sealed class SpoolDrain : IAsyncDisposable
+{
+    private const int RowsMax = 50_000;
+    private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(250);
+
+    private readonly SpoolWriter _spool;
+    private readonly IRunWriter _store;
+    private readonly SpoolReader _reader;
+    private readonly CancellationTokenSource _stop = new();
+    private readonly ManualResetEventSlim _finish = new();
+    private readonly Task _loop;
+    private long _stored;
+
+    private SpoolDrain(SpoolWriter spool, IRunWriter store)
+    {
+        _spool = spool;
+        _store = store;
+        _reader = SpoolReader.Open(spool.Options.Directory, spool.Objects);
+        _loop = Task.Factory.StartNew(
+            Loop, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+    }
+
+    /// <summary>Rows stored so far, operations and events together.</summary>
+    public long RowsStored => Interlocked.Read(ref _stored);
+
+    /// <summary>Ends when the drain ends; faulted when the store refused for good.</summary>
+    public Task Completion => _loop;
+
+    public static SpoolDrain Start(SpoolWriter spool, IRunWriter store) => new(spool, store);
+
+    /// <summary>Stores what a process left behind that is gone.</summary>
+    /// <exception cref="StorageException">There is no spool in the directory, or it cannot be read.</exception>
+    public static async Task<DrainReport> RecoverAsync(string directory, IRunWriter store, CancellationToken ct)
+    {
+        using var reader = SpoolReader.Open(directory);
+        var before = await store.CountAsync(reader.Proc, ct);
+        reader.SkipTo(await store.StretchesAsync(reader.Proc, ct));
+        var batch = new HistoryBatch(reader.Objects, reader.Proc);
+        var (operations, events) = before;
+        while (reader.Read(batch, RowsMax))
+        {
+            operations += batch.OperationCount;
+            events += batch.Events.Count;
+            await store.AppendAsync(batch, ct);
+            batch.Clear();
+        }
+
+        var after = await store.CountAsync(reader.Proc, ct);
+        foreach (var block in reader.Reserved())
+        {
+            var stored = (await store.NumbersStoredAsync(block.First, block.Count, ct)).ToHashSet();
+            for (var number = block.First; number < block.First + block.Count; number++)
+            {
+                if (!stored.Contains(number))
+                {
+                    batch.Add(new Operation
+                    {
+                        Number = number,
+                        Client = block.Client,
+                        Session = block.Session,
+                        Outcome = OperationOutcome.Unknown,
+                    });
+                }
+            }
+        }
+
+        var unknown = batch.OperationCount;
+        await store.AppendAsync(batch, ct);
+        return new DrainReport(operations, after.Operations, events, after.Events, unknown);
+    }
+
+    /// <summary>Ends the spool, stores the rest, and counts at both ends.</summary>
+    /// <remarks>Every client is drained before. The spool is deleted when the counts agree.</remarks>
+    public async Task<DrainReport> CompleteAsync(CancellationToken ct)
+    {
+        _spool.Complete();
+        _finish.Set();
+        await _loop.WaitAsync(ct);
+        var (operations, events) = await _store.CountAsync(_spool.Options.Proc, ct);
+        var report = new DrainReport(_spool.Operations, operations, _spool.Events, events, 0);
+        if (report.IsExact)
+        {
+            _reader.Dispose();
+            _spool.Dispose();
+            Directory.Delete(_spool.Options.Directory, recursive: true);
+        }
+
+        return report;
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _stop.CancelAsync();
+        _finish.Set();
+        await _loop.ContinueWith(static _ => { }, TaskScheduler.Default);
+        _reader.Dispose();
+        _stop.Dispose();
+        _finish.Dispose();
+    }
+
+    private void Loop()
+    {
+        try
+        {
+            var batch = new HistoryBatch(_spool.Objects, _spool.Options.Proc);
+            while (true)
+            {
+                var isLast = _finish.IsSet; // Seen before the read: what was appended before it is then read.
+                var started = Stopwatch.GetTimestamp();
+                while (!_stop.IsCancellationRequested && _reader.Read(batch, RowsMax))
+                {
+                    _store.AppendAsync(batch, _stop.Token).GetAwaiter().GetResult();
+                    Interlocked.Add(ref _stored, batch.Rows);
+                    batch.Clear();
+                    _spool.Stored(_reader.DeleteRead());
+                }
+
+                if (isLast || _stop.IsCancellationRequested)
+                {
+                    return;
+                }
+
+                var rest = Interval - Stopwatch.GetElapsedTime(started);
+                if (rest > TimeSpan.Zero)
+                {
+                    _finish.Wait(rest);
+                }
+            }
+        }
+        catch (Exception e)
+        {
+            _spool.Fail(e);
+            throw;
+        }
+    }
+}
