@@ -1,0 +1,257 @@
+using Fleet.Checking.Streams;
+using Fleet.Kernel.History;
+
+namespace Fleet.Checking.Rules;
+
+/// <summary>I3: a ref's memory is given up only after its count was seen at zero.</summary>
+public sealed class ExitAfterZero : Rule, IRefRule
+{
+    public override string Name => "EXIT-AFTER-ZERO";
+
+    public override int Number => 3;
+
+    public override string Claim => "A killed ref exits only after its release ran.";
+
+    public override string Source => "percpu_ref_exit after wait_for_completion of the release";
+
+    IReadOnlyList<EventKind> IRefRule.Kinds { get; } = [EventKind.RefExit];
+
+    void IRefRule.Judge(RefStream @ref, HistoryEvent record)
+    {
+        ref readonly var life = ref @ref.Now;
+        if (life.KillSeq == 0)
+        {
+            // Init-failure unwinding: never killed, never shared.
+            return;
+        }
+
+        if (life.ZeroSeq != 0)
+        {
+            @ref.Ledger.Ok(this);
+        }
+        else if (@ref.HasGapBetween(life.KillSeq, record.At.Seq))
+        {
+            @ref.Ledger.Undecided(this);
+        }
+        else
+        {
+            var kill = @ref.Kill;
+            @ref.Ledger.Violated(this, Class, "exit", @ref.Obj, () => new(
+                $"Let R = {@ref.Name}. Then R was killed at {Prose.At(kill)} and its release had not run; however, percpu_ref_exit(R) ran at seq {record.At.Seq}: a contradiction.",
+                kill is null ? [record] : [kill, record]));
+        }
+    }
+}
+
+/// <summary>I4: a ref does not exit while its switch to atomic mode is pending.</summary>
+public sealed class ExitNotSwitching : Rule, IRefRule
+{
+    public override string Name => "EXIT-NOT-SWITCHING";
+
+    public override int Number => 4;
+
+    public override string Claim => "No ref exits between its kill and the end of its switch to atomic mode.";
+
+    public override string Source => "percpu_ref_switch_to_atomic_rcu sums the per-CPU memory that exit frees";
+
+    IReadOnlyList<EventKind> IRefRule.Kinds { get; } = [EventKind.RefExit];
+
+    void IRefRule.Judge(RefStream @ref, HistoryEvent record)
+    {
+        ref readonly var life = ref @ref.Now;
+        if (life.KillSeq == 0)
+        {
+            return;
+        }
+
+        if (life.SwitchedSeq > life.KillSeq)
+        {
+            @ref.Ledger.Ok(this);
+        }
+        else if (@ref.HasGapBetween(life.KillSeq, record.At.Seq))
+        {
+            @ref.Ledger.Undecided(this);
+        }
+        else
+        {
+            var kill = @ref.Kill;
+            @ref.Ledger.Violated(this, Class, "exit", @ref.Obj, () => new(
+                $"Let R = {@ref.Name}. Then the kill at {Prose.At(kill)} started R's switch to atomic mode, which was not done; however, percpu_ref_exit(R) freed "
+                + $"the per-CPU counts at seq {record.At.Seq}: a contradiction.",
+                kill is null ? [record] : [kill, record]));
+        }
+    }
+}
+
+/// <summary>I5: a ref is killed once in its life.</summary>
+public sealed class KillOnce : Rule, IRefRule
+{
+    public override string Name => "KILL-ONCE";
+
+    public override int Number => 5;
+
+    public override string Claim => "A ref is killed at most once between its init and its exit.";
+
+    public override string Source => "percpu_ref_kill_and_confirm: WARN when already dead";
+
+    IReadOnlyList<EventKind> IRefRule.Kinds { get; } = [EventKind.RefKill];
+
+    void IRefRule.Judge(RefStream @ref, HistoryEvent record)
+    {
+        if (@ref.Now.Kills == 0)
+        {
+            @ref.Ledger.Ok(this);
+            return;
+        }
+
+        var first = @ref.Kill;
+        @ref.Ledger.Violated(this, Class, "again", @ref.Obj, () => new(
+            $"Let R = {@ref.Name}. Then R was killed at {Prose.At(first)} of this life; however, it was killed again at seq {record.At.Seq}: a contradiction.",
+            first is null ? [record] : [first, record]));
+    }
+}
+
+/// <summary>I8: nobody takes a reference on a ref that has reached zero.</summary>
+public sealed class NoGetFromZero : Rule, IRefRule
+{
+    public override string Name => "NO-GET-FROM-ZERO";
+
+    public override int Number => 8;
+
+    public override string Claim => "No plain get revives a ref whose count has reached zero.";
+
+    public override string Source => "percpu_ref_get, percpu_ref_get_many in devm_memremap_pages";
+
+    IReadOnlyList<EventKind> IRefRule.Kinds { get; } = [EventKind.RefGet];
+
+    void IRefRule.Judge(RefStream @ref, HistoryEvent record)
+    {
+        if (@ref.Now.ZeroSeq == 0)
+        {
+            @ref.Ledger.Ok(this);
+            return;
+        }
+
+        var zero = @ref.Zero;
+        @ref.Ledger.Violated(this, Class, "get", @ref.Obj, () => new(
+            $"Let R = {@ref.Name}. Then R reached zero at {Prose.At(zero)}; however, {record.Actor ?? "somebody"} took a reference at seq {record.At.Seq}: a contradiction.",
+            zero is null ? [record] : [zero, record]));
+    }
+}
+
+/// <summary>I10: a mapping's cleanup runs once, after the kill.</summary>
+public sealed class CleanupOnceAfterKill : Rule, IRefRule
+{
+    public override string Name => "CLEANUP-ONCE-AFTER-KILL";
+
+    public override int Number => 10;
+
+    public override string Claim => "The cleanup callback runs once in a life, and after the kill callback.";
+
+    public override string Source => "dev_pagemap_cleanup after dev_pagemap_kill in devm_memremap_pages_release";
+
+    IReadOnlyList<EventKind> IRefRule.Kinds { get; } = [EventKind.CleanupBegin];
+
+    void IRefRule.Judge(RefStream @ref, HistoryEvent record)
+    {
+        ref readonly var life = ref @ref.Now;
+        if (life.KillSeq != 0 && life.CleanupSeq == 0)
+        {
+            @ref.Ledger.Ok(this);
+        }
+        else if (life.KillSeq == 0 && @ref.HasGapBetween(life.InitSeq, record.At.Seq))
+        {
+            @ref.Ledger.Undecided(this);
+        }
+        else
+        {
+            var (again, first) = (life.CleanupSeq != 0, life.CleanupSeq);
+            @ref.Ledger.Violated(this, Class, again ? "again" : "before-kill", @ref.Obj, () => new(
+                $"Let R = {@ref.Name}. Then its cleanup {(again ? $"ran at seq {first} of this life" : "has to follow its kill")}; however, "
+                + $"it ran {(again ? "again" : "before any kill")} at seq {record.At.Seq}: a contradiction.",
+                [record]));
+        }
+    }
+}
+
+/// <summary>I38: a wait in a teardown ends only when the life it waits for has reached zero.</summary>
+public sealed class WaitEffective : Rule, IRefRule
+{
+    public override string Name => "WAIT-EFFECTIVE";
+
+    public override int Number => 38;
+
+    public override string Claim => "A teardown's wait ends only after the ref it waits for reached zero in this life.";
+
+    public override string Source => "wait_for_completion on a completion that an earlier life may have left latched";
+
+    IReadOnlyList<EventKind> IRefRule.Kinds { get; } = [EventKind.WaitEnd];
+
+    void IRefRule.Judge(RefStream @ref, HistoryEvent record)
+    {
+        ref readonly var life = ref @ref.Now;
+        if (life.ZeroSeq != 0)
+        {
+            @ref.Ledger.Ok(this);
+        }
+        else if (!life.Exists || @ref.HasGapBetween(life.InitSeq, record.At.Seq))
+        {
+            @ref.Ledger.Undecided(this);
+        }
+        else
+        {
+            var init = life.InitSeq;
+            @ref.Ledger.Violated(this, Class, "latched", @ref.Obj, () => new(
+                $"Let R = {@ref.Name}, of the life that began at seq {init}. Then R has not reached zero in this life; however, the teardown's wait for it ended at "
+                + $"seq {record.At.Seq}: a contradiction. The completion was left latched by an earlier life.",
+                @ref.Kill is { } kill ? [kill, record] : [record]));
+        }
+    }
+}
+
+/// <summary>I39: after a kill the switch ends, after the last put the release runs, after the release the waiter wakes.</summary>
+public sealed class KillProgress : Rule, IRefEndRule, IRefRule
+{
+    public override string Name => "KILL-PROGRESS";
+
+    public override int Number => 39;
+
+    public override FindingClass Class => FindingClass.Liveness;
+
+    public override RuleNeeds Needs => RuleNeeds.Quiescence;
+
+    public override string Claim => "A killed ref switches, and a ref that reached zero wakes whoever waits for it.";
+
+    public override string Source => "percpu_ref_kill → percpu_ref_switch_to_atomic_rcu → release → complete → wait_for_completion";
+
+    IReadOnlyList<EventKind> IRefRule.Kinds { get; } = [EventKind.SwitchDone, EventKind.WaitEnd];
+
+    void IRefRule.Judge(RefStream @ref, HistoryEvent record) => @ref.Ledger.Ok(this);
+
+    void IRefEndRule.JudgeEnd(RefStream @ref)
+    {
+        ref readonly var life = ref @ref.Now;
+        var stuckSwitch = life.KillSeq != 0 && life.SwitchedSeq < life.KillSeq;
+        var stuckWait = life.WaitBeginSeq > life.WaitEndSeq && life.ZeroSeq != 0;
+        if (life.Fenced || (!stuckSwitch && !stuckWait))
+        {
+            return;
+        }
+
+        if (!@ref.Context.Header.Quiescent || !@ref.Context.Header.Complete || @ref.HasGapBetween(life.InitSeq, long.MaxValue)
+            || @ref.Group.Device?.OopsInPass is not null)
+        {
+            @ref.Ledger.Undecided(this);
+            return;
+        }
+
+        var (kill, zero) = (@ref.Kill, @ref.Zero);
+        @ref.Ledger.Violated(this, Class, stuckSwitch ? "switch" : "wait", @ref.Obj, () => stuckSwitch
+            ? new(
+                $"Let R = {@ref.Name}. Then R was killed at {Prose.At(kill)} and the history ended quiescent; however, its switch to atomic mode was never done: a contradiction.",
+                kill is null ? [] : [kill])
+            : new(
+                $"Let R = {@ref.Name}. Then R reached zero at {Prose.At(zero)} and somebody waited for that; however, the wait never ended: a contradiction.",
+                zero is null ? [] : [zero]));
+    }
+}

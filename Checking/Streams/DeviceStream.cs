@@ -1,0 +1,726 @@
+using Fleet.Checking.Rules;
+using Fleet.Kernel;
+using Fleet.Kernel.History;
+
+namespace Fleet.Checking.Streams;
+
+internal enum FieldPhase : byte { Unseen, Set, Cleared }
+
+/// <summary>One device: its binding, devres list, pool and live allocations, and the rules that its own order decides.</summary>
+internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int obj) : ObjectStream(context, group, obj)
+{
+    private static readonly int[] NoSlots = [];
+
+    private List<Mapping>? _mappings;
+    private List<DevresNode>? _devres;
+    private Dictionary<int, KernelObject>? _objects;
+    private Dictionary<int, HistoryEvent>? _freedOwners;
+    private List<(ulong Start, ulong SizeBytes)>? _tornDown;
+    private List<HeldAtRemoval>? _heldAtRemoval;
+    private List<(int Gen, long Begin, long End)>? _failedAdds;
+    private List<PossibleFree>? _possibleFrees;
+    private List<UnansweredOperation>? _unanswered;
+
+    /// <summary>An allocation that would have to be gone before a position, in a history that has room for an unrecorded free.</summary>
+    internal sealed record PossibleFree(LiveAllocation Allocation, long Before, Rule Rule, Action Violate);
+
+    /// <summary>An operation without an answer and the last position that surely precedes it.</summary>
+    internal sealed class UnansweredOperation(Operation operation)
+    {
+        public Operation Operation => operation;
+
+        public long After { get; set; }
+    }
+
+    public LiveAllocations? Live { get; private set; }
+
+    public IReadOnlyList<Mapping> Mappings => _mappings ?? [];
+
+    public IReadOnlyList<DevresNode> Devres => _devres ?? [];
+
+    public FieldPhase Field { get; private set; }
+
+    public HistoryEvent? FieldCleared { get; private set; }
+
+    /// <summary>A field read by somebody who may still act on it; see NO-ALLOC-AFTER-CLEAR.</summary>
+    public bool FieldReadOutsideTurn { get; private set; }
+
+    public bool PoolExists { get; private set; }
+
+    /// <summary>The bind that is running; null otherwise.</summary>
+    public HistoryEvent? Binding { get; private set; }
+
+    /// <summary>The unbind that is running; null otherwise.</summary>
+    public HistoryEvent? Unbind { get; private set; }
+
+    public HistoryEvent? AddResource { get; private set; }
+
+    /// <summary>The release_all that is running, begun explicitly or by the unbind.</summary>
+    public bool InReleaseAll { get; private set; }
+
+    /// <summary>Resources of this life that could not be added, and those that could.</summary>
+    public int ResourcesFailed { get; private set; }
+
+    public int ResourcesAdded { get; private set; }
+
+    /// <summary>Refusals although a good resource had room, since an add_resource failed; -1 once an alloc succeeded.</summary>
+    public int RefusalsWithRoom { get; set; }
+
+    public Operation? FirstRefusal { get; set; }
+
+    public HistoryEvent? OopsInPass { get; private set; }
+
+    /// <summary>Something of the device died half-way; what it left is the oops's, not a leak of its own.</summary>
+    public bool OopsEver { get; private set; }
+
+    /// <summary>The stuck wait was reported by a <c>hang</c> already.</summary>
+    public bool HangSeen { get; private set; }
+
+    public bool Bound { get; private set; }
+
+    public int Life { get; private set; }
+
+    public IReadOnlyDictionary<int, KernelObject>? Objects => _objects;
+
+    public bool OwnerFreed(int owner) => _freedOwners is not null && _freedOwners.ContainsKey(owner);
+
+    /// <summary>Returns the <c>obj_free</c> that took an owner's memory; null when it lives.</summary>
+    public HistoryEvent? FreeOfOwner(int owner) => _freedOwners?.GetValueOrDefault(owner);
+
+    public Mapping? MappingAt(ulong address)
+    {
+        if (_mappings is not null)
+        {
+            for (var i = _mappings.Count - 1; i >= 0; i--)
+            {
+                if (_mappings[i].Contains(address))
+                {
+                    return _mappings[i];
+                }
+            }
+        }
+
+        return null;
+    }
+
+    /// <summary>Returns the mapping whose page map or owner lives in an object's memory; null when there is none.</summary>
+    public Mapping? MapIn(int id)
+    {
+        var body = ResourceIn(id);
+        if (body is null || _mappings is null)
+        {
+            return null;
+        }
+
+        var (map, owner) = (Context.Objects.Find("map:" + body), Context.Objects.Find("ref:" + body));
+        return _mappings.Find(m => (map != 0 && m.Map == map) || (owner != 0 && m.Owner == owner));
+    }
+
+    /// <summary>Remembers an allocation that was live when its mapping was gone, until its life has ended: a fence exempts it.</summary>
+    public void Hold(HeldAtRemoval held) => (_heldAtRemoval ??= []).Add(held);
+
+    /// <summary>The life is over, and not by a fence.</summary>
+    public void EndHeld()
+    {
+        if (_heldAtRemoval is not { } ended)
+        {
+            return;
+        }
+
+        _heldAtRemoval = null;
+        foreach (var held in ended)
+        {
+            held.EndLife();
+        }
+    }
+
+    /// <summary>An add_resource failed while another resource of the device was mapped; asked for by its refs.</summary>
+    public void NoteFailedAdd(long begin, long end)
+    {
+        if (!Context.Online)
+        {
+            (_failedAdds ??= []).Add((Gen, begin, end));
+        }
+    }
+
+    public (long Begin, long End)? FailedAddAt(Position cause)
+    {
+        foreach (var (gen, begin, end) in _failedAdds ?? [])
+        {
+            if (gen == cause.Gen && begin <= cause.Seq && cause.Seq <= end)
+            {
+                return (begin, end);
+            }
+        }
+
+        return null;
+    }
+
+    public IEnumerable<int> LiveSlots() => Live?.Slots() ?? NoSlots;
+
+    /// <summary>An operation nobody answered, of this device; offline only.</summary>
+    public void NoteUnanswered(in Operation operation) => (_unanswered ??= []).Add(new(operation));
+
+    /// <summary>
+    /// Judges that an allocation was live at a position: at once when no unrecorded free can lie before it, else when the
+    /// incarnation ends and it is known which operations may fill its gaps.
+    /// </summary>
+    public void ViolatedUnlessFreed(Rule rule, in LiveAllocation allocation, long before, Action violate)
+    {
+        if (!Context.Online && HasGapBetween(allocation.Seq, before))
+        {
+            (_possibleFrees ??= []).Add(new(allocation, before, rule, violate));
+        }
+        else
+        {
+            violate();
+        }
+    }
+
+    public override void End()
+    {
+        DecideGaps();
+        foreach (var rule in RuleCatalog.OfDeviceEnd)
+        {
+            rule.JudgeEnd(this);
+        }
+    }
+
+    protected override void ChangeIncarnation(int gen)
+    {
+        DecideGaps();
+        if (InReleaseAll || Unbind is not null)
+        {
+            Ledger.Hit(Probe.IncarnationDuringTeardown);
+        }
+
+        foreach (var slot in LiveSlots())
+        {
+            Live!.Remove(slot);
+        }
+
+        foreach (var mapping in Mappings)
+        {
+            (mapping.Held, mapping.HeldAtBegin) = (0, 0);
+        }
+    }
+
+    protected override void Apply(HistoryEvent record)
+    {
+        if (Group.HasQuestions)
+        {
+            Group.Answer(Live);
+        }
+
+        if (_unanswered is not null && Context.ClockBoundNs is { } bound)
+        {
+            Precede(0, record.TimeNs + bound);
+        }
+
+        foreach (var rule in RuleCatalog.OfDevice(record.Kind))
+        {
+            rule.Judge(this, record);
+        }
+
+        switch (record.Kind)
+        {
+            case EventKind.BindBegin: BeginLife(record); break;
+            case EventKind.BindEnd: EndBind(record); break;
+            case EventKind.UnbindBegin: BeginUnbind(record); break;
+            case EventKind.UnbindEnd: EndLife(); break;
+            case EventKind.Fenced: Fence(); break;
+            case EventKind.DevresAdd:
+                (_devres ??= []).Add(new(record.Node, record.Text, record.Fn, record.Other, record.At.Seq, InReleaseAll));
+                break;
+            case EventKind.DevresRun or EventKind.DevresRemove or EventKind.DevresFree: RemoveNode(record.Node); break;
+            case EventKind.ReleaseAllBegin: InReleaseAll = true; break;
+            case EventKind.ReleaseAllEnd: InReleaseAll = false; break;
+            case EventKind.AddResourceBegin: AddResource = record; break;
+            case EventKind.AddResourceEnd: EndAddResource(record); break;
+            case EventKind.PoolCreate: PoolExists = true; break;
+            case EventKind.PoolDestroy: PoolExists = false; break;
+            case EventKind.ChunkAdd: AddChunk(record); break;
+            case EventKind.FieldSet: (Field, FieldCleared, FieldReadOutsideTurn) = (FieldPhase.Set, null, false); break;
+            case EventKind.FieldClear: (Field, FieldCleared) = (FieldPhase.Cleared, record); break;
+            case EventKind.FieldRead: FieldReadOutsideTurn = Field is not FieldPhase.Cleared || FieldReadOutsideTurn; break;
+            case EventKind.TeardownBegin: BeginTeardown(record); break;
+            case EventKind.TeardownEnd: EndTeardown(record); break;
+            case EventKind.ObjAlloc: NoteObject(record, freed: false); break;
+            case EventKind.ObjFree: NoteObject(record, freed: true); break;
+            case EventKind.Oops or EventKind.Bug:
+                OopsEver = true;
+                OopsInPass = Unbind is null && Binding is null ? OopsInPass : record;
+                break;
+            case EventKind.Hang or EventKind.HangDetected: HangSeen = true; break;
+            case EventKind.Reap: Free(record.Alloc, default); break;
+            case EventKind.AllocEnd when record.Err is Errno.OK && record.Start != 0: ApplyAlloc(FromEvent(record)); break;
+            case EventKind.FreeEnd: ApplyFree(FromEvent(record)); break;
+            default: break;
+        }
+    }
+
+    protected override void Apply(in Operation record)
+    {
+        if (Group.HasQuestions)
+        {
+            Group.Answer(Live);
+        }
+
+        if (_unanswered is not null)
+        {
+            Precede(record.Client, record.DoneNs);
+        }
+
+        switch (record.Kind)
+        {
+            case OperationKind.Alloc: ApplyAlloc(record); break;
+            case OperationKind.Free: ApplyFree(record); break;
+            case OperationKind.Query: ApplyResolved(record); break;
+            default: break;
+        }
+    }
+
+    private static Operation FromEvent(HistoryEvent record) => new()
+    {
+        Kind = record.Kind is EventKind.AllocEnd ? OperationKind.Alloc : OperationKind.Free,
+        Outcome = OperationOutcome.Ok, Device = record.At.Obj, At = record.At, SentNs = record.TimeNs, DoneNs = record.TimeNs,
+        Alloc = record.Alloc.IsNone ? new(record.At.Obj, record.At.Gen, record.At.Seq) : record.Alloc,
+        Address = record.Start, SizeBytes = record.SizeBytes, Owner = record.Other,
+    };
+
+    private void ApplyAlloc(in Operation op)
+    {
+        foreach (var rule in RuleCatalog.OfAlloc)
+        {
+            rule.JudgeAlloc(this, op);
+        }
+
+        if (InReleaseAll)
+        {
+            CountAllocProbes(op);
+        }
+
+        if (op.Outcome is not OperationOutcome.Ok)
+        {
+            return;
+        }
+
+        var allocation = new LiveAllocation
+        {
+            Id = op.Alloc, Start = op.Address, SizeBytes = op.SizeBytes, Seq = op.At.Seq, SentNs = op.SentNs, DoneNs = op.DoneNs,
+            Operation = op.Number, Life = op.At.Life, Owner = op.Owner, Client = op.Client, Session = op.Session,
+        };
+        Live ??= new();
+        int overlapped;
+        while ((overlapped = Live.FindOverlap(allocation)) >= 0)
+        {
+            Live.Displace(overlapped);
+        }
+
+        Live.Add(allocation);
+        var mapping = InReleaseAll ? MappingAt(op.Address) : null;
+        if (mapping is { Phase: not MappingPhase.Mapped })
+        {
+            mapping.Held += mapping.Phase is MappingPhase.TearingDown ? 1 : 0;
+            Group.NoteAlloc(allocation, MayBecomeSuspect(mapping));
+        }
+        else if (Group.HasSuspicions)
+        {
+            Group.NoteAlloc(allocation, mayBecomeSuspect: false);
+        }
+    }
+
+    private void ApplyFree(in Operation op)
+    {
+        if (op.Outcome is not OperationOutcome.Ok)
+        {
+            return;
+        }
+
+        var slot = Live?.Find(op.Alloc) ?? -1;
+        if (slot < 0 && op.Client == 0 && Live is not null)
+        {
+            // The fine-grained forms name an address, not an allocation.
+            slot = Live.FindOverlap(new() { Start = op.Address, SizeBytes = 1 });
+        }
+
+        foreach (var rule in RuleCatalog.OfFree)
+        {
+            rule.JudgeFree(this, op, slot);
+        }
+
+        if (Group.HasSuspicions)
+        {
+            Group.NoteFree(slot >= 0 ? Live![slot] : default, op);
+        }
+
+        Free(slot >= 0 ? Live![slot].Id : op.Alloc, op);
+    }
+
+    /// <summary>A query found out what an unanswered operation had done: it counts as that operation, at its position.</summary>
+    private void ApplyResolved(in Operation query)
+    {
+        if (query.Outcome is not OperationOutcome.Ok || _unanswered is null)
+        {
+            return;
+        }
+
+        var number = query.Of;
+        var i = _unanswered.FindIndex(u => u.Operation.Number == number);
+        if (i < 0)
+        {
+            return;
+        }
+
+        var resolved = _unanswered[i].Operation;
+        _unanswered.RemoveAt(i);
+        resolved.Outcome = OperationOutcome.Ok;
+        resolved.At = query.At;
+        resolved.Alloc = resolved.Alloc.IsNone ? query.Alloc : resolved.Alloc;
+        resolved.Address = resolved.Address == 0 ? query.Address : resolved.Address;
+        resolved.SizeBytes = resolved.SizeBytes == 0 ? query.SizeBytes : resolved.SizeBytes;
+        resolved.Owner = resolved.Owner == 0 ? query.Owner : resolved.Owner;
+        if (resolved.Kind is OperationKind.Alloc)
+        {
+            ApplyAlloc(resolved);
+        }
+        else if (resolved.Kind is OperationKind.Free)
+        {
+            ApplyFree(resolved);
+        }
+    }
+
+    private void Free(AllocId id, in Operation op)
+    {
+        var slot = Live?.Find(id) ?? -1;
+        if (slot < 0)
+        {
+            return;
+        }
+
+        ref var allocation = ref Live![slot];
+        if (InReleaseAll)
+        {
+            foreach (var mapping in Mappings)
+            {
+                if (mapping.Phase is MappingPhase.TearingDown && mapping.Contains(allocation.Start))
+                {
+                    mapping.Held--;
+                    if (mapping.Held == 0)
+                    {
+                        Ledger.Hit(Probe.FreeEndsWait);
+                    }
+                }
+            }
+        }
+
+        if (_possibleFrees is not null)
+        {
+            DecideFreed(allocation.Id);
+        }
+
+        Live.Remove(slot);
+    }
+
+    private void CountAllocProbes(in Operation op)
+    {
+        var tearing = false;
+        var mapped = false;
+        foreach (var mapping in Mappings)
+        {
+            tearing |= mapping.Phase is MappingPhase.TearingDown;
+            mapped |= mapping.Phase is MappingPhase.Mapped;
+        }
+
+        if (tearing)
+        {
+            Ledger.Hit(Probe.AllocBetweenKillAndWaitEnd);
+            if (mapped && op.Outcome is OperationOutcome.Fail)
+            {
+                Ledger.Hit(Probe.RefusedWhileOtherLives);
+            }
+        }
+    }
+
+    private void BeginLife(HistoryEvent record)
+    {
+        Binding = record;
+        Life = record.At.Life;
+        (ResourcesFailed, ResourcesAdded, RefusalsWithRoom, FirstRefusal) = (0, 0, 0, null);
+        (OopsInPass, HangSeen, AddResource) = (null, false, null);
+        if (_objects is not null)
+        {
+            foreach (var (id, known) in _objects)
+            {
+                if (known.FreedSeq != 0)
+                {
+                    _objects.Remove(id);
+                }
+            }
+        }
+    }
+
+    private void EndBind(HistoryEvent record)
+    {
+        Binding = null;
+        if (record.Err is Errno.OK)
+        {
+            Bound = true;
+        }
+        else
+        {
+            EndLife();
+        }
+    }
+
+    private void BeginUnbind(HistoryEvent record)
+    {
+        Unbind = record;
+        InReleaseAll = true;
+        OopsInPass = null;
+        HangSeen = false;
+        Group.Unbinding = true;
+        if (Live is { Count: > 0 })
+        {
+            Ledger.Hit(Probe.UnbindWithLiveHolder);
+        }
+    }
+
+    private void EndLife()
+    {
+        Group.Unbinding = false;
+        (Unbind, Binding, AddResource, Bound, InReleaseAll) = (null, null, null, false, false);
+        _heldAtRemoval = null;
+        if (_mappings is not null)
+        {
+            foreach (var mapping in _mappings)
+            {
+                KeepRange(mapping.Start, mapping.SizeBytes);
+            }
+
+            _mappings.Clear();
+        }
+
+        _devres?.Clear();
+        (Field, FieldCleared, FieldReadOutsideTurn, PoolExists) = (FieldPhase.Unseen, null, false, false);
+    }
+
+    /// <summary>The life ended without reaping: nothing of it is judged, and nobody holds anything of it any more.</summary>
+    private void Fence()
+    {
+        EndLife();
+        _objects?.Clear();
+        _freedOwners?.Clear();
+        foreach (var slot in LiveSlots())
+        {
+            Live!.Remove(slot);
+        }
+    }
+
+    private void KeepRange(ulong start, ulong sizeBytes)
+    {
+        const int RangesMax = 8;
+        _tornDown ??= [];
+        if (!_tornDown.Contains((start, sizeBytes)))
+        {
+            if (_tornDown.Count == RangesMax)
+            {
+                _tornDown.RemoveAt(0);
+            }
+
+            _tornDown.Add((start, sizeBytes));
+        }
+    }
+
+    private void RemoveNode(int node)
+    {
+        // From the newest: that is where the next one to run is.
+        for (var i = (_devres?.Count ?? 0) - 1; i >= 0; i--)
+        {
+            if (_devres![i].Node == node)
+            {
+                _devres.RemoveAt(i);
+                return;
+            }
+        }
+    }
+
+    private void EndAddResource(HistoryEvent record)
+    {
+        AddResource = null;
+        if (record.Err is Errno.OK)
+        {
+            ResourcesAdded++;
+        }
+        else
+        {
+            ResourcesFailed++;
+            Ledger.Hit(Probe.AddResourceFails);
+        }
+    }
+
+    private void AddChunk(HistoryEvent record)
+    {
+        if (_tornDown is not null && _tornDown.Exists(t => record.Start < t.Start + t.SizeBytes && t.Start < record.Start + record.SizeBytes))
+        {
+            Ledger.Hit(Probe.RebindReusesRange);
+        }
+
+        (_mappings ??= []).Add(new()
+        {
+            Start = record.Start, SizeBytes = record.SizeBytes, Owner = record.Other, AddedSeq = record.At.Seq,
+        });
+    }
+
+    private void BeginTeardown(HistoryEvent record)
+    {
+        var mapping = MappingAt(record.Start);
+        if (mapping is null)
+        {
+            mapping = new() { Start = record.Start, SizeBytes = record.SizeBytes };
+            (_mappings ??= []).Add(mapping);
+        }
+
+        mapping.Map = record.Other;
+        mapping.Phase = MappingPhase.TearingDown;
+        mapping.TeardownBegin = record;
+        mapping.HeldAtBegin = 0;
+        var suspects = MayBecomeSuspect(mapping);
+        foreach (var slot in LiveSlots())
+        {
+            ref var allocation = ref Live![slot];
+            if (mapping.Contains(allocation.Start))
+            {
+                mapping.HeldAtBegin++;
+                if (suspects)
+                {
+                    Group.NoteAlloc(allocation, mayBecomeSuspect: true);
+                }
+            }
+        }
+
+        mapping.Held = mapping.HeldAtBegin;
+    }
+
+    private void EndTeardown(HistoryEvent record)
+    {
+        var mapping = MappingAt(record.Start);
+        if (mapping is null)
+        {
+            return;
+        }
+
+        mapping.Phase = MappingPhase.Removed;
+        mapping.TeardownEnd = record;
+        foreach (var slot in LiveSlots())
+        {
+            ref var allocation = ref Live![slot];
+            if (!mapping.Contains(allocation.Start) && MappingAt(allocation.Start) is { } other && other.AddedSeq < mapping.AddedSeq)
+            {
+                Ledger.Hit(Probe.HolderOnOlderResource);
+            }
+        }
+    }
+
+    /// <summary>Whether accesses to the mapping may still be fed, so that its holders have to be remembered.</summary>
+    private bool MayBecomeSuspect(Mapping mapping) =>
+        !Context.Online && !(Context.Header.SortedByObject && Group.Maps.ContainsKey(mapping.Map));
+
+    private void NoteObject(HistoryEvent record, bool freed)
+    {
+        (_objects ??= [])[record.Other] = new(record.Text, record.At.Life, freed ? record.At.Seq : 0);
+        if (OwnerIn(record.Other) is var owner and not 0)
+        {
+            _freedOwners ??= [];
+            if (freed)
+            {
+                _freedOwners[owner] = record;
+            }
+            else
+            {
+                _freedOwners.Remove(owner);
+            }
+        }
+    }
+
+    /// <summary>Returns the ref that lives in an object's memory, by the names of both; 0 when there is none.</summary>
+    private int OwnerIn(int id)
+    {
+        var body = Context.Name(id).StartsWith("p2p_pgmap:", StringComparison.Ordinal) ? ResourceIn(id) : null;
+        return body is null ? 0 : Context.Objects.Find("ref:" + body);
+    }
+
+    /// <summary>Returns the resource that an object named <c>p2p_pgmap:DEV/barN.LIFE</c> or <c>pgmap:…</c> belongs to.</summary>
+    private string? ResourceIn(int id)
+    {
+        var name = Context.Name(id);
+        var colon = name.IndexOf(':', StringComparison.Ordinal);
+        if (colon < 0 || name[..colon] is not ("p2p_pgmap" or "pgmap"))
+        {
+            return null;
+        }
+
+        var dot = name.LastIndexOf('.');
+        return dot > name.LastIndexOf('/') ? name[(colon + 1)..dot] : name[(colon + 1)..];
+    }
+
+    /// <summary>Moves the bound of unanswered operations that were sent after a record was done.</summary>
+    private void Precede(int client, long doneNs)
+    {
+        var bound = Context.ClockBoundNs;
+        foreach (var unanswered in _unanswered!)
+        {
+            var sent = unanswered.Operation.SentNs;
+            if ((client != 0 && client == unanswered.Operation.Client && doneNs <= sent) || (bound is { } b && doneNs + b <= sent))
+            {
+                unanswered.After = LastSeq;
+            }
+        }
+    }
+
+    /// <summary>The allocation was freed at a known position, so no unrecorded free lies before it.</summary>
+    private void DecideFreed(AllocId id)
+    {
+        for (var i = _possibleFrees!.Count - 1; i >= 0; i--)
+        {
+            if (_possibleFrees[i].Allocation.Id == id)
+            {
+                _possibleFrees[i].Violate();
+                _possibleFrees.RemoveAt(i);
+            }
+        }
+    }
+
+    /// <summary>Decides what depends on which unanswered operations fill the gaps of the incarnation that ends here.</summary>
+    private void DecideGaps()
+    {
+        if (_possibleFrees is null && Gaps.Count == 0)
+        {
+            return;
+        }
+
+        var gaps = Gaps.Where(g => g.Gen == Gen).ToList();
+        GapFilling.Decide(gaps, _unanswered ?? [], _possibleFrees ?? [], Context.Header.Complete, out var lost, out var unexplained);
+        Lost += lost;
+        foreach (var possible in _possibleFrees ?? [])
+        {
+            if (unexplained.Contains(possible))
+            {
+                possible.Violate();
+            }
+            else
+            {
+                Ledger.Undecided(possible.Rule);
+            }
+        }
+
+        _possibleFrees = null;
+        foreach (var unanswered in _unanswered ?? [])
+        {
+            unanswered.After = 0;
+        }
+    }
+
+    /// <summary>Positions that no record and no unanswered operation can account for.</summary>
+    public long Lost { get; private set; }
+}

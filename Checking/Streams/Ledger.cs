@@ -1,0 +1,97 @@
+using Fleet.Checking.History;
+using Fleet.Checking.Rules;
+using Fleet.Kernel.History;
+
+namespace Fleet.Checking.Streams;
+
+/// <summary>What proves a finding: its prose and its records, made only when the finding is new.</summary>
+internal readonly record struct Proof(string Text, IReadOnlyList<HistoryRecord> Records);
+
+/// <summary>Counts evidence and collects findings of all streams of one checker.</summary>
+/// <remarks>Concurrency: any thread. Counters are striped, so that turns on different cores do not share a cache line.</remarks>
+internal sealed class Ledger(ObjectTable objects, string profile, Action<Finding>? onFinding)
+{
+    private const int Stripes = 16;
+    private const int Outcomes = 3;
+
+    // 16 counters of padding keep two stripes off one line.
+    private static readonly int RuleCells = RuleCatalog.All.Count * Outcomes;
+    private static readonly int StripeCells = RuleCells + Probes.Names.Count + 16;
+
+    private readonly long[] _cells = new long[Stripes * StripeCells];
+    private readonly Lock _gate = new();
+    private readonly Dictionary<(int Rule, FindingClass Class, string Variant), Finding> _findings = [];
+
+    public ObjectTable Objects => objects;
+
+    public void Ok(Rule rule) => Add(rule.Index * Outcomes);
+
+    public void Undecided(Rule rule) => Add((rule.Index * Outcomes) + 2);
+
+    public void Hit(Probe probe) => Add(RuleCells + (int)probe);
+
+    /// <summary>Counts a violation and reports it when it is the first of its kind.</summary>
+    /// <param name="variant">What distinguishes findings of one rule; not the place, not the time.</param>
+    public void Violated(Rule rule, FindingClass @class, string variant, int obj, Func<Proof> prove)
+    {
+        if (@class is not FindingClass.Client)
+        {
+            Add((rule.Index * Outcomes) + 1);
+        }
+
+        Finding finding;
+        lock (_gate)
+        {
+            var key = (rule.Index, @class, variant);
+            if (_findings.TryGetValue(key, out var known))
+            {
+                _findings[key] = known with { Count = known.Count + 1 };
+                return;
+            }
+
+            var proof = prove();
+            var remedy = Remedies.For(rule, @class, variant, profile);
+            finding = new(
+                rule.Name, @class, objects.Name(obj), $"{rule.Name}/{@class.ToString().ToLowerInvariant()}/{variant}",
+                remedy is null ? proof.Text : $"{proof.Text} {Remedies.Sentence(remedy)}",
+                [.. proof.Records.Select(r => RecordJson.Record(r, objects))])
+            {
+                Remedy = remedy,
+            };
+            _findings.Add(key, finding);
+        }
+
+        onFinding?.Invoke(finding);
+    }
+
+    public IReadOnlyList<Finding> Findings()
+    {
+        lock (_gate)
+        {
+            return [.. _findings.Values.OrderBy(f => f.Class).ThenBy(f => f.Rule, StringComparer.Ordinal)];
+        }
+    }
+
+    public IReadOnlyList<RuleEvidence> Evidence() =>
+    [
+        .. RuleCatalog.All.Select(rule => new RuleEvidence(
+            rule.Name, rule.Number, Sum(rule.Index * Outcomes), Sum((rule.Index * Outcomes) + 1), Sum((rule.Index * Outcomes) + 2))),
+    ];
+
+    public IReadOnlyDictionary<string, long> ProbeCounts() =>
+        Probes.Names.Select((name, i) => (name, Count: Sum(RuleCells + i))).ToDictionary(p => p.name, p => p.Count);
+
+    private void Add(int cell) =>
+        Interlocked.Increment(ref _cells[((Thread.GetCurrentProcessorId() % Stripes) * StripeCells) + cell]);
+
+    private long Sum(int cell)
+    {
+        var sum = 0L;
+        for (var stripe = 0; stripe < Stripes; stripe++)
+        {
+            sum += Volatile.Read(ref _cells[(stripe * StripeCells) + cell]);
+        }
+
+        return sum;
+    }
+}

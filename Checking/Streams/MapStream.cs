@@ -1,0 +1,230 @@
+using System.Runtime.InteropServices;
+using Fleet.Checking.Rules;
+using Fleet.Kernel;
+using Fleet.Kernel.History;
+
+namespace Fleet.Checking.Streams;
+
+/// <summary>One page map: whether its memory is there, what was written to its pages, and who reached them.</summary>
+internal sealed class MapStream(CheckContext context, DeviceGroup group, int obj) : ObjectStream(context, group, obj)
+{
+    private Dictionary<ulong, PageTag>? _tags;
+    private List<MapLife>? _lives;
+    private bool _unbindSeen;
+
+    /// <summary>One life of the mapping, for questions asked by the device's stream.</summary>
+    internal struct MapLife
+    {
+        public int Gen;
+        public long AddSeq;
+        public long RemoveSeq;
+        public long EraseSeq;
+
+        /// <summary>The last access before the removal: its position and when it was sent, ns.</summary>
+        public long AccessSeq;
+        public long AccessSentNs;
+        public bool AccessCounted;
+    }
+
+    /// <summary>What was written to a page last, and by whom; and before that by the allocation it was taken from.</summary>
+    internal struct PageTag
+    {
+        public AllocId Alloc;
+        public ulong Tag;
+        public AllocId EarlierAlloc;
+        public ulong EarlierTag;
+    }
+
+    /// <summary>Memory was added in this incarnation and not removed since.</summary>
+    public bool Present { get; private set; }
+
+    /// <summary>The removal that no later add has undone; null while present, and before the first add.</summary>
+    public HistoryEvent? Removed { get; private set; }
+
+    public HistoryEvent? Added { get; private set; }
+
+    public bool Fenced { get; private set; }
+
+    /// <summary>Writes that nobody answered; what they wrote may be read.</summary>
+    public List<Operation>? UnansweredWrites { get; private set; }
+
+    /// <summary>Accesses that nobody answered: each may have taken a position that no record claims.</summary>
+    public int Unanswered { get; private set; }
+
+    public long Lost { get; private set; }
+
+    public void NoteUnanswered(in Operation operation)
+    {
+        Unanswered++;
+        if (operation.Direction is AccessDirection.Write)
+        {
+            (UnansweredWrites ??= []).Add(operation);
+        }
+    }
+
+    /// <summary>Returns what is known of a page's contents.</summary>
+    public PageTag TagOf(ulong pfn) => _tags?.GetValueOrDefault(pfn) ?? default;
+
+    /// <summary>Returns the life of the mapping at a position of this stream; default when there was none.</summary>
+    public MapLife LifeAt(int gen, long seq)
+    {
+        var i = LifeIndex(gen, seq);
+        return i >= 0 ? _lives![i] : default;
+    }
+
+    /// <summary>Counts, once for each life, that an access ran while its teardown was under way.</summary>
+    /// <param name="afterSeq">The teardown surely began before every later position; -1 when no position says.</param>
+    /// <param name="afterNs">The teardown began before everything sent later; <see cref="long.MaxValue"/> when no clock says.</param>
+    public void CountAccessInWindow(int gen, long seq, long afterSeq, long afterNs)
+    {
+        var i = LifeIndex(gen, seq);
+        if (i < 0)
+        {
+            return;
+        }
+
+        ref var life = ref CollectionsMarshal.AsSpan(_lives)[i];
+        if (!life.AccessCounted && life.AccessSeq != 0
+            && ((afterSeq >= 0 && life.AccessSeq > afterSeq) || life.AccessSentNs > afterNs))
+        {
+            life.AccessCounted = true;
+            Ledger.Hit(Probe.AccessInTeardownWindow);
+        }
+    }
+
+    public override void End()
+    {
+        CountLost();
+    }
+
+    protected override void ChangeIncarnation(int gen)
+    {
+        CountLost();
+        (Present, Removed, Added, _tags) = (false, null, null, null);
+    }
+
+    protected override void Apply(HistoryEvent record)
+    {
+        foreach (var rule in RuleCatalog.OfMap(record.Kind))
+        {
+            rule.Judge(this, record);
+        }
+
+        switch (record.Kind)
+        {
+            case EventKind.MemoryAdd:
+                (Present, Removed, Added, Fenced, _unbindSeen) = (true, null, record, false, false);
+                if (Context.Online)
+                {
+                    _lives?.Clear();
+                }
+
+                (_lives ??= []).Add(new() { Gen = record.At.Gen, AddSeq = record.At.Seq });
+                break;
+            case EventKind.MemoryRemove:
+                (Present, Removed, _tags) = (false, record, null);
+                Change((ref MapLife life) => life.RemoveSeq = record.At.Seq);
+                break;
+            case EventKind.MapErase:
+                Change((ref MapLife life) => life.EraseSeq = record.At.Seq);
+                break;
+            case EventKind.Fenced:
+                Fenced = true;
+                break;
+            case EventKind.CpuAccess or EventKind.DmaAccess or EventKind.IoAccess:
+                Apply(new Operation
+                {
+                    Kind = OperationKind.Access, Outcome = record.Err is Errno.OK ? OperationOutcome.Ok : OperationOutcome.Fail,
+                    Err = record.Err, At = record.At, Pfn = record.Pfn, PageCount = 1, Alloc = record.Alloc, Map = Obj,
+                    SentNs = record.TimeNs, DoneNs = record.TimeNs,
+                    Device = Context.Objects.DeviceOf(Obj),
+                });
+                break;
+            default:
+                break;
+        }
+    }
+
+    protected override void Apply(in Operation record)
+    {
+        if (record.Kind is not OperationKind.Access)
+        {
+            return;
+        }
+
+        foreach (var rule in RuleCatalog.OfAccess)
+        {
+            rule.JudgeAccess(this, record);
+        }
+
+        if (!Present || record.Outcome is not OperationOutcome.Ok)
+        {
+            return;
+        }
+
+        if (Context.Online)
+        {
+            if (Group.Unbinding && !_unbindSeen)
+            {
+                _unbindSeen = true;
+                Ledger.Hit(Probe.AccessInTeardownWindow);
+            }
+        }
+        else
+        {
+            ref var life = ref CollectionsMarshal.AsSpan(_lives)[^1];
+            life.AccessSeq = record.At.Seq;
+            life.AccessSentNs = Math.Max(life.AccessSentNs, record.SentNs);
+        }
+
+        if (record.Direction is AccessDirection.Write)
+        {
+            _tags ??= [];
+            for (var page = 0; page < Math.Max(1, record.PageCount); page++)
+            {
+                ref var tag = ref CollectionsMarshal.GetValueRefOrAddDefault(_tags, unchecked(record.Pfn + (ulong)page), out _);
+                if (tag.Alloc != record.Alloc)
+                {
+                    (tag.EarlierAlloc, tag.EarlierTag) = (tag.Alloc, tag.Tag);
+                }
+
+                (tag.Alloc, tag.Tag) = (record.Alloc, record.Tag);
+            }
+        }
+    }
+
+    private delegate void LifeChange(ref MapLife life);
+
+    private void Change(LifeChange change)
+    {
+        if (_lives is { Count: > 0 })
+        {
+            change(ref CollectionsMarshal.AsSpan(_lives)[^1]);
+        }
+    }
+
+    private int LifeIndex(int gen, long seq)
+    {
+        var (low, high) = (0, (_lives?.Count ?? 0) - 1);
+        while (low <= high)
+        {
+            var middle = (low + high) >>> 1;
+            if ((_lives![middle].Gen, _lives[middle].AddSeq).CompareTo((gen, seq)) <= 0)
+            {
+                low = middle + 1;
+            }
+            else
+            {
+                high = middle - 1;
+            }
+        }
+
+        return low > 0 && _lives![low - 1].Gen == gen ? low - 1 : -1;
+    }
+
+    private void CountLost()
+    {
+        var missing = Gaps.Where(g => g.Gen == Gen).Sum(g => g.Count);
+        Lost += Math.Max(0, missing - Unanswered);
+    }
+}
