@@ -46,6 +46,11 @@ public sealed class Devres(DevresHead head = DevresHead.Initialised)
         int release, object? data = null, long dataId = 0, Allocation allocation = Allocation.Succeeds) =>
         allocation is Allocation.Fails ? null : new(DevresKind.Resource, release, data, dataId);
 
+    /// <summary>Frees an entry that was never added or was taken off.</summary>
+    /// <returns><see cref="DevresFault.BugFreedLinked"/> when it is on a list.</returns>
+    public static DevresFault Free(DevresNode node) =>
+        node.IsLinked ? DevresFault.BugFreedLinked : DevresFault.None;
+
     /// <summary>Appends an entry.</summary>
     /// <returns><see cref="DevresFault.BugAlreadyLinked"/> when it is on a list already.</returns>
     public DevresFault Add(DevresNode node)

@@ -71,6 +71,9 @@ public enum DevresFault : byte
 
     /// <summary>BUG: the entry is on a list already; the kernel stops.</summary>
     BugAlreadyLinked,
+
+    /// <summary>BUG: the entry is freed while it is on a list; the kernel stops.</summary>
+    BugFreedLinked,
 }
 
 /// <summary>Outcome of an addition.</summary>

@@ -236,8 +236,16 @@ public sealed class GenPool
     }
 
     /// <summary>Granules that cover <paramref name="sizeBytes"/>; the sum wraps as the kernel's does.</summary>
-    internal long GranulesOf(ulong sizeBytes) =>
-        (long)Math.Min(unchecked(sizeBytes + GranuleBytes - 1) >> Order, long.MaxValue);
+    /// <remarks>
+    /// In 32 bits a negative count is more than any chunk has, as the kernel's searches take it unsigned.
+    /// </remarks>
+    internal long GranulesOf(ulong sizeBytes)
+    {
+        var granules = unchecked(sizeBytes + GranuleBytes - 1) >> Order;
+        return _arithmetic is GenPoolArithmetic.Int32AvailWrap
+            ? unchecked((uint)granules)
+            : (long)Math.Min(granules, long.MaxValue);
+    }
 
     /// <summary>Bytes by which the free count changes for so many granules.</summary>
     internal long BytesCounted(long granules) => _arithmetic is GenPoolArithmetic.Int32AvailWrap

@@ -33,7 +33,8 @@ public readonly record struct GenPoolAlgorithm(GenPoolAlgorithmKind Kind, ulong 
 
     public static GenPoolAlgorithm FirstFitOrderAlign => new(GenPoolAlgorithmKind.FirstFitOrderAlign);
 
-    /// <param name="alignBytes">Power of two; below a granule it has no effect. 0 counts as 1.</param>
+    /// <param name="alignBytes">Power of two; below a granule it has no effect. 0 finds nothing, as in the
+    /// kernel.</param>
     public static GenPoolAlgorithm FirstFitAlign(ulong alignBytes) =>
         new(GenPoolAlgorithmKind.FirstFitAlign, alignBytes);
 
@@ -80,10 +81,9 @@ public readonly record struct GenPoolAlgorithm(GenPoolAlgorithmKind Kind, ulong 
 
     private long Align(GenPoolChunk chunk, long from, long count, int order)
     {
-        var align = Math.Max(1, Bytes);
         var granule = 1UL << order;
-        var mask = unchecked(((align + granule - 1) >> order) - 1);
-        return chunk.Bitmap.FindZeroArea(from, count, mask, (chunk.Start & (align - 1)) >> order);
+        var mask = unchecked(((Bytes + granule - 1) >> order) - 1);
+        return chunk.Bitmap.FindZeroArea(from, count, mask, (chunk.Start & unchecked(Bytes - 1)) >> order);
     }
 
     private long At(GenPoolChunk chunk, long from, long count, int order, ref int warns)

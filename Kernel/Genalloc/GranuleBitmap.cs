@@ -145,8 +145,9 @@ internal struct GranuleBitmap
             if (alignMask != 0)
             {
                 var aligned = unchecked((((ulong)start + alignOffset + alignMask) & ~alignMask) - alignOffset);
-                if (aligned >= (ulong)Bits)
+                if (aligned >= (ulong)Bits || (long)aligned < start)
                 {
+                    // The sum wrapped, or the alignment is 0: the kernel finds nothing, or never returns.
                     return Bits;
                 }
 

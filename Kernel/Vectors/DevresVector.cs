@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json.Nodes;
 using static Fleet.Kernel.Vectors.VectorField;
 
@@ -56,6 +57,12 @@ internal sealed class DevresVector : IVectorSubject
 
         return node => node.DataId == value;
     }
+
+    /// <summary>The number in a label of memory, m1 and up; 0 for memory that this device never had.</summary>
+    private static long MemoryOf(string? label) =>
+        label is ['m', .. var digits] && long.TryParse(digits, CultureInfo.InvariantCulture, out var number)
+            ? number
+            : 0;
 
     private bool Action(string operation, JsonObject record, JsonObject got)
     {
@@ -173,9 +180,7 @@ internal sealed class DevresVector : IVectorSubject
                 got["result"] = memory.Node is null ? null : $"m{++_memories}";
                 return true;
             case "kfree":
-                var label = (string?)record["id"] ?? "";
-                var isKnown = label.StartsWith('m') && long.TryParse(label.AsSpan(1), out _);
-                Note(_devres.Kfree(null, isKnown ? Convert.ToInt64(label[1..], 10) : 0).Fault);
+                Note(_devres.Kfree(null, MemoryOf((string?)record["id"])).Fault);
                 return true;
             default:
                 return false;

@@ -42,7 +42,7 @@ internal sealed class GenallocVector : IVectorSubject
                 got["dma"] = Maybe(busAddress);
                 break;
             case "dma_alloc_align":
-                var align = GenPoolAlgorithm.FirstFitAlign((ulong)Number(record, "align", 0));
+                var align = GenPoolAlgorithm.FirstFitAlign(unchecked((ulong)Number(record, "align")));
                 Report(_pool.DmaAlloc(Hex(record, "size"), align, out var alignedBusAddress), got);
                 got["dma"] = Maybe(alignedBusAddress);
                 break;
@@ -89,7 +89,7 @@ internal sealed class GenallocVector : IVectorSubject
         null or "first_fit" => GenPoolAlgorithm.FirstFit,
         "best_fit" => GenPoolAlgorithm.BestFit,
         "first_fit_order_align" => GenPoolAlgorithm.FirstFitOrderAlign,
-        "first_fit_align" => GenPoolAlgorithm.FirstFitAlign((ulong)Number(record, "align", 0)),
+        "first_fit_align" => GenPoolAlgorithm.FirstFitAlign(unchecked((ulong)Number(record, "align"))),
         "fixed" => GenPoolAlgorithm.Fixed(Hex(record, "offset")),
         var other => throw new FormatException($"\"{other}\" is no algorithm."),
     };

@@ -109,6 +109,18 @@ public sealed class DevresTableTests
     }
 
     [Fact]
+    public void An_entry_is_added_once_and_freed_only_off_the_list()
+    {
+        var node = Devres.Alloc(Fn)!;
+        Assert.Null(Devres.Alloc(Fn, allocation: Allocation.Fails));
+        Assert.Equal(DevresFault.None, _devres.Add(node));
+        Assert.Equal(DevresFault.BugAlreadyLinked, _devres.Add(node));
+        Assert.Equal(DevresFault.BugFreedLinked, Devres.Free(node));
+        Assert.Same(node, _devres.Remove(Fn));
+        Assert.Equal(DevresFault.None, Devres.Free(node));
+    }
+
+    [Fact]
     public void Closing_a_closed_group_by_its_id_is_a_bug()
     {
         _devres.OpenGroup("G");

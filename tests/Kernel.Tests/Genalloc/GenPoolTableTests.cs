@@ -196,8 +196,37 @@ public sealed class GenPoolTableTests
     }
 
     [Fact]
+    public void An_alignment_of_0_finds_nothing()
+    {
+        Assert.Null(With(16, []).Index(1, GenPoolAlgorithm.FirstFitAlign(0)));
+        Assert.Null(With(16, [0, 1], start: 0).Index(1, GenPoolAlgorithm.FirstFitAlign(0)));
+    }
+
+    [Fact]
+    public void A_chunk_added_before_the_first_step_is_seen_and_one_added_later_is_not()
+    {
+        var pool = With(1, [], owner: "old");
+        var (early, late) = (pool.BeginAlloc(Granule), pool.BeginAlloc(Granule));
+        late.Next();
+        pool.AddOwner(2 * Base, 0, Granule, "new");
+        Assert.Equal("new", early.Run().Owner);
+        Assert.Equal("old", late.Run().Owner);
+    }
+
+    [Fact]
     public void Only_a_power_of_two_is_a_granule() =>
         Assert.Throws<ArgumentOutOfRangeException>(() => new GenPool(3000));
+
+    [Fact]
+    public void Before_5_11_counts_beyond_31_bits_find_no_place()
+    {
+        var pool = new GenPool(1, GenPoolArithmetic.Int32AvailWrap);
+        pool.AddOwner(1UL << 40, 0, 1UL << 31, null);
+        Assert.False(pool.AllocOwner(1).Succeeded);
+        pool.AddOwner(1UL << 41, 0, (1UL << 31) - 1, null);
+        Assert.True(pool.AllocOwner(1).Succeeded);
+        Assert.False(pool.AllocAlgoOwner(1UL << 31, GenPoolAlgorithm.BestFit).Succeeded);
+    }
 
     [Fact]
     public void Before_5_11_a_block_of_2_gib_is_counted_in_32_signed_bits()
