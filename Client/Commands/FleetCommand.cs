@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Invocation;
+using Fleet.Storage;
 
 namespace Fleet.Client.Commands;
 
@@ -9,6 +10,10 @@ public static class FleetCommand
     public static RootCommand Create(Terminal terminal) =>
         new("Hammers a fleet of PCI devices with peer-to-peer memory, stores what happened and judges it.")
         {
+            RunsCommand.Create(terminal),
+            FindingsCommand.Create(terminal),
+            FindingsCommand.CreateExplain(terminal),
+            SqlCommand.Create(terminal),
             VectorsCommand.Create(terminal),
             ProfileCommand.Create(terminal),
             InventoryCommand.Create(terminal),
@@ -32,7 +37,7 @@ public static class FleetCommand
                 Error = terminal.Error,
             });
         }
-        catch (UsageException e)
+        catch (Exception e) when (e is UsageException or StorageException)
         {
             await terminal.Error.WriteLineAsync($"fleet: {e.Message}");
             return ExitCode.Usage;

@@ -1,0 +1,25 @@
+using Fleet.Protocol.Wire;
+
+namespace Fleet.Client.Load;
+
+/// <summary>The fleet as a load sees it: devices by their place in the plan, whatever runs them.</summary>
+/// <remarks>
+/// Concurrency: any thread. A call that throws, or never returns, has an unknown outcome. The live fleet is behind it today; the
+/// simulation takes the same load through the same port.
+/// </remarks>
+public interface IFleetPort
+{
+    ValueTask<AllocReply> AllocAsync(int device, AllocRequest request);
+
+    ValueTask<FreeReply> FreeAsync(int device, FreeRequest request);
+
+    /// <param name="resource">Index of the resource in the device's plan.</param>
+    ValueTask<AccessReply> AccessAsync(int device, int resource, AccessRequest request);
+
+    ValueTask<TicketReply> BindAsync(int device, long op);
+
+    ValueTask<TicketReply> UnbindAsync(int device, long op);
+
+    /// <summary>Long poll: returns when the ticket is done, or after a while with what it waits for.</summary>
+    ValueTask<TicketReply> AwaitTicketAsync(int device, long ticket);
+}

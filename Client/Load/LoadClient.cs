@@ -1,0 +1,387 @@
+using Fleet.Client.Scenarios;
+using Fleet.Kernel;
+using Fleet.Kernel.History;
+using Fleet.Protocol.Wire;
+using Fleet.Storage.Spool;
+
+namespace Fleet.Client.Load;
+
+/// <summary>What all clients of one generator share.</summary>
+/// <param name="Schedule">Null in a closed loop.</param>
+/// <param name="BeginNs">When the first phase began.</param>
+public sealed record LoadContext(
+    LoadOptions Options,
+    IFleetPort Port,
+    LoadFleet Fleet,
+    LoadClock Clock,
+    LoadCounters Counters,
+    LatencyRecorder Latency,
+    DeadlineWatch Watch,
+    SpoolWriter Spool,
+    WeightedSampler DeviceSampler,
+    SizeSampler Sizes,
+    UnbindOperators Unbinds,
+    ArrivalSchedule? Schedule,
+    long BeginNs);
+
+/// <summary>One sequential logical client: allocates, writes and reads back tags, holds, frees, and asks for unbinds.</summary>
+/// <remarks>
+/// Concurrency: one task. Every answer is in the spool before it is used. In a closed loop an operation is intended when the
+/// answer before it came; in an open one when the schedule says, whatever was late.
+/// </remarks>
+public sealed class LoadClient : IDisposable
+{
+    /// <summary>A client in process that never gives up its thread starves the fleet that it measures.</summary>
+    private const int CallsPerYield = 16;
+
+    /// <summary>Bounds a client's memory where the weights free less than they allocate and holds are long.</summary>
+    private const int HoldingsMax = 256;
+
+    /// <summary>An access names at most this many pages, from the first of its allocation.</summary>
+    private const int PagesMax = 16;
+
+    private const int PageShift = 12;
+
+    private readonly LoadContext _context;
+    private readonly int _index;
+    private readonly int _sessionNumber;
+    private readonly RandomStream _random;
+    private readonly OperationNumbers _numbers;
+    private readonly WeightedSampler _operations;
+    private readonly List<Holding> _holdings = [];
+    private DeadlineCall<AllocReply> _alloc;
+    private DeadlineCall<FreeReply> _free;
+    private DeadlineCall<AccessReply> _access;
+    private long _intendedNs;
+    private long _sequence;
+
+    /// <param name="sessionNumber">Number of the session in the run, as requests carry it.</param>
+    public LoadClient(LoadContext context, int index, ulong seed, OperationNumbers numbers, int sessionNumber)
+    {
+        _context = context;
+        _index = index;
+        _sessionNumber = sessionNumber;
+        _random = new(seed, "client", index);
+        _numbers = numbers;
+        var weights = context.Options.Operations;
+        _operations = new([weights.Alloc, weights.Access, weights.Free, weights.Unbind]);
+        _alloc = new(context.Watch);
+        _free = new(context.Watch);
+        _access = new(context.Watch);
+    }
+
+    /// <summary>Operations that this client was due to send and sent.</summary>
+    public long Sent { get; private set; }
+
+    /// <summary>Runs until the clock drains and nothing is held any more.</summary>
+    /// <param name="stop">Ends it at once; what it holds is left to its session.</param>
+    public async Task RunAsync(CancellationToken stop)
+    {
+        await Task.Yield();
+        _intendedNs = MonotonicNs.Now;
+        var calls = 0;
+        while (!stop.IsCancellationRequested)
+        {
+            var phase = _context.Clock.Current;
+            if (phase.IsDraining)
+            {
+                if (_holdings.Count == 0)
+                    return;
+
+                _intendedNs = MonotonicNs.Now;
+                await FreeAsync(_holdings.Count - 1);
+            }
+            else if (await IsDueAsync(phase, stop))
+            {
+                Sent++;
+                await StepAsync();
+                if (_context.Schedule is null)
+                    _intendedNs = MonotonicNs.Now;
+            }
+            else
+            {
+                continue;
+            }
+
+            if (++calls % CallsPerYield == 0)
+                await Task.Yield();
+        }
+    }
+
+    public void Dispose()
+    {
+        _alloc.Dispose();
+        _free.Dispose();
+        _access.Dispose();
+        _numbers.Dispose();
+    }
+
+    /// <summary>Waits for this client's turn; false when the phase changed meanwhile.</summary>
+    private async ValueTask<bool> IsDueAsync(LoadClock.State phase, CancellationToken stop)
+    {
+        await _context.Spool.WaitForRoomAsync(stop);
+        if (_context.Schedule is { } schedule)
+        {
+            var number = (_sequence * _context.Options.Clients) + _index;
+            if (number >= schedule.Count)
+            {
+                await phase.Ended.WaitAsync(stop);
+                return false;
+            }
+
+            _intendedNs = _context.BeginNs + (long)(schedule.DueAt(number).TotalSeconds * 1e9);
+            for (var wait = _intendedNs - MonotonicNs.Now; wait > 0; wait = _intendedNs - MonotonicNs.Now)
+            {
+                await Task.WhenAny(Task.Delay(TimeSpan.FromMilliseconds(Math.Min((wait + 999_999) / 1_000_000, 1000)), stop), phase.Ended);
+                if (_context.Clock.Current.IsDraining || stop.IsCancellationRequested)
+                    return false;
+            }
+
+            _sequence++;
+            return true;
+        }
+
+        if (_index < phase.ClientsActive)
+            return true;
+
+        if (NextDue() is { } due)
+        {
+            // Not active in this phase: what it still holds is freed in time all the same.
+            if (_holdings[due].UntilNs <= MonotonicNs.Now)
+            {
+                _intendedNs = MonotonicNs.Now;
+                await FreeAsync(due);
+            }
+            else
+            {
+                var wait = TimeSpan.FromMilliseconds(Math.Max(1, (_holdings[due].UntilNs - MonotonicNs.Now) / 1_000_000));
+                await Task.WhenAny(phase.Ended, Task.Delay(wait, stop));
+            }
+
+            return false;
+        }
+
+        await phase.Ended.WaitAsync(stop);
+        _intendedNs = MonotonicNs.Now;
+        return false;
+    }
+
+    private async ValueTask StepAsync()
+    {
+        if (NextDue() is { } due && (_holdings[due].UntilNs <= MonotonicNs.Now || _holdings.Count >= HoldingsMax))
+        {
+            await FreeAsync(due);
+            return;
+        }
+
+        switch (_operations.Next(_random))
+        {
+            case 1 when _holdings.Count > 0:
+                await AccessAsync(_random.NextIndex(_holdings.Count));
+                break;
+            case 2 when _holdings.Count > 0:
+                await FreeAsync(_random.NextIndex(_holdings.Count));
+                break;
+            case 3:
+                _context.Unbinds.Ask(_random, _holdings.Count > 0 ? _holdings[_random.NextIndex(_holdings.Count)].Device : null);
+                await AllocAsync();
+                break;
+            default:
+                await AllocAsync();
+                break;
+        }
+    }
+
+    private int? NextDue()
+    {
+        int? first = null;
+        for (var place = 0; place < _holdings.Count; place++)
+        {
+            if (first is null || _holdings[place].UntilNs < _holdings[first.Value].UntilNs)
+                first = place;
+        }
+
+        return first;
+    }
+
+    private async ValueTask AllocAsync()
+    {
+        var device = _context.DeviceSampler.Next(_random);
+        var sizeBytes = (ulong)_context.Sizes.NextBytes(_random);
+        var operation = Begin(OperationKind.Alloc, device);
+        operation.SizeBytes = sizeBytes;
+        var answer = await _alloc.StartAsync(
+            _context.Port.AllocAsync(device, new(operation.Number, _sessionNumber, sizeBytes)), _context.Options.Deadline);
+        var reply = answer.Value;
+        if (answer.IsKnown)
+        {
+            operation.Err = reply.Err;
+            operation.Outcome = reply.Err is Errno.OK ? OperationOutcome.Ok : OperationOutcome.Fail;
+            operation.At = PositionAt(_context.Fleet.DeviceIds[device], reply.At);
+            operation.Owner = reply.Owner < 0 ? 0 : _context.Fleet.RefIds[device][reply.Owner];
+            if (reply.Err is Errno.OK)
+            {
+                operation.Alloc = new(_context.Fleet.DeviceIds[device], reply.At.Gen, reply.Number);
+                operation.Address = reply.Address;
+            }
+        }
+
+        var failure = answer.Failure;
+        End(ref operation, failure);
+        if (_alloc.IsSpent)
+            _alloc = new(_context.Watch);
+        if (operation.Outcome is not OperationOutcome.Ok)
+            return;
+
+        var pages = (int)Math.Min((sizeBytes + (1 << PageShift) - 1) >> PageShift, PagesMax);
+        _holdings.Add(new Holding
+        {
+            Device = device,
+            Gen = reply.At.Gen,
+            Number = reply.Number,
+            Resource = reply.Resource,
+            Address = reply.Address,
+            SizeBytes = sizeBytes,
+            PageCount = pages,
+            UntilNs = operation.DoneNs + (_context.Options.Hold.Next(_random).Ticks * 100),
+        });
+        _context.Fleet.Allocated(device);
+        _context.Counters.Holding(+1);
+    }
+
+    private async ValueTask AccessAsync(int place)
+    {
+        var holding = _holdings[place];
+        var isWrite = holding.Tag == 0 || _random.NextShare() < 0.5;
+        var operation = Begin(OperationKind.Access, holding.Device);
+        operation.Alloc = new(_context.Fleet.DeviceIds[holding.Device], holding.Gen, holding.Number);
+        operation.Address = holding.Address;
+        operation.Map = _context.Fleet.MapIds[holding.Device][holding.Resource];
+        operation.Pfn = holding.Address >> PageShift;
+        operation.PageCount = holding.PageCount;
+        operation.Direction = isWrite ? AccessDirection.Write : AccessDirection.Read;
+        operation.Via = AccessVia.Cpu;
+        operation.Tag = isWrite ? unchecked((ulong)operation.Number * 0x9e3779b97f4a7c15) | 1 : 0;
+        var answer = await _access.StartAsync(
+            _context.Port.AccessAsync(
+                holding.Device,
+                holding.Resource,
+                new(
+                    operation.Number, _sessionNumber, holding.Gen, holding.Number, operation.Pfn, operation.PageCount,
+                    operation.Direction, operation.Via, operation.Tag)),
+            _context.Options.Deadline);
+        if (answer.IsKnown)
+        {
+            operation.Err = answer.Value.Err;
+            operation.Outcome = answer.Value.Err is Errno.OK ? OperationOutcome.Ok : OperationOutcome.Fail;
+            operation.At = PositionAt(operation.Map, answer.Value.At);
+            operation.Tag = isWrite ? operation.Tag : answer.Value.Tag;
+        }
+
+        End(ref operation, answer.Failure);
+        if (_access.IsSpent)
+            _access = new(_context.Watch);
+        if (operation.Outcome is OperationOutcome.Unknown)
+        {
+            // Never freed while an access to it is unresolved: its session reaps it.
+            Forget(place);
+        }
+        else if (operation.Err is Errno.ENODEV or Errno.ESTALE)
+        {
+            Forget(place);
+        }
+        else if (operation.Err is not Errno.OK)
+        {
+            _intendedNs = MonotonicNs.Now;
+            await FreeAsync(place);
+        }
+        else if (isWrite)
+        {
+            holding.Tag = operation.Tag;
+        }
+        else if (operation.Tag != holding.Tag)
+        {
+            _context.Counters.TagMismatch();
+        }
+    }
+
+    private async ValueTask FreeAsync(int place)
+    {
+        var holding = _holdings[place];
+        var operation = Begin(OperationKind.Free, holding.Device);
+        operation.Alloc = new(_context.Fleet.DeviceIds[holding.Device], holding.Gen, holding.Number);
+        operation.Address = holding.Address;
+        operation.SizeBytes = holding.SizeBytes;
+        var answer = await _free.StartAsync(
+            _context.Port.FreeAsync(
+                holding.Device,
+                new(operation.Number, _sessionNumber, holding.Gen, holding.Number, holding.Address, holding.SizeBytes)),
+            _context.Options.Deadline);
+        if (answer.IsKnown)
+        {
+            operation.Err = answer.Value.Err;
+            operation.Outcome = answer.Value.Err is Errno.OK ? OperationOutcome.Ok : OperationOutcome.Fail;
+            operation.At = PositionAt(_context.Fleet.DeviceIds[holding.Device], answer.Value.At);
+            operation.Owner = answer.Value.Owner < 0 ? 0 : _context.Fleet.RefIds[holding.Device][answer.Value.Owner];
+        }
+
+        End(ref operation, answer.Failure);
+        if (_free.IsSpent)
+            _free = new(_context.Watch);
+        Forget(place);
+    }
+
+    private void Forget(int place)
+    {
+        var holding = _holdings[place];
+        _holdings[place] = _holdings[^1];
+        _holdings.RemoveAt(_holdings.Count - 1);
+        _context.Fleet.Released(holding.Device);
+        _context.Counters.Holding(-1);
+    }
+
+    private Operation Begin(OperationKind kind, int device) => new()
+    {
+        Number = _numbers.Next(),
+        Client = _numbers.Client,
+        Session = _numbers.Session,
+        Device = _context.Fleet.DeviceIds[device],
+        Kind = kind,
+        IntendedNs = _intendedNs,
+        SentNs = MonotonicNs.Now,
+    };
+
+    private void End(ref Operation operation, Exception? failure)
+    {
+        operation.DoneNs = MonotonicNs.Now;
+        _context.Spool.Append(operation);
+        _context.Counters.Count(operation);
+        _context.Latency.Record(operation);
+        if (failure is not null)
+            _context.Counters.Failed(failure);
+    }
+
+    internal static Position PositionAt(int obj, At at) => at.Seq == 0 ? default : new(obj, at.Gen, at.Seq, at.Life);
+
+    private sealed class Holding
+    {
+        public required int Device { get; init; }
+
+        public required int Gen { get; init; }
+
+        public required long Number { get; init; }
+
+        public required short Resource { get; init; }
+
+        public required ulong Address { get; init; }
+
+        public required ulong SizeBytes { get; init; }
+
+        public required int PageCount { get; init; }
+
+        public required long UntilNs { get; init; }
+
+        /// <summary>What its pages hold; 0 while nothing was written.</summary>
+        public ulong Tag { get; set; }
+    }
+}

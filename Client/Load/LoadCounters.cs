@@ -1,0 +1,65 @@
+using System.Collections.Concurrent;
+using Fleet.Kernel;
+using Fleet.Kernel.History;
+
+namespace Fleet.Client.Load;
+
+/// <summary>What a load has done so far; read by the progress display and the summary.</summary>
+/// <remarks>Concurrency: any thread; single numbers are exact, two of them need not belong to one moment.</remarks>
+public sealed class LoadCounters
+{
+    private static readonly int KindCount = Enum.GetValues<OperationKind>().Length;
+    private static readonly int OutcomeCount = Enum.GetValues<OperationOutcome>().Length;
+
+    private readonly long[] _operations = new long[KindCount * OutcomeCount];
+    private long _total;
+    private long _live;
+    private long _unbindsWithHolders;
+    private long _unbindsInFlight;
+    private long _tagMismatches;
+
+    /// <summary>Calls that failed other than by a deadline, by the type of their exception.</summary>
+    public ConcurrentDictionary<string, long> Failures { get; } = new();
+
+    /// <summary>Refusals of binds, by errno.</summary>
+    public ConcurrentDictionary<Errno, long> BindErrors { get; } = new();
+
+    public long Operations => Interlocked.Read(ref _total);
+
+    /// <summary>Allocations that clients hold now.</summary>
+    public long Live => Interlocked.Read(ref _live);
+
+    public long UnbindsWithHolders => Interlocked.Read(ref _unbindsWithHolders);
+
+    public long UnbindsInFlight => Interlocked.Read(ref _unbindsInFlight);
+
+    public long TagMismatches => Interlocked.Read(ref _tagMismatches);
+
+    public long Of(OperationKind kind, OperationOutcome outcome) =>
+        Interlocked.Read(ref _operations[((int)kind * OutcomeCount) + (int)outcome]);
+
+    public long Of(OperationKind kind) => Enum.GetValues<OperationOutcome>().Sum(outcome => Of(kind, outcome));
+
+    public long Unknown => Enum.GetValues<OperationKind>().Sum(kind => Of(kind, OperationOutcome.Unknown));
+
+    internal void Count(in Operation operation)
+    {
+        Interlocked.Increment(ref _operations[((int)operation.Kind * OutcomeCount) + (int)operation.Outcome]);
+        Interlocked.Increment(ref _total);
+    }
+
+    internal void Failed(Exception failure) => Failures.AddOrUpdate(failure.GetType().Name, 1, (_, count) => count + 1);
+
+    internal void Holding(int change) => Interlocked.Add(ref _live, change);
+
+    internal void UnbindStarted(bool ownerHolds)
+    {
+        Interlocked.Increment(ref _unbindsInFlight);
+        if (ownerHolds)
+            Interlocked.Increment(ref _unbindsWithHolders);
+    }
+
+    internal void UnbindEnded() => Interlocked.Decrement(ref _unbindsInFlight);
+
+    internal void TagMismatch() => Interlocked.Increment(ref _tagMismatches);
+}

@@ -1,0 +1,65 @@
+using System.Collections.Immutable;
+using Fleet.Client.Inventory;
+using Fleet.Kernel.History;
+using Fleet.Kernel.P2pdma;
+using Fleet.Protocol.Plans;
+
+namespace Fleet.Client.Load;
+
+/// <summary>The devices of a run with the numbers of their objects and what the load knows of them.</summary>
+/// <remarks>
+/// Concurrency: any thread. What it knows (allocations that are out, whether an unbind is under way) only steers the load; no
+/// rule of the lifecycle is decided from it.
+/// </remarks>
+public sealed class LoadFleet
+{
+    private readonly int[] _liveAllocations;
+    private readonly int[] _isBusy;
+
+    public LoadFleet(FleetPlan plan, ObjectTable objects)
+    {
+        Devices = [.. plan.Devices.Select(ToDevicePlan)];
+        Hosts = [.. plan.Devices.Zip(Devices).GroupBy(pair => pair.First.Host)
+            .Select(host => new HostPlan(host.Key, [.. host.Select(pair => pair.Second)]))];
+        DeviceIds = [.. Devices.Select(device => objects.Intern(device.Name))];
+        MapIds = [.. Devices.Select(device => Enumerable.Range(0, device.Resources.Count)
+            .Select(resource => objects.Intern(device.MapName(resource))).ToImmutableArray())];
+        RefIds = [.. Devices.Select(device => Enumerable.Range(0, device.Resources.Count)
+            .Select(resource => objects.Intern(device.RefName(resource))).ToImmutableArray())];
+        _liveAllocations = new int[Devices.Length];
+        _isBusy = new int[Devices.Length];
+    }
+
+    public ImmutableArray<HostPlan> Hosts { get; }
+
+    public ImmutableArray<DevicePlan> Devices { get; }
+
+    public ImmutableArray<int> DeviceIds { get; }
+
+    public ImmutableArray<ImmutableArray<int>> MapIds { get; }
+
+    public ImmutableArray<ImmutableArray<int>> RefIds { get; }
+
+    public int LiveAllocations(int device) => Volatile.Read(ref _liveAllocations[device]);
+
+    public void Allocated(int device) => Interlocked.Increment(ref _liveAllocations[device]);
+
+    public void Released(int device) => Interlocked.Decrement(ref _liveAllocations[device]);
+
+    /// <summary>Claims a device for one bind or unbind; false while another is under way or waits for its rebind.</summary>
+    public bool TryClaim(int device) => Interlocked.CompareExchange(ref _isBusy[device], 1, 0) == 0;
+
+    public void Unclaim(int device) => Volatile.Write(ref _isBusy[device], 0);
+
+    private static DevicePlan ToDevicePlan(PlannedDevice device) => new(
+        device.Key,
+        "p2pdma",
+        [
+            .. device.Resources.Select(resource => new PciBar(
+                resource.Bar,
+                IsMemory: true,
+                resource.CpuAddress,
+                resource.SizeBytes,
+                unchecked((long)(resource.BusAddress - resource.CpuAddress)))),
+        ]);
+}

@@ -1,0 +1,231 @@
+using System.Collections.Concurrent;
+using Fleet.Client.Scenarios;
+using Fleet.Kernel;
+using Fleet.Kernel.History;
+using Fleet.Protocol.Wire;
+using Fleet.Storage.Spool;
+
+namespace Fleet.Client.Load;
+
+/// <summary>A bind or unbind that did not end while the run lasted.</summary>
+/// <param name="WaitsFor">What it waited for and who holds it, as its device said last.</param>
+public sealed record StuckTicket(string Device, OperationKind Kind, TimeSpan Since, string WaitsFor);
+
+/// <summary>Unbinds and rebinds devices beside the clients: each is a sequential client of its own while it lasts.</summary>
+/// <remarks>
+/// A client that held memory at the device and waited for its unbind itself would wait for ever. Concurrency: any thread may ask.
+/// Limits: <see cref="OperatorsMax"/> at a time, stuck ones included; what is asked beyond is passed over.
+/// </remarks>
+public sealed class UnbindOperators(
+    UnbindOptions options,
+    IFleetPort port,
+    LoadFleet fleet,
+    LoadCounters counters,
+    LatencyRecorder latency,
+    SpoolWriter spool,
+    WeightedSampler devices,
+    Func<int, OperationNumbers> openOperator)
+{
+    public const int OperatorsMax = 256;
+
+    private static readonly TimeSpan RetryPause = TimeSpan.FromMilliseconds(100);
+
+    private readonly CancellationTokenSource _noMore = new();
+    private readonly CancellationTokenSource _giveUp = new();
+    private readonly ConcurrentBag<OperationNumbers> _idle = [];
+    private readonly ConcurrentDictionary<long, Task> _running = new();
+    private readonly ConcurrentQueue<StuckTicket> _stuck = new();
+    private int _operators;
+    private long _lastEndedNs;
+
+    /// <summary>Tickets that are open, or wait to be rebound.</summary>
+    public int Running => _running.Count;
+
+    /// <summary>When a bind or unbind ended last; 0 for never.</summary>
+    public long LastEndedNs => Interlocked.Read(ref _lastEndedNs);
+
+    public IReadOnlyCollection<StuckTicket> Stuck => _stuck;
+
+    /// <summary>Starts an unbind of one device, chosen as the scenario prefers.</summary>
+    /// <param name="heldByAsker">A device on which the asking client holds memory; null if none.</param>
+    public void Ask(RandomStream random, int? heldByAsker)
+    {
+        if (_noMore.IsCancellationRequested || Choose(random, heldByAsker) is not { } device || !fleet.TryClaim(device))
+            return;
+
+        Start(device, unbindFirst: true);
+    }
+
+    /// <summary>Binds a device that could not be bound when the fleet was built.</summary>
+    public void BindLater(int device)
+    {
+        if (fleet.TryClaim(device))
+            Start(device, unbindFirst: false);
+    }
+
+    /// <summary>Nothing new from here on: what is open is awaited, what is unbound stays so.</summary>
+    public void Drain() => _noMore.Cancel();
+
+    /// <summary>Ends every wait; what is still open becomes an unknown outcome and a <see cref="StuckTicket"/>.</summary>
+    public async Task GiveUpAsync()
+    {
+        await _noMore.CancelAsync();
+        await _giveUp.CancelAsync();
+        await Task.WhenAll(_running.Values);
+        foreach (var numbers in _idle)
+            numbers.Dispose();
+    }
+
+    private int? Choose(RandomStream random, int? heldByAsker)
+    {
+        const int tries = 8;
+        if (options.WithHolders is HolderPreference.Prefer && heldByAsker is { } held)
+            return held;
+
+        var chosen = devices.Next(random);
+        for (var attempt = 0; attempt < tries && !Suits(chosen); attempt++)
+            chosen = devices.Next(random);
+        return options.WithHolders is HolderPreference.Avoid && !Suits(chosen) ? null : chosen;
+    }
+
+    private bool Suits(int device) => options.WithHolders switch
+    {
+        HolderPreference.Prefer => fleet.LiveAllocations(device) > 0,
+        HolderPreference.Avoid => fleet.LiveAllocations(device) == 0,
+        _ => true,
+    };
+
+    private void Start(int device, bool unbindFirst)
+    {
+        if (!_idle.TryTake(out var numbers))
+        {
+            var index = Interlocked.Increment(ref _operators);
+            if (index > OperatorsMax)
+            {
+                Interlocked.Decrement(ref _operators);
+                fleet.Unclaim(device);
+                return;
+            }
+
+            numbers = openOperator(index);
+        }
+
+        // Registered before it runs, so that whoever waits for all of them misses none.
+        var begin = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var task = RunAsync(begin.Task, device, unbindFirst, numbers);
+        _running[numbers.Client] = task;
+        begin.SetResult();
+    }
+
+    private async Task RunAsync(Task begin, int device, bool unbindFirst, OperationNumbers numbers)
+    {
+        await begin;
+        var isFree = true;
+        if (unbindFirst)
+        {
+            counters.UnbindStarted(fleet.LiveAllocations(device) > 0);
+            isFree = await TicketAsync(OperationKind.Unbind, device, numbers) is not null;
+            counters.UnbindEnded();
+        }
+
+        while (isFree && !_noMore.IsCancellationRequested && await PauseAsync(options.RebindAfter))
+        {
+            var bound = await TicketAsync(OperationKind.Bind, device, numbers);
+            if (bound is Errno.OK)
+                break;
+
+            isFree = bound is not null;
+            if (bound is { } refused)
+                counters.BindErrors.AddOrUpdate(refused, 1, (_, count) => count + 1);
+        }
+
+        // A device whose ticket never ended stays claimed: whatever is asked of it next would only wait behind.
+        if (isFree)
+            fleet.Unclaim(device);
+        _running.TryRemove(numbers.Client, out _);
+        _idle.Add(numbers);
+    }
+
+    /// <returns>How it ended; null when it did not, or nobody knows.</returns>
+    private async Task<Errno?> TicketAsync(OperationKind kind, int device, OperationNumbers numbers)
+    {
+        var began = MonotonicNs.Now;
+        var operation = new Operation
+        {
+            Number = numbers.Next(),
+            Client = numbers.Client,
+            Session = numbers.Session,
+            Device = fleet.DeviceIds[device],
+            Kind = kind,
+            IntendedNs = began,
+            SentNs = began,
+        };
+        var reply = await FollowAsync(kind, device, operation.Number);
+        if (reply is { IsDone: true } done)
+        {
+            operation.Err = done.Err;
+            operation.Outcome = done.Err is Errno.OK ? OperationOutcome.Ok : OperationOutcome.Fail;
+            operation.At = LoadClient.PositionAt(fleet.DeviceIds[device], done.At);
+            Interlocked.Exchange(ref _lastEndedNs, MonotonicNs.Now);
+        }
+        else
+        {
+            _stuck.Enqueue(new(
+                fleet.Devices[device].Key,
+                kind,
+                TimeSpan.FromMicroseconds((MonotonicNs.Now - began) / 1000),
+                reply?.WaitsFor ?? "no answer"));
+        }
+
+        operation.DoneNs = MonotonicNs.Now;
+        spool.Append(operation);
+        counters.Count(operation);
+        latency.Record(operation);
+        return operation.Outcome is OperationOutcome.Unknown ? null : operation.Err;
+    }
+
+    /// <returns>The last that the device said; null when it never answered.</returns>
+    private async Task<TicketReply?> FollowAsync(OperationKind kind, int device, long number)
+    {
+        TicketReply? last = null;
+        while (!_giveUp.IsCancellationRequested)
+        {
+            try
+            {
+                var call = last is { } open ? port.AwaitTicketAsync(device, open.Ticket)
+                    : kind is OperationKind.Unbind ? port.UnbindAsync(device, number)
+                    : port.BindAsync(device, number);
+                last = await call.AsTask().WaitAsync(_giveUp.Token);
+                if (last.Value.IsDone)
+                    return last;
+            }
+            catch (OperationCanceledException) when (_giveUp.IsCancellationRequested)
+            {
+                return last;
+            }
+            catch (Exception e) when (e is TimeoutException or Orleans.Runtime.OrleansException)
+            {
+                counters.Failed(e);
+
+                // A begin that went unanswered may have begun; its ticket is not known, so it cannot be followed.
+                if (last is null || !await PauseAsync(RetryPause))
+                    return last;
+            }
+        }
+
+        return last;
+    }
+
+    private async Task<bool> PauseAsync(TimeSpan pause)
+    {
+        try
+        {
+            await Task.Delay(pause, _giveUp.Token);
+            return true;
+        }
+        catch (OperationCanceledException)
+        {
+            return false;
+        }
+    }
+}
