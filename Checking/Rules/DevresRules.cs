@@ -91,8 +91,8 @@ public sealed class Lifo : Rule, IDeviceRule
             return;
         }
 
-        DevresNode? ran = null;
-        DevresNode? newer = null;
+        RegisteredNode? ran = null;
+        RegisteredNode? newer = null;
         foreach (var node in device.Devres)
         {
             if (node.Node == record.Node)
@@ -208,6 +208,6 @@ public sealed class ErrorNoResidue : Rule, IDeviceRule
     }
 
     /// <summary>The device's own set-up happens inside its first add_resource and stays until the unbind.</summary>
-    private static bool IsSetup(DeviceStream device, DevresNode node) =>
+    private static bool IsSetup(DeviceStream device, RegisteredNode node) =>
         node.Data == 0 || node.Data == device.Obj || device.Context.Name(node.Data).StartsWith("p2pdma:", StringComparison.Ordinal);
 }

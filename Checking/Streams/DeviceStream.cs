@@ -12,8 +12,8 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
     private static readonly int[] NoSlots = [];
 
     private List<Mapping>? _mappings;
-    private List<DevresNode>? _devres;
-    private Dictionary<int, KernelObject>? _objects;
+    private List<RegisteredNode>? _devres;
+    private Dictionary<int, ModelledObject>? _objects;
     private Dictionary<int, HistoryEvent>? _freedOwners;
     private List<(ulong Start, ulong SizeBytes)>? _tornDown;
     private List<HeldAtRemoval>? _heldAtRemoval;
@@ -36,7 +36,7 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
 
     public IReadOnlyList<Mapping> Mappings => _mappings ?? [];
 
-    public IReadOnlyList<DevresNode> Devres => _devres ?? [];
+    public IReadOnlyList<RegisteredNode> Devres => _devres ?? [];
 
     public FieldPhase Field { get; private set; }
 
@@ -80,7 +80,7 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
 
     public int Life { get; private set; }
 
-    public IReadOnlyDictionary<int, KernelObject>? Objects => _objects;
+    public IReadOnlyDictionary<int, ModelledObject>? Objects => _objects;
 
     public bool OwnerFreed(int owner) => _freedOwners is not null && _freedOwners.ContainsKey(owner);
 
