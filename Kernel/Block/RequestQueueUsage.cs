@@ -1,3 +1,5 @@
+using Fleet.Kernel.Block;
+
 namespace Fleet.Kernel;
 
 /// <summary>Answer of a request queue to a new request.</summary>
@@ -25,6 +27,8 @@ public enum QueueEnter : byte
 /// </remarks>
 public sealed class RequestQueueUsage : IPercpuRefEvents
 {
+    private readonly QueueGate _gate = new();
+
     /// <param name="rcu">Where mode switches of <see cref="Usage"/> are queued.</param>
     /// <param name="cpus">Per-CPU counters of <see cref="Usage"/>.</param>
     public RequestQueueUsage(RcuDomain rcu, int cpus = 1)
@@ -37,15 +41,15 @@ public sealed class RequestQueueUsage : IPercpuRefEvents
     public PercpuRef Usage { get; }
 
     /// <summary>Freezes begun and not undone.</summary>
-    public int FreezeDepth { get; private set; }
+    public int FreezeDepth => _gate.FreezeDepth;
 
     public bool IsFreezing => FreezeDepth > 0;
 
     /// <summary>No new request gets in, ever.</summary>
-    public bool IsDying { get; private set; }
+    public bool IsDying => _gate.IsDying;
 
     /// <summary>Drained for good.</summary>
-    public bool IsDead { get; private set; }
+    public bool IsDead => _gate.IsDead;
 
     /// <summary>The condition that a freeze or cleanup waits for: frozen, and nobody inside.</summary>
     public bool IsDrained => Usage.IsZero;
@@ -63,42 +67,36 @@ public sealed class RequestQueueUsage : IPercpuRefEvents
     /// Second atomic step of <see cref="Enter"/>, with flags read earlier inside the same read section.
     /// </summary>
     public QueueEnter EnterWith(PercpuRefFlags flags, int cpu = 0) =>
-        Usage.TryGetLiveIncrement(flags, cpu) ? QueueEnter.Entered : IsDying ? QueueEnter.Dying : QueueEnter.Frozen;
+        Usage.TryGetLiveIncrement(flags, cpu) ? QueueEnter.Entered : _gate.Refusal;
 
     /// <summary>A request is complete.</summary>
     public void Exit(int cpu = 0) => Usage.Put(cpu);
 
     /// <summary>Begins a freeze; only the first of nested ones kills the counter, so repeating it is safe.</summary>
     /// <returns>The kill; done at once unless it is the first and a mode switch is in flight.</returns>
-    public PercpuRefSwitch StartFreeze() => ++FreezeDepth == 1 ? Usage.Kill() : default;
+    public PercpuRefSwitch StartFreeze() => _gate.StartFreeze() ? Usage.Kill() : default;
 
     /// <summary>Ends a freeze; the last one revives the counter.</summary>
-    public PercpuRefSwitch Unfreeze(int cpu = 0) => --FreezeDepth == 0 ? Usage.Resurrect(cpu) : default;
+    public PercpuRefSwitch Unfreeze(int cpu = 0) => _gate.Unfreeze() ? Usage.Resurrect(cpu) : default;
 
     /// <summary>First step of a cleanup: no new requests; begins a freeze and wakes those who wait to get in.</summary>
-    public PercpuRefSwitch MarkDying()
-    {
-        IsDying = true;
-        return StartFreeze();
-    }
+    public PercpuRefSwitch MarkDying() => _gate.MarkDying() ? Usage.Kill() : default;
 
     /// <summary>Step of a cleanup after the drain.</summary>
-    public void MarkDead() => IsDead = true;
+    public void MarkDead() => _gate.MarkDead();
 
     /// <summary>Makes it new.</summary>
     public void Reset()
     {
         Usage.Reset();
         Usage.Init(PercpuRefInit.Atomic);
-        FreezeDepth = 0;
-        IsDying = false;
-        IsDead = false;
+        _gate.Reset();
         Wakeups = 0;
     }
 
     public void HashInto(ref ulong hash)
     {
-        StateHash.Mix(ref hash, ((ulong)(uint)FreezeDepth << 2) | (IsDying ? 1UL : 0) | (IsDead ? 2UL : 0));
+        _gate.HashInto(ref hash);
         Usage.HashInto(ref hash);
     }
 

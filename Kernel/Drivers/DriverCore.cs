@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using Fleet.Kernel.Block;
 using Fleet.Kernel.History;
 using Fleet.Kernel.Host;
 using Fleet.Kernel.Memremap;
@@ -37,6 +38,34 @@ public static class DriverCore
         return first;
     }
 
+    /// <summary>Binds a driver whose probe may fail: then everything that it registered is released, newest first.</summary>
+    /// <param name="driver">What the driver keeps; the same object may be bound again.</param>
+    /// <returns>The probe's errno.</returns>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    public static async ValueTask<Errno> Bind<THost>(THost host, PciDevice device, DriverState driver)
+        where THost : struct, IKernelHost<THost>
+    {
+        await Lock(host, device, EventKind.BindBegin, driver.Driver);
+        device.Driver = driver.Driver;
+        device.State = driver;
+        var error = await driver.Probe(host, device);
+        if (error is not Errno.OK)
+        {
+            await ReleaseAll(host, device);
+            await host.Point(Step.BindEnd, ulong.MaxValue, 0);
+        }
+
+        host.Emit(new KernelEvent(EventKind.BindEnd) { Text = driver.Driver, Err = error });
+        if (error is not Errno.OK)
+        {
+            device.Driver = null;
+            device.State = null;
+        }
+
+        device.IsLocked = false;
+        return error;
+    }
+
     /// <summary>Unbinds whatever driver is bound: remove, then everything it registered, newest first.</summary>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     public static async ValueTask Unbind<THost>(THost host, PciDevice device)
@@ -49,6 +78,7 @@ public static class DriverCore
         host.Emit(new KernelEvent(EventKind.UnbindEnd) { Text = driver });
         device.Resources.Clear();
         device.Driver = null;
+        device.State = null;
         device.IsLocked = false;
     }
 
@@ -85,13 +115,22 @@ public static class DriverCore
         host.Emit(new KernelEvent(begin) { Text = driver });
     }
 
-    private static ValueTask Run<THost>(THost host, PciDevice device, DevresFn fn, KernelObject data)
+    /// <summary>Runs the function of an action, as whoever took it off the list must.</summary>
+    internal static ValueTask Run<THost>(THost host, PciDevice device, DevresFn fn, KernelObject data)
         where THost : struct, IKernelHost<THost> => fn switch
     {
         DevresFn.P2pdmaRelease => P2pdmaProcedures.Release(host, device, (PciP2pdma)data),
         DevresFn.Unpublish => P2pdmaProcedures.Unpublish(host, device),
         DevresFn.MemremapRelease => MemremapProcedures.Release(host, (DevPagemap)data),
         DevresFn.PercpuCleanup => ReapLate(host, ((P2pPagemap)data).OwnRef),
+        DevresFn.RefExit => ReapLate(host, ((DriverState)data).Ref!),
+        DevresFn.ReleaseQueue => RequestQueueProcedures.Cleanup(host, (RequestQueue)data),
+        DevresFn.ReleaseDisk => PmemProcedures.ReleaseDisk(host, (PmemDevice)data),
+        DevresFn.Unmap => PmemProcedures.Unmap(host, (LinearMapping)data),
+        DevresFn.PutOps => DriverActions.PutManagedKey(host),
+        DevresFn.ReleaseRegion => DriverActions.ReleaseRegion(host, (MemoryRegion)data),
+        DevresFn.NfitTestKill => NfitTestProcedures.Kill(host, (DevPagemap)data),
+        DevresFn.KillDax => DaxProcedures.KillDax((DevDax)data),
         _ => ValueTask.CompletedTask,
     };
 

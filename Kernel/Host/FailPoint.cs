@@ -37,6 +37,7 @@ public enum FailPoint : byte
     HmmRangeSearch,
     HmmRegion,
     TestWrapperDevresNode,
+    PmemRefInit,
 }
 
 /// <summary>Names of the failure points, as fault plans and <c>inject</c> events spell them.</summary>
@@ -76,6 +77,7 @@ public static class FailPoints
         (FailPoint.HmmRangeSearch, "hmm.range_search", Errno.ERANGE),
         (FailPoint.HmmRegion, "hmm.region", Errno.ENOMEM),
         (FailPoint.TestWrapperDevresNode, "nfit_test.devres_node", Errno.ENOMEM),
+        (FailPoint.PmemRefInit, "pmem.ref_init", Errno.ENOMEM),
     ];
 
     /// <summary>Every name, in the order of the steps.</summary>

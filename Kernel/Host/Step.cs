@@ -110,4 +110,14 @@ public enum Step : byte
     DiskRemove,
     Unmap,
     SwitchCallback,
+
+    /// <summary>The queue counts per CPU from here on.</summary>
+    QueueRegister,
+    DiskOpen,
+    DiskClose,
+    RegionRequest,
+    RegionRelease,
+
+    /// <summary>A page changes hands through a user mapping: zapped from it, or counted for it.</summary>
+    PageUnmap,
 }

@@ -1,3 +1,4 @@
+using Fleet.Kernel.Block;
 using Fleet.Kernel.Host;
 
 namespace Fleet.Kernel.Memremap;
@@ -50,7 +51,8 @@ public sealed class DevPagemap : KernelObject
 
     public PagemapConsumer Consumer { get; }
 
-    public ulong StartPfn { get; }
+    /// <summary>First page frame; HMM learns it when its probe has found a free range.</summary>
+    public ulong StartPfn { get; private set; }
 
     public long PageCount { get; }
 
@@ -61,6 +63,12 @@ public sealed class DevPagemap : KernelObject
 
     /// <summary>The ref that the consumer handed over; null once a later kernel has reset the pointer.</summary>
     public RefObject? Ref { get; set; }
+
+    /// <summary>The queue whose counter is <see cref="Ref"/>: killed by a freeze, cleaned up by its removal.</summary>
+    public RequestQueue? Queue { get; internal set; }
+
+    /// <summary>The range belongs to a fake resource of the nvdimm tests: no pages are made for it.</summary>
+    public bool IsFakeNfit { get; init; }
 
     public bool HasKillCallback { get; set; } = true;
 
@@ -100,6 +108,8 @@ public sealed class DevPagemap : KernelObject
 
     /// <summary>Pages whose count is above zero, each of which holds one reference of the map's ref.</summary>
     internal long CountedPages => HoldsInitialCounts ? PageCount : PinnedPages;
+
+    internal void MoveTo(ulong startPfn) => StartPfn = startPfn;
 
     internal void InitPages()
     {

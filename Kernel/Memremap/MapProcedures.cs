@@ -150,6 +150,11 @@ public static class MapProcedures
 
         var count = target.AddToCount(pfn, -1);
         host.Emit(new KernelEvent(EventKind.PagePut, target) { Pfn = pfn, Count = count, Text = "pin" });
+        if (count == 1 && IsManaged(target.Type))
+        {
+            host.Emit(new KernelEvent(EventKind.PageIdle, target) { Pfn = pfn });
+        }
+
         if (count != 0)
         {
             return;

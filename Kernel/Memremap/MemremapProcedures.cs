@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using Fleet.Kernel.Block;
 using Fleet.Kernel.History;
 using Fleet.Kernel.Host;
 using Fleet.Kernel.P2pdma;
@@ -144,10 +145,17 @@ public static class MemremapProcedures
         return error;
     }
 
-    private static async ValueTask KillCallback<THost>(THost host, DevPagemap map)
+    /// <summary>The consumer's kill callback: stops new references and drops the initial one.</summary>
+    internal static async ValueTask KillCallback<THost>(THost host, DevPagemap map)
         where THost : struct, IKernelHost<THost>
     {
         map.KillCalls++;
+        if (map.Queue is { } queue)
+        {
+            await RequestQueueProcedures.StartFreeze(host, queue);
+            return;
+        }
+
         var target = map.Ref!;
 
         // Before patch 5 every resource shares the ref, so p2pdma's callback leaves a dying one alone.
@@ -160,18 +168,34 @@ public static class MemremapProcedures
         await host.RefKill(target);
     }
 
-    private static async ValueTask WaitCallback<THost>(THost host, DevPagemap map)
+    /// <summary>First half of the consumer's cleanup callback: waits until the last reference is gone.</summary>
+    internal static async ValueTask WaitCallback<THost>(THost host, DevPagemap map)
         where THost : struct, IKernelHost<THost>
     {
         map.CleanupCalls++;
         host.Emit(new KernelEvent(EventKind.CleanupBegin, map.Ref, map));
+        if (map.Queue is { } queue)
+        {
+            await RequestQueueProcedures.BeginCleanup(host, queue);
+            return;
+        }
+
         await host.RefWaitReaped(map.Ref!);
     }
 
-    private static async ValueTask ExitCallback<THost>(THost host, DevPagemap map)
+    /// <summary>Second half: the ref is exited and may be freed when this returns.</summary>
+    internal static async ValueTask ExitCallback<THost>(THost host, DevPagemap map)
         where THost : struct, IKernelHost<THost>
     {
-        await host.RefExit(map.Ref!);
+        if (map.Queue is { } queue)
+        {
+            await RequestQueueProcedures.EndCleanup(host, queue);
+        }
+        else
+        {
+            await host.RefExit(map.Ref!);
+        }
+
         host.Emit(new KernelEvent(EventKind.CleanupEnd, map.Ref, map));
         if (map.Consumer is PagemapConsumer.PmemFsdax && host.Profile.Has(KernelSwitch.PmemInternalRef)
             && !host.Profile.Has(KernelSwitch.RefEmbedded))

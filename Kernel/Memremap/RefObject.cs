@@ -23,6 +23,12 @@ public sealed class RefObject : KernelObject, IPercpuRefEvents
 
     public int Resource { get; }
 
+    /// <summary>How a life begins; a request queue counts centrally until it is registered.</summary>
+    public PercpuRefInit InitialMode { get; init; } = PercpuRefInit.AllowReinit;
+
+    /// <summary>A wait polls the count, as for a request queue's drain, instead of using up a completion.</summary>
+    public bool IsPolled { get; init; }
+
     /// <summary>What the count itself is, apart from the flag word; both are part of the same object.</summary>
     public ulong CountMask { get; set; }
 
@@ -47,13 +53,28 @@ public sealed class RefObject : KernelObject, IPercpuRefEvents
     /// <summary>References that <see cref="Count"/> holds, a pending mode switch counting 1.</summary>
     internal long Value => Count?.Value ?? 0;
 
-    private IKernelListener? Listener { get; set; }
+    /// <summary>Who hears what its callbacks do; null where the ref lives elsewhere.</summary>
+    internal IKernelListener? Listener { get; private set; }
+
+    /// <summary>Where its callbacks are queued; null where the ref lives elsewhere.</summary>
+    internal RcuDomain? Rcu { get; private set; }
 
     /// <summary>Makes it live here, counted in one per-CPU counter and switched through <paramref name="rcu"/>.</summary>
     internal void PlaceHere(RcuDomain rcu, IKernelListener listener)
     {
         Count ??= new PercpuRef(rcu, this);
+        Rcu = rcu;
         Listener = listener;
+    }
+
+    /// <summary>Counts from 1 in a new life, whose completion nobody has fired.</summary>
+    internal void BeginLife()
+    {
+        Count!.Init(InitialMode);
+        Reaped.Reinit();
+        IsExited = false;
+        BackedMapping = false;
+        Releases = 0;
     }
 
     /// <summary>Forgets everything, for a new life of the same object.</summary>

@@ -20,17 +20,19 @@ public static class RefProcedures
         }
 
         target.PlaceHere(host.Rcu, host);
-        target.Count!.Init(PercpuRefInit.AllowReinit);
-        target.IsExited = false;
+        target.BeginLife();
         host.Emit(new KernelEvent(EventKind.RefInit, target) { Count = 1 });
         return Errno.OK;
     }
 
+    /// <summary>percpu_ref_tryget_live: the flag word is read, then the count is raised as it said.</summary>
+    /// <param name="lookup">The map whose lookup asks, so that each of its reads is an event.</param>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
-    public static async ValueTask<bool> TryGetLive<THost>(THost host, RefObject target)
+    public static async ValueTask<bool> TryGetLive<THost>(THost host, RefObject target, DevPagemap? lookup = null)
         where THost : struct, IDirectHost<THost>
     {
         await host.Point(Step.RefFlags, target.Container.Mask | target.Mask, host.RcuMask);
+        LookupReads(host, target, lookup, "flags");
         if (target.Container.IsFreed)
         {
             await host.Die(OopsKind.UseAfterFree, target.Container, "percpu_ref_tryget_live reads the flag word");
@@ -46,6 +48,7 @@ public static class RefProcedures
         }
 
         await host.Point(Step.RefIncrement, target.Container.Mask | target.Mask, target.CountMask | host.RcuMask);
+        LookupReads(host, target, lookup, "increment");
         if (target.Container.IsFreed)
         {
             await host.Die(OopsKind.UseAfterFree, target.Container, "percpu_ref_tryget_live increments");
@@ -85,20 +88,44 @@ public static class RefProcedures
         KillNow(host, target);
     }
 
-    /// <summary>Waits for the completion; a latched one of an earlier life lets it pass at once.</summary>
+    /// <summary>Takes a reference that the caller may take because it holds one already.</summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    public static async ValueTask Get<THost>(THost host, RefObject target, long count)
+        where THost : struct, IDirectHost<THost>
+    {
+        await host.Point(Step.RefGet, target.Container.Mask | target.Mask, target.CountMask);
+        if (target.Container.IsFreed)
+        {
+            await host.Die(OopsKind.UseAfterFree, target.Container, "percpu_ref_get increments");
+        }
+
+        host.Emit(new KernelEvent(EventKind.RefGet, target) { Count = target.Value });
+        target.Count!.Get(0, count);
+    }
+
+    /// <summary>
+    /// Waits for the completion, which may be latched by an earlier life; a polled ref waits until it is at zero.
+    /// </summary>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     public static async ValueTask WaitReaped<THost>(THost host, RefObject target)
         where THost : struct, IDirectHost<THost>
     {
         host.Emit(new KernelEvent(EventKind.WaitBegin, target));
         await host.Wait(
-            Step.WaitReaped, new Reaping(target), target.Container.Mask | target.ReapedMask, target.ReapedMask);
+            target.IsPolled ? Step.QueueWait : Step.WaitReaped,
+            new Reaping(target),
+            target.Container.Mask | target.ReapedMask | (target.IsPolled ? target.Mask | target.CountMask : 0),
+            target.IsPolled ? 0 : target.ReapedMask);
         if (target.Container.IsFreed)
         {
             await host.Die(OopsKind.UseAfterFree, target.Container, "wait_for_completion reads the completion");
         }
 
-        target.Reaped.TryWait();
+        if (!target.IsPolled)
+        {
+            target.Reaped.TryWait();
+        }
+
         host.Emit(new KernelEvent(EventKind.WaitEnd, target) { Count = target.Value });
     }
 
@@ -139,8 +166,18 @@ public static class RefProcedures
         target.Count.Kill();
     }
 
+    private static void LookupReads<THost>(THost host, RefObject target, DevPagemap? lookup, string what)
+        where THost : struct, IDirectHost<THost>
+    {
+        if (lookup is not null)
+        {
+            host.Emit(new KernelEvent(EventKind.MapLookup, lookup, target) { Fn = what });
+        }
+    }
+
     private sealed class Reaping(RefObject target) : IReadiness
     {
-        public bool IsReady => target.Container.IsFreed || target.Reaped.IsDone;
+        public bool IsReady =>
+            target.Container.IsFreed || (target.IsPolled ? target.Count!.IsZero : target.Reaped.IsDone);
     }
 }

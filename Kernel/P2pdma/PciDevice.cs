@@ -22,6 +22,7 @@ public enum DevresFn
     Unmap,
     RefExit,
     NfitTestKill,
+    UnmapMappings,
 }
 
 /// <summary>The names by which release functions stand in events.</summary>
@@ -42,6 +43,7 @@ public static class DevresFns
         DevresFn.Unmap => "devm_memremap_release",
         DevresFn.RefExit => "percpu_ref_exit_action",
         DevresFn.NfitTestKill => "nfit_test_kill",
+        DevresFn.UnmapMappings => "pci_p2pdma_unmap_mappings",
         _ => "devm_kzalloc",
     };
 }
@@ -71,6 +73,9 @@ public sealed class PciDevice() : KernelObject(KernelObjectKind.Device)
 
     /// <summary>The driver that is bound, if one is.</summary>
     public string? Driver { get; internal set; }
+
+    /// <summary>What the bound driver keeps about the device; null for peer-to-peer memory, which hangs on the field.</summary>
+    public Drivers.DriverState? State { get; internal set; }
 
     /// <summary>Some actor is inside bind or unbind; one that died there holds it for ever.</summary>
     public bool IsLocked { get; internal set; }
