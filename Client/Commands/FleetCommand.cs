@@ -10,6 +10,7 @@ public static class FleetCommand
     public static RootCommand Create(Terminal terminal) =>
         new("Hammers a fleet of PCI devices with peer-to-peer memory, stores what happened and judges it.")
         {
+            CheckCommand.Create(terminal),
             RunsCommand.Create(terminal),
             FindingsCommand.Create(terminal),
             FindingsCommand.CreateExplain(terminal),

@@ -77,7 +77,26 @@ public sealed class LoadClient : IDisposable
     /// <param name="stop">Ends it at once; what it holds is left to its session.</param>
     public async Task RunAsync(CancellationToken stop)
     {
-        await Task.Yield();
+        try
+        {
+            await RunUntilDrainedAsync(stop);
+        }
+        catch (OperationCanceledException) when (stop.IsCancellationRequested)
+        {
+            return;
+        }
+    }
+
+    public void Dispose()
+    {
+        _alloc.Dispose();
+        _free.Dispose();
+        _access.Dispose();
+        _numbers.Dispose();
+    }
+
+    private async Task RunUntilDrainedAsync(CancellationToken stop)
+    {
         _intendedNs = MonotonicNs.Now;
         var calls = 0;
         while (!stop.IsCancellationRequested)
@@ -106,14 +125,6 @@ public sealed class LoadClient : IDisposable
             if (++calls % CallsPerYield == 0)
                 await Task.Yield();
         }
-    }
-
-    public void Dispose()
-    {
-        _alloc.Dispose();
-        _free.Dispose();
-        _access.Dispose();
-        _numbers.Dispose();
     }
 
     /// <summary>Waits for this client's turn; false when the phase changed meanwhile.</summary>

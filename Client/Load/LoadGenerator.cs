@@ -1,0 +1,166 @@
+using Fleet.Client.Scenarios;
+using Fleet.Kernel.History;
+using Fleet.Storage.Spool;
+
+namespace Fleet.Client.Load;
+
+/// <summary>Runs the load of one scenario from one process: clients, unbinds, phases.</summary>
+/// <remarks>Order of calls: <see cref="RunAsync"/>, <see cref="AwaitTicketsAsync"/> as often as wanted, then dispose.</remarks>
+public sealed class LoadGenerator : IAsyncDisposable
+{
+    /// <summary>Where a scenario has no drain phase.</summary>
+    private static readonly TimeSpan DrainDefault = TimeSpan.FromSeconds(10);
+
+    private static readonly TimeSpan TicketLook = TimeSpan.FromMilliseconds(50);
+
+    private readonly Scenario _scenario;
+    private readonly LoadFleet _fleet;
+    private readonly SpoolWriter _spool;
+    private readonly DeadlineWatch _watch = new();
+    private readonly int _session;
+    private readonly int _sessionNumber;
+    private readonly string _name;
+    private readonly IFleetPort _port;
+    private readonly UnbindOperators _unbinds;
+    private bool _hasGivenUp;
+
+    /// <param name="name">Of the generator, unique in the run: clients are <c>client:NAME-…</c>.</param>
+    /// <param name="session">Name of its session, as an object of the history.</param>
+    /// <param name="sessionNumber">Number of its session in the run, as requests carry it.</param>
+    public LoadGenerator(
+        Scenario scenario, LoadFleet fleet, IFleetPort port, SpoolWriter spool, string name, string session, int sessionNumber)
+    {
+        (_scenario, _fleet, _port, _spool, _name) = (scenario, fleet, port, spool, name);
+        _session = spool.Objects.Intern(session);
+        _sessionNumber = sessionNumber;
+        var devices = WeightedSampler.Of(scenario.Load.Devices, fleet.Devices.Length);
+        _unbinds = new(
+            scenario.Unbind, port, fleet, Counters, Latency, spool, devices,
+            index => spool.OpenClient(spool.Objects.Intern($"client:{name}-operator-{index}"), _session));
+        DeviceSampler = devices;
+    }
+
+    public LoadCounters Counters { get; } = new();
+
+    public LatencyRecorder Latency { get; } = new();
+
+    public LoadClock Clock { get; } = new();
+
+    public int TicketsOpen => _unbinds.Running;
+
+    public IReadOnlyCollection<StuckTicket> Stuck => _unbinds.Stuck;
+
+    /// <summary>How late the process's timers came at worst: above some tens of milliseconds its latencies say little.</summary>
+    public TimeSpan TimerLagMax => _watch.LagMax;
+
+    /// <summary>From the first phase's begin to the drain's, once that was reached.</summary>
+    public TimeSpan SendingTime { get; private set; }
+
+    /// <summary>Operations that were due, and those of them that were sent; both 0 in a closed loop.</summary>
+    public (long Due, long Sent) Achieved { get; private set; }
+
+    /// <summary>True once every client ended with nothing in its hands.</summary>
+    public bool IsDrained { get; private set; }
+
+    private WeightedSampler DeviceSampler { get; }
+
+    /// <summary>Binds devices that could not be bound when the fleet was built.</summary>
+    public void BindLater(IEnumerable<int> devices)
+    {
+        foreach (var device in devices)
+            _unbinds.BindLater(device);
+    }
+
+    /// <summary>Runs the phases, then drains.</summary>
+    /// <param name="stop">Ends the phases early; what was begun is drained all the same.</param>
+    public async Task RunAsync(CancellationToken stop)
+    {
+        var schedule = _scenario.Load.Arrival is Arrival.Open { Rate: Rate.Constant rate }
+            ? new ArrivalSchedule(rate.PerSecond, _scenario.Phases)
+            : null;
+        var begin = MonotonicNs.Now;
+        var context = new LoadContext(
+            _scenario.Load, _port, _fleet, Clock, Counters, Latency, _watch, _spool, DeviceSampler,
+            new(_scenario.Load.SizeBytes), _unbinds, schedule, begin);
+        var clients = Enumerable.Range(0, _scenario.Load.Clients)
+            .Select(index => new LoadClient(
+                context,
+                index,
+                _scenario.Seed,
+                _spool.OpenClient(_spool.Objects.Intern($"client:{_name}-{index + 1}"), _session),
+                _sessionNumber))
+            .ToList();
+        using var abandon = new CancellationTokenSource();
+        var running = clients.Select(client => Task.Run(() => client.RunAsync(abandon.Token), CancellationToken.None)).ToList();
+        var all = Task.WhenAll(running);
+        await EnterPhasesAsync(all, stop);
+        var sending = MonotonicNs.Now - begin;
+        SendingTime = TimeSpan.FromMicroseconds(sending / 1000);
+        Achieved = schedule is null ? default : (DueWithin(schedule, sending), clients.Sum(client => client.Sent));
+
+        _unbinds.Drain();
+        Clock.Enter(Phase.Drain, 0, isDraining: true);
+        var drain = _scenario.Phases.Where(phase => phase.Name == Phase.Drain).Select(phase => phase.For)
+            .DefaultIfEmpty(DrainDefault).First();
+        IsDrained = await Task.WhenAny(all, Task.Delay(drain, CancellationToken.None)) == all;
+        await abandon.CancelAsync();
+        await all;
+        clients.ForEach(client => client.Dispose());
+    }
+
+    /// <summary>Waits until no ticket is open, or none ended for as long as patience lasts.</summary>
+    /// <returns>True when none is open.</returns>
+    public async Task<bool> AwaitTicketsAsync(TimeSpan patience, CancellationToken stop)
+    {
+        var from = MonotonicNs.Now;
+        while (_unbinds.Running > 0 && !stop.IsCancellationRequested)
+        {
+            var last = Math.Max(from, _unbinds.LastEndedNs);
+            if (MonotonicNs.Now - last > patience.Ticks * 100)
+                return false;
+
+            await Task.Delay(TicketLook, CancellationToken.None);
+        }
+
+        return _unbinds.Running == 0;
+    }
+
+    /// <summary>Ends every wait that is left: its outcome stays unknown.</summary>
+    public async Task GiveUpAsync()
+    {
+        _hasGivenUp = true;
+        await _unbinds.GiveUpAsync();
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        if (!_hasGivenUp)
+            await GiveUpAsync();
+        await _watch.DisposeAsync();
+    }
+
+    private async Task EnterPhasesAsync(Task all, CancellationToken stop)
+    {
+        foreach (var phase in _scenario.Phases.Where(phase => phase.Name != Phase.Drain))
+        {
+            var active = (int)Math.Ceiling(Math.Min(1, phase.RateShare) * _scenario.Load.Clients);
+            Clock.Enter(phase.Name, active, isDraining: false);
+            var pause = Task.Delay(phase.For, stop);
+            await Task.WhenAny(pause, all);
+            if (stop.IsCancellationRequested || all.IsCompleted)
+                return;
+        }
+    }
+
+    private static long DueWithin(ArrivalSchedule schedule, long sendingNs)
+    {
+        var (low, high) = (0L, schedule.Count);
+        while (low < high)
+        {
+            var middle = low + ((high - low) / 2);
+            (low, high) = schedule.DueAt(middle).Ticks * 100 <= sendingNs ? (middle + 1, high) : (low, middle);
+        }
+
+        return low;
+    }
+}
