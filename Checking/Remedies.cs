@@ -54,7 +54,12 @@ public static class Remedies
             "RES-INDEP" or "NO-PERMANENT-REFUSAL" => beforeFive ? Patch(5) : null,
             "OWNER-ALIVE" => R2,
             "NO-STALE-DATA" or "ERROR-NO-RESIDUE" or "MAP-ERASED-BEFORE-FREE" => beforeThree ? Patch(3) : beforeSix ? Patch(6) : null,
-            "NO-OP-AFTER-FREE" => IsAlloc(variant) && !beforeFive ? R2 : beforeThree ? Patch(3) : beforeSix ? Patch(6) : IsAlloc(variant) ? R2 : null,
+            "NO-OP-AFTER-FREE" =>
+                variant.Contains("switch", StringComparison.Ordinal) ? (beforeSix ? Patch(6) : null)
+                : IsAlloc(variant) ? R2
+                : beforeThree ? Patch(3)
+                : beforeSix ? Patch(6)
+                : null,
             "NO-NULL-DEREF" => id is "V1" && !IsAlloc(variant) ? LocalCopy : R1,
             "UNBIND-LIVE" or "ERROR-PATH-TERMINATES" or "KILL-PROGRESS" =>
                 id is "X6-5" ? Patch(5) : beforeSix ? Patch(6) : id is "V1" ? LocalCopy : null,

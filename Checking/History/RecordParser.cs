@@ -341,7 +341,11 @@ internal sealed class RecordParser(ObjectTable objects, bool extensions)
         _after.Clear();
         while (reader.Read() && reader.TokenType is not JsonTokenType.EndArray)
         {
-            _after.Add(At(ref reader, "after"));
+            var position = At(ref reader, "after");
+            if (position.Seq > 0)
+            {
+                _after.Add(position);
+            }
         }
 
         return _after.Count == 0 ? [] : _after.ToArray();
@@ -362,13 +366,14 @@ internal sealed class RecordParser(ObjectTable objects, bool extensions)
             {
                 case CommonField.Obj: obj = Name(ref reader, "obj"); break;
                 case CommonField.Gen: gen = (int)Number(ref reader, "gen", 0, int.MaxValue); break;
-                case CommonField.Seq: seq = Number(ref reader, "seq", 1); break;
+                case CommonField.Seq: seq = Number(ref reader, "seq", 0); break;
                 case CommonField.Life: life = (int)Number(ref reader, "life", 0, int.MaxValue); break;
                 default: reader.Skip(); break;
             }
         }
 
-        return obj != 0 && seq != 0
+        // A position 0 is the time before an object's first record: it follows nothing.
+        return obj != 0 && (seq != 0 || field is "after")
             ? new(obj, gen, seq, life)
             : throw Bad($"a position in \"{field}\" has to have \"obj\" and \"seq\"");
     }

@@ -340,7 +340,7 @@ public sealed class NoPermanentRefusal : Rule, IAllocRule, IDeviceRule, IDeviceE
 
     void IAllocRule.JudgeAlloc(DeviceStream device, in Operation op)
     {
-        if (device.ResourcesFailed == 0 || device.ResourcesAdded == 0 || device.InReleaseAll || device.RefusalsWithRoom < 0)
+        if (!device.Bound || device.ResourcesFailed == 0 || device.ResourcesAdded == 0 || device.InReleaseAll || device.RefusalsWithRoom < 0)
         {
             return;
         }
@@ -350,7 +350,7 @@ public sealed class NoPermanentRefusal : Rule, IAllocRule, IDeviceRule, IDeviceE
             device.RefusalsWithRoom = -1;
             device.Ledger.Ok(this);
         }
-        else if (op.Err is Errno.ENOMEM or Errno.OK or Errno.ENXIO && device.Live is null or { Count: 0 })
+        else if (op.Err is Errno.ENOMEM or Errno.ENODEV or Errno.OK && device.Live is null or { Count: 0 })
         {
             // With nothing allocated, whatever fits the largest chunk has room.
             var size = op.SizeBytes;

@@ -144,7 +144,8 @@ public sealed class NoStaleData : Rule, IDeviceRule
 
     void IDeviceRule.Judge(DeviceStream device, HistoryEvent record)
     {
-        if (record.Other == 0)
+        // The kernel gives pci_p2pdma_release the pci_dev, which outlives the binding; records name the p2pdma object.
+        if (record.Other == 0 || device.Context.Name(record.Other).StartsWith("p2pdma:", StringComparison.Ordinal))
         {
             return;
         }

@@ -81,7 +81,7 @@ public sealed class NoNullDeref : Rule, IDeviceRule
             return;
         }
 
-        if (NoOpAfterFree.IsUseAfterFree(record) || record.Text is "unmapped" or "page-fault" or "use-after-remove")
+        if (record.Text is not (null or "null-deref" or "wild-deref" or "oops"))
         {
             return;
         }
@@ -214,7 +214,7 @@ public sealed class ProbeFailQuiescent : Rule, IDeviceRule
 
     void IDeviceRule.Judge(DeviceStream device, HistoryEvent record)
     {
-        if (record.Err is Errno.OK || device.Binding is null)
+        if (!device.ReleasedInBind || device.Binding is null)
         {
             return;
         }
@@ -385,7 +385,7 @@ public sealed class UnbindLive : Rule, IDeviceRule, IDeviceEndRule
         {
             device.Ledger.Ok(this);
         }
-        else if (!ErrorPathTerminates.IsInAddResource(device) && (device.Unbind is not null || device.Binding is not null))
+        else if (!device.HangSeen && !ErrorPathTerminates.IsInAddResource(device) && (device.Unbind is not null || device.Binding is not null))
         {
             Decide(device, record);
         }
@@ -425,7 +425,7 @@ public sealed class UnbindLive : Rule, IDeviceRule, IDeviceEndRule
 
     internal static string Waits(DeviceStream device, HistoryEvent? hang) =>
         hang is null ? "it never ended"
-        : $"it is still waiting{(hang.Other == 0 ? "" : $" for {device.Context.Name(hang.Other)}")} in {hang.Fn ?? "an unnamed step"}";
+        : $"it is still waiting{(hang.Other == 0 ? "" : $" for {device.Context.Name(hang.Other)}")}{(hang.Fn is null ? "" : $" ({hang.Fn})")}";
 
     private static int HolderOf(DeviceStream device, HistoryEvent? hang)
     {
@@ -450,7 +450,7 @@ public sealed class UnbindLive : Rule, IDeviceRule, IDeviceEndRule
 
         var begin = device.Unbind ?? device.Binding;
         var what = device.Unbind is null ? "the failed probe" : "the unbind";
-        device.Ledger.Violated(this, Class, hang?.Fn ?? "unbind", device.Obj, () =>
+        device.Ledger.Violated(this, Class, device.Unbind is null ? "probe" : "unbind", device.Obj, () =>
         {
             List<HistoryRecord> records = begin is null ? [] : [begin];
             var teardown = device.Mappings.FirstOrDefault(m => m.Phase is MappingPhase.TearingDown)?.TeardownBegin;
@@ -506,13 +506,13 @@ public sealed class ErrorPathTerminates : Rule, IDeviceRule
             return;
         }
 
-        if (!IsInAddResource(device) || !UnbindLive.MayJudge(device, record, this))
+        if (device.HangSeen || !IsInAddResource(device) || !UnbindLive.MayJudge(device, record, this))
         {
             return;
         }
 
         var begin = device.AddResource!;
-        device.Ledger.Violated(this, Class, record.Fn ?? "add_resource", device.Obj, () => new(
+        device.Ledger.Violated(this, Class, "add-resource", device.Obj, () => new(
             $"Let F = the add_resource of {device.Name} (begun at seq {begin.At.Seq}). Then nobody else holds what F waits for, so F has to return; however, {UnbindLive.Waits(device, record)}: a contradiction.",
             [begin, record]));
     }

@@ -166,7 +166,7 @@ public sealed class NoUseAfterRemove : Rule, IAccessRule, IMapRule
     {
         if (record.Kind is EventKind.Oops)
         {
-            if (record.Text is "unmapped" or "page-fault" or "use-after-remove")
+            if (record.Text is "removed-memory")
             {
                 map.Ledger.Violated(this, Class, "oops", map.Obj, () => new(
                     $"Let M = page map {map.Name}. Then its memory was removed at {Prose.At(map.Removed)}; however, at seq {record.At.Seq} "
@@ -237,14 +237,11 @@ public sealed class TagMismatch : Rule, IAccessRule
             return;
         }
 
-        var known = map.TagOf(op.Pfn);
-        var own = known.Alloc == op.Alloc;
-        if (!own && known.EarlierAlloc != op.Alloc)
+        if (!Expected(map, op, out var expected, out var own, out var known))
         {
             return;
         }
 
-        var expected = own ? known.Tag : known.EarlierTag;
         if (expected == op.Tag)
         {
             map.Ledger.Ok(this);
@@ -282,6 +279,32 @@ public sealed class TagMismatch : Rule, IAccessRule
                 }
             }),
             map.Context.Online);
+    }
+
+    /// <summary>What the holder wrote to the pages that it reads; false when it did not write one tag to all of them.</summary>
+    private static bool Expected(MapStream map, in Operation op, out ulong expected, out bool own, out MapStream.PageTag known)
+    {
+        (expected, own, known) = (0, true, default);
+        for (var page = 0; page < Math.Max(1, op.PageCount); page++)
+        {
+            var now = map.TagOf(unchecked(op.Pfn + (ulong)page));
+            var isOwn = now.Alloc == op.Alloc;
+            if (!isOwn && now.EarlierAlloc != op.Alloc)
+            {
+                return false;
+            }
+
+            var tag = isOwn ? now.Tag : now.EarlierTag;
+            if (page > 0 && tag != expected)
+            {
+                return false;
+            }
+
+            (expected, known) = (tag, own ? now : known);
+            own &= isOwn;
+        }
+
+        return true;
     }
 
     private static Proof Prove(

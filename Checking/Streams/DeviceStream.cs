@@ -58,6 +58,9 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
     /// <summary>The release_all that is running, begun explicitly or by the unbind.</summary>
     public bool InReleaseAll { get; private set; }
 
+    /// <summary>The running bind has failed: the driver core ran release_all inside it.</summary>
+    public bool ReleasedInBind { get; private set; }
+
     /// <summary>Resources of this life that could not be added, and those that could.</summary>
     public int ResourcesFailed { get; private set; }
 
@@ -233,8 +236,8 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
                 (_devres ??= []).Add(new(record.Node, record.Text, record.Fn, record.Other, record.At.Seq, InReleaseAll));
                 break;
             case EventKind.DevresRun or EventKind.DevresRemove or EventKind.DevresFree: RemoveNode(record.Node); break;
-            case EventKind.ReleaseAllBegin: InReleaseAll = true; break;
-            case EventKind.ReleaseAllEnd: InReleaseAll = false; break;
+            case EventKind.ReleaseAllBegin: (InReleaseAll, ReleasedInBind) = (true, Binding is not null); break;
+            case EventKind.ReleaseAllEnd: InReleaseAll = Unbind is not null; break;
             case EventKind.AddResourceBegin: AddResource = record; break;
             case EventKind.AddResourceEnd: EndAddResource(record); break;
             case EventKind.PoolCreate: PoolExists = true; break;
@@ -447,7 +450,7 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
         Binding = record;
         Life = record.At.Life;
         (ResourcesFailed, ResourcesAdded, RefusalsWithRoom, FirstRefusal) = (0, 0, 0, null);
-        (OopsInPass, HangSeen, AddResource) = (null, false, null);
+        (OopsInPass, HangSeen, AddResource, ReleasedInBind) = (null, false, null, false);
         if (_objects is not null)
         {
             foreach (var (id, known) in _objects)
@@ -463,13 +466,14 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
     private void EndBind(HistoryEvent record)
     {
         Binding = null;
-        if (record.Err is Errno.OK)
+        if (ReleasedInBind)
         {
-            Bound = true;
+            EndLife();
         }
         else
         {
-            EndLife();
+            // A driver whose add_resource failed may stay bound with what it got.
+            Bound = true;
         }
     }
 
