@@ -1,16 +1,17 @@
 using Fleet.Storage.Results.Embedded;
+using Fleet.Storage.Results.Postgres;
 
 namespace Fleet.Storage.Results;
 
 /// <summary>Opens the store that an address names.</summary>
 public static class ResultStores
 {
-    /// <summary>Opens a store.</summary>
+    /// <summary>Opens a store; a PostgreSQL one is brought to the schema of this version first.</summary>
     /// <exception cref="StorageException">It cannot be reached, is of another version, or a right is missing.</exception>
-    public static Task<IResultStore> OpenAsync(StoreAddress address, CancellationToken ct) =>
-        address.Directory is { } directory
-            ? Task.FromResult<IResultStore>(new DuckResultStore(directory))
-            : throw new StorageException($"The store {address} is a PostgreSQL one; accepted so far is a directory.");
+    public static async Task<IResultStore> OpenAsync(StoreAddress address, CancellationToken ct) =>
+        address.ConnectionString is { } connection
+            ? await PostgresResultStore.OpenAsync(connection, address.Text, ct)
+            : new DuckResultStore(address.Directory!);
 }
 
 internal static class RunName

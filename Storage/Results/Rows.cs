@@ -90,6 +90,14 @@ internal static class RowPacking
 
     public static int DefaultAllocGen(bool isAtDevice, int gen) => isAtDevice ? gen : 1;
 
+    public static long? Some(long value) => value == 0 ? null : value;
+
+    public static int? Small(long value) => value is >= int.MinValue and <= int.MaxValue ? (int)value : null;
+
+    public static int? SmallOrNone(long value) => value == 0 ? null : Small(value);
+
+    public static long? Large(long value) => value is >= int.MinValue and <= int.MaxValue ? null : value;
+
     /// <summary>Kind in bits 0-3, outcome in 4-5, direction in 6-7, via in 8-9.</summary>
     public static short PackCode(in Operation op) =>
         (short)((int)op.Kind | ((int)op.Outcome << 4) | ((int)op.Direction << 6) | ((int)op.Via << 8));

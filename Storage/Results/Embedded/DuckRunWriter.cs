@@ -351,14 +351,14 @@ internal sealed class DuckRunWriter : IRunWriter
             rows.Long(row.Tag);
             rows.Long(row.Of);
             rows.Long(row.LateNs);
-            rows.Long(Large(row.Took));
-            rows.Long(Large(row.Size));
-            rows.Long(Large(row.Seq));
-            rows.Long(Large(row.AllocNumber));
-            rows.Int(Small(row.Took));
-            rows.Int(SmallOrNone(row.Size));
-            rows.Int(SmallOrNone(row.Seq));
-            rows.Int(SmallOrNone(row.AllocNumber));
+            rows.Long(RowPacking.Large(row.Took));
+            rows.Long(RowPacking.Large(row.Size));
+            rows.Long(RowPacking.Large(row.Seq));
+            rows.Long(RowPacking.Large(row.AllocNumber));
+            rows.Int(RowPacking.Small(row.Took));
+            rows.Int(RowPacking.SmallOrNone(row.Size));
+            rows.Int(RowPacking.SmallOrNone(row.Seq));
+            rows.Int(RowPacking.SmallOrNone(row.AllocNumber));
             rows.Int(row.Client);
             rows.Int(row.Obj);
             rows.Int(row.Gen);
@@ -393,11 +393,11 @@ internal sealed class DuckRunWriter : IRunWriter
             {
                 rows.Long(e.At.Seq);
                 rows.Long(e.TimeNs);
-                rows.Long(Some(unchecked((long)e.Start)));
-                rows.Long(Some(unchecked((long)e.SizeBytes)));
-                rows.Long(Some(unchecked((long)e.Pfn)));
-                rows.Long(Some(e.Count));
-                rows.Long(Some(e.Alloc.Number));
+                rows.Long(RowPacking.Some(unchecked((long)e.Start)));
+                rows.Long(RowPacking.Some(unchecked((long)e.SizeBytes)));
+                rows.Long(RowPacking.Some(unchecked((long)e.Pfn)));
+                rows.Long(RowPacking.Some(e.Count));
+                rows.Long(RowPacking.Some(e.Alloc.Number));
                 rows.Int(map[e.At.Obj]);
                 rows.Int(e.At.Gen);
                 rows.Int(e.At.Life);
@@ -485,12 +485,4 @@ internal sealed class DuckRunWriter : IRunWriter
     }
 
     private static int? Id(ObjectMap map, int id) => id == 0 ? null : map[id];
-
-    private static long? Some(long value) => value == 0 ? null : value;
-
-    private static int? Small(long value) => value is >= int.MinValue and <= int.MaxValue ? (int)value : null;
-
-    private static int? SmallOrNone(long value) => value == 0 ? null : Small(value);
-
-    private static long? Large(long value) => value is >= int.MinValue and <= int.MaxValue ? null : value;
 }

@@ -1,0 +1,142 @@
+using System.Net.Sockets;
+using Fleet.Kernel.History;
+using Npgsql;
+
+namespace Fleet.Storage.Results.Postgres;
+
+/// <summary>A PostgreSQL database with many runs.</summary>
+internal sealed class PostgresResultStore : IResultStore
+{
+    private readonly NpgsqlDataSource _source;
+
+    private PostgresResultStore(NpgsqlDataSource source, string address)
+    {
+        _source = source;
+        Address = address;
+    }
+
+    public string Address { get; }
+
+    /// <exception cref="StorageException">It cannot be reached, is too old or too new, or a right is missing.</exception>
+    public static async Task<IResultStore> OpenAsync(string connectionString, string address, CancellationToken ct)
+    {
+        var source = NpgsqlDataSource.Create(connectionString);
+        try
+        {
+            await PostgresSchema.EnsureAsync(source, connectionString, address, ct);
+            return new PostgresResultStore(source, address);
+        }
+        catch (Exception e) when (e is NpgsqlException or SocketException or TimeoutException)
+        {
+            await source.DisposeAsync();
+            throw new StorageException(Unreachable(address, e), e);
+        }
+        catch
+        {
+            await source.DisposeAsync();
+            throw;
+        }
+    }
+
+    public async Task<IRunWriter> CreateRunAsync(RunInfo info, ObjectTable objects, CancellationToken ct)
+    {
+        RunName.Check(info.Run);
+        await using var connection = await _source.OpenConnectionAsync(ct);
+        await using var transaction = await connection.BeginTransactionAsync(ct);
+        await using var insert = new NpgsqlCommand(
+            "INSERT INTO runs (run, scenario, profile, seed, source, ordering, clock, clock_bound_ns, epoch_ns, started_utc, "
+            + "command_line, settings, state, schema_version) "
+            + "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'running', $13) RETURNING run_id", connection);
+        object[] values =
+        [
+            info.Run, info.Scenario, info.Profile, unchecked((long)info.Seed), info.Source, info.Order, info.Clock,
+            info.ClockBoundNs, info.EpochNs, DateTime.SpecifyKind(info.StartedAt.UtcDateTime, DateTimeKind.Unspecified),
+            info.CommandLine, info.Settings, HistoryTables.SchemaVersion,
+        ];
+        foreach (var value in values)
+        {
+            insert.Parameters.Add(new NpgsqlParameter { Value = value });
+        }
+
+        int runId;
+        try
+        {
+            runId = (int)(await insert.ExecuteScalarAsync(ct))!;
+        }
+        catch (PostgresException e) when (e.SqlState is PostgresErrorCodes.UniqueViolation)
+        {
+            throw new StorageException($"There is a run {info.Run} in {Address} already; choose another name.", e);
+        }
+
+        await using (var partitions = new NpgsqlCommand($"SELECT create_run_partitions({runId})", connection))
+        {
+            await partitions.ExecuteNonQueryAsync(ct);
+        }
+
+        await transaction.CommitAsync(ct);
+        return new PostgresRunWriter(_source, info, runId, LocationOf(info.Run), isCreator: true);
+    }
+
+    public async Task<IRunWriter> ResumeRunAsync(string run, CancellationToken ct)
+    {
+        var (runId, stored) = await FindAsync(run, ct) ?? throw NoSuchRun(run);
+        return stored.State is RunState.Running
+            ? new PostgresRunWriter(_source, stored.Info, runId, stored.Location, isCreator: false)
+            : throw new StorageException($"The run {run} is sealed; only one that was cut off can be resumed.");
+    }
+
+    public async Task<IRunReader> OpenRunAsync(string run, CancellationToken ct)
+    {
+        var (runId, stored) = await FindAsync(run, ct) ?? throw NoSuchRun(run);
+        return stored.State is RunState.Sealed
+            ? await PostgresRunReader.OpenAsync(_source, stored, runId, ct)
+            : throw new StorageException(
+                $"The run {run} is still going, or was cut off and waits for `fleet resume {run}`: "
+                + "it can be read when it is sealed.");
+    }
+
+    public async Task<IReadOnlyList<StoredRun>> ListRunsAsync(CancellationToken ct)
+    {
+        await using var command = _source.CreateCommand($"SELECT {RunRows.RunColumns} FROM runs ORDER BY started_utc DESC");
+        await using var rows = await command.ExecuteReaderAsync(ct);
+        var runs = new List<StoredRun>();
+        while (await rows.ReadAsync(ct))
+        {
+            runs.Add(RunRows.Run(rows, LocationOf(rows.GetString(0))));
+        }
+
+        return runs;
+    }
+
+    public async Task DropRunAsync(string run, CancellationToken ct)
+    {
+        var (runId, _) = await FindAsync(run, ct) ?? throw NoSuchRun(run);
+        await using var command = _source.CreateCommand($"SELECT drop_run({runId})");
+        await command.ExecuteNonQueryAsync(ct);
+    }
+
+    public ValueTask DisposeAsync() => _source.DisposeAsync();
+
+    private async Task<(int RunId, StoredRun Run)?> FindAsync(string run, CancellationToken ct)
+    {
+        await using var command = _source.CreateCommand($"SELECT {RunRows.RunColumns}, run_id FROM runs WHERE run = $1");
+        command.Parameters.Add(new NpgsqlParameter { Value = RunName.Check(run) });
+        await using var rows = await command.ExecuteReaderAsync(ct);
+        return await rows.ReadAsync(ct)
+            ? (rows.GetInt32(rows.FieldCount - 1), RunRows.Run(rows, LocationOf(run)))
+            : null;
+    }
+
+    private string LocationOf(string run) => $"{Address} run {run}";
+
+    private StorageException NoSuchRun(string run) => new($"There is no run {run} in {Address}.");
+
+    private static string Unreachable(string address, Exception e) => e switch
+    {
+        PostgresException { SqlState: PostgresErrorCodes.InvalidPassword or PostgresErrorCodes.InvalidAuthorizationSpecification } =>
+            $"The store {address} refused the user or the password; a password may stand in the address, PGPASSWORD or PGPASSFILE.",
+        PostgresException { SqlState: PostgresErrorCodes.InvalidCatalogName } => $"The store {address} has no such database.",
+        PostgresException p => $"The store {address} answered: {p.MessageText}.",
+        _ => $"The store {address} cannot be reached: {StoreAddress.Redact((e.InnerException ?? e).Message)}",
+    };
+}
