@@ -123,6 +123,7 @@ public static class DriverCore
         DevresFn.Unpublish => P2pdmaProcedures.Unpublish(host, device),
         DevresFn.MemremapRelease => MemremapProcedures.Release(host, (DevPagemap)data),
         DevresFn.PercpuCleanup => ReapLate(host, ((P2pPagemap)data).OwnRef),
+        DevresFn.UnmapMappings => P2pdmaMmap.Revoke(host, device),
         DevresFn.RefExit => ReapLate(host, ((DriverState)data).Ref!),
         DevresFn.ReleaseQueue => RequestQueueProcedures.Cleanup(host, (RequestQueue)data),
         DevresFn.ReleaseDisk => PmemProcedures.ReleaseDisk(host, (PmemDevice)data),

@@ -92,7 +92,7 @@ public sealed class RefObject : KernelObject, IPercpuRefEvents
     {
         Releases++;
         Listener!.Emit(new KernelEvent(EventKind.RefZero, this));
-        Reaped.Complete();
+        Reaped.CompleteAll();
         Listener!.Emit(new KernelEvent(EventKind.Complete, this));
     }
 

@@ -240,6 +240,7 @@ public static class P2pdmaProcedures
 
         await host.Point(Step.SysfsCreate, 0, device.Mask);
         device.Sysfs.Exists = true;
+        device.Sysfs.AllocateExists = host.Profile.Has(KernelSwitch.SysfsMmap);
         host.Emit(new KernelEvent(EventKind.SysfsGroupAdd));
         if (publishesLast)
         {
@@ -303,9 +304,20 @@ public static class P2pdmaProcedures
             return error;
         }
 
+        var canBeMapped = profile.Has(KernelSwitch.SysfsMmap);
+        if (canBeMapped)
+        {
+            DeviceStack.Push(host, device, DevresFn.UnmapMappings, device);
+        }
+
         error = host.Inject(FailPoint.AddResourcePoolAdd, device);
         if (error is not Errno.OK)
         {
+            if (canBeMapped)
+            {
+                DeviceStack.Take(host, device, DevresFn.UnmapMappings, device, EventKind.DevresRemove);
+            }
+
             if (profile.Has(KernelSwitch.UnmapOnPoolAddError))
             {
                 await MemremapProcedures.Memunmap(host, device, map);
@@ -485,7 +497,7 @@ public static class P2pdmaProcedures
     }
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
-    private static async ValueTask<GenPoolFree> FreeSteps<THost>(THost host, P2pPool pool, ulong address, ulong sizeBytes)
+    internal static async ValueTask<GenPoolFree> FreeSteps<THost>(THost host, P2pPool pool, ulong address, ulong sizeBytes)
         where THost : struct, IKernelHost<THost>
     {
         if (THost.NeverSuspends)

@@ -74,6 +74,12 @@ public sealed class PciDevice() : KernelObject(KernelObjectKind.Device)
     /// <summary>The driver that is bound, if one is.</summary>
     public string? Driver { get; internal set; }
 
+    /// <summary>Where it sits in the PCI hierarchy; null where nobody asks for distances.</summary>
+    public PciNode? Node { get; init; }
+
+    /// <summary>pci_dev_get less pci_dev_put, of those who found it as a provider.</summary>
+    public int References { get; internal set; }
+
     /// <summary>What the bound driver keeps about the device; null for peer-to-peer memory, which hangs on the field.</summary>
     public Drivers.DriverState? State { get; internal set; }
 
@@ -104,7 +110,15 @@ internal sealed class SysfsGroup
 
     internal int Readers { get; set; }
 
-    internal void HashInto(ref ulong hash) => StateHash.Mix(ref hash, (Exists ? 1UL : 0) | ((ulong)Readers << 1));
+    /// <summary>The file p2pmem/allocate, which can be mapped; it goes before the group does.</summary>
+    internal bool AllocateExists { get; set; }
+
+    internal List<P2pMapping> Mappings { get; } = [];
+
+    /// <remarks>Whether a page is mapped shows in its count, which belongs to the pages.</remarks>
+    internal void HashInto(ref ulong hash) => StateHash.Mix(
+        ref hash,
+        (Exists ? 1UL : 0) | (AllocateExists ? 2UL : 0) | ((ulong)Readers << 2) | ((ulong)Mappings.Count << 32));
 }
 
 /// <summary>The allocator of a device, as an object that can be destroyed under its users.</summary>
