@@ -45,3 +45,72 @@ public readonly record struct AccessReply(Errno Err, At At, ulong Tag);
 /// <param name="At">Position of the begin event; once done, of the end event.</param>
 /// <param name="WaitsFor">While it waits: what for and who holds it, in words; null otherwise.</param>
 public readonly record struct TicketReply(long Ticket, bool IsDone, Errno Err, At At, string? WaitsFor);
+
+/// <summary>A bind or unbind that has not ended.</summary>
+/// <param name="IsStuck">It can never end: its procedure died, or what it waits for is owed by a later step of itself.</param>
+public sealed record OpenTicket(string Device, long Ticket, string Kind, long Op, string WaitsFor, bool IsStuck);
+
+/// <summary>What one device did, counted.</summary>
+public sealed record DeviceCounters(
+    long Allocs, long AllocsRefused, long Frees, long Reaped, long Binds, long Unbinds, long Oopses, long Injected,
+    int LiveAllocations)
+{
+    public static DeviceCounters None { get; } = new(0, 0, 0, 0, 0, 0, 0, 0, 0);
+
+    public DeviceCounters Plus(DeviceCounters other) => new(
+        Allocs + other.Allocs, AllocsRefused + other.AllocsRefused, Frees + other.Frees, Reaped + other.Reaped,
+        Binds + other.Binds, Unbinds + other.Unbinds, Oopses + other.Oopses, Injected + other.Injected,
+        LiveAllocations + other.LiveAllocations);
+}
+
+/// <summary>How a device stands.</summary>
+public sealed record DeviceReport(string Device, bool IsBound, DeviceCounters Counters, IReadOnlyList<OpenTicket> Open);
+
+/// <summary>How a host stands: its devices' counters together, and each ticket that is open.</summary>
+public sealed record HostReport(string Host, int Devices, int Bound, DeviceCounters Counters, IReadOnlyList<OpenTicket> Open);
+
+/// <summary>A device that could not be bound, or one of whose resources could not be added.</summary>
+public sealed record FailedBind(string Device, Errno Err, string? WaitsFor);
+
+/// <summary>What became of a host's devices.</summary>
+/// <param name="Bound">Devices with a driver, those with a failed resource included.</param>
+public sealed record BuildReply(int Devices, int Bound, IReadOnlyList<FailedBind> Failed);
+
+public enum FrontRequestKind : byte { Alloc, Free, Access }
+
+/// <summary>One request of a mixed batch: the union of the hot operations' arguments.</summary>
+/// <param name="Key">Grain key of the device, for an access of the page map.</param>
+/// <param name="Address">Of a free; for an access the page frame.</param>
+public readonly record struct FrontRequest(
+    string Key, FrontRequestKind Kind, long Op, int Session, int Gen, long Number, ulong Address, ulong SizeBytes,
+    int PageCount, AccessDirection Direction, AccessVia Via, ulong Tag)
+{
+    public static FrontRequest Of(string device, in AllocRequest request) => new(
+        device, FrontRequestKind.Alloc, request.Op, request.Session, 0, 0, 0, request.SizeBytes, 0, default, default, 0);
+
+    public static FrontRequest Of(string device, in FreeRequest request) => new(
+        device, FrontRequestKind.Free, request.Op, request.Session, request.Gen, request.Number, request.Address,
+        request.SizeBytes, 0, default, default, 0);
+
+    public static FrontRequest Of(string map, in AccessRequest request) => new(
+        map, FrontRequestKind.Access, request.Op, request.Session, request.Gen, request.Number, request.Pfn, 0,
+        request.PageCount, request.Direction, request.Via, request.Tag);
+
+    public AllocRequest ToAlloc() => new(Op, Session, SizeBytes);
+
+    public FreeRequest ToFree() => new(Op, Session, Gen, Number, Address, SizeBytes);
+
+    public AccessRequest ToAccess() => new(Op, Session, Gen, Number, Address, PageCount, Direction, Via, Tag);
+}
+
+/// <summary>One answer of a mixed batch: the fields of the reply that the request's kind has.</summary>
+public readonly record struct FrontReply(
+    Errno Err, At At, long Number, ulong Address, short Resource, short Owner, ulong Tag)
+{
+    public static FrontReply Of(in AllocReply reply) =>
+        new(reply.Err, reply.At, reply.Number, reply.Address, reply.Resource, reply.Owner, 0);
+
+    public static FrontReply Of(in FreeReply reply) => new(reply.Err, reply.At, 0, 0, -1, reply.Owner, 0);
+
+    public static FrontReply Of(in AccessReply reply) => new(reply.Err, reply.At, 0, 0, -1, -1, reply.Tag);
+}

@@ -1,0 +1,231 @@
+using Fleet.Kernel;
+using Fleet.Kernel.Drivers;
+using Fleet.Kernel.History;
+using Fleet.Kernel.Host;
+using Fleet.Protocol.Wire;
+
+namespace Fleet.Protocol.Devices;
+
+/// <summary>Long operations: begun, awaited by long polls, and named when they do not end.</summary>
+public sealed partial class DeviceAgent
+{
+    /// <summary>Tickets that are done are kept until this many newer ones are.</summary>
+    private const int DoneTicketsMax = 4;
+
+    private readonly List<Ticket> _tickets = [];
+    private Queue<Ticket>? _lockQueue;
+    private Ticket? _lockHolder;
+    private long _lastTicket;
+    private bool _isClosed;
+
+    /// <summary>Begins to bind; the procedure is the activation's own task.</summary>
+    public Ticket Bind(long op) => Begin(TicketKind.Bind, op);
+
+    public Ticket Unbind(long op) => Begin(TicketKind.Unbind, op);
+
+    /// <returns>Null for a number that was never given, or was done long ago.</returns>
+    public Ticket? FindTicket(long number) => _tickets.Find(ticket => ticket.Number == number);
+
+    /// <summary>Progress of a ticket, in words while it waits.</summary>
+    public TicketReply Reply(Ticket ticket) => ticket.IsDone
+        ? new(ticket.Number, true, ticket.Err, ticket.At, null)
+        : new(ticket.Number, false, Errno.OK, ticket.At, WaitsFor(ticket).Text);
+
+    /// <summary>The run is over: what is open now will never end.</summary>
+    /// <returns>The tickets that became hangs.</returns>
+    public async ValueTask<DeviceReport> Close()
+    {
+        if (!_isClosed && Log.IsOpen)
+        {
+            _isClosed = true;
+            foreach (var ticket in _tickets)
+            {
+                if (!ticket.IsDone)
+                {
+                    Log.Add(
+                        EventKind.Hang, actor: ticket.Verb, other: ticket.WaitsForRef?.Id ?? Log.Obj, text: "stuck-" + ticket.Verb,
+                        fn: WaitsFor(ticket).Text, after: TakeLearned());
+                }
+            }
+
+            await Log.CommitAsync();
+        }
+
+        return Report();
+    }
+
+    private Ticket Begin(TicketKind kind, long op)
+    {
+        var ticket = new Ticket(++_lastTicket, kind, op);
+        var done = 0;
+        for (var i = _tickets.Count - 1; i >= 0; i--)
+        {
+            if (_tickets[i].IsDone && ++done > DoneTicketsMax)
+            {
+                _tickets.RemoveAt(i);
+            }
+        }
+
+        _tickets.Add(ticket);
+        _ = RunAsync(ticket);
+        return ticket;
+    }
+
+    /// <summary>Runs one procedure under the device lock. Its outcome is the ticket's, whatever it is.</summary>
+    private async Task RunAsync(Ticket ticket)
+    {
+        try
+        {
+            if (_lockHolder is not null)
+            {
+                ticket.Lock = new(TaskCreationOptions.RunContinuationsAsynchronously);
+                (_lockQueue ??= []).Enqueue(ticket);
+                await ticket.Lock.Task;
+            }
+
+            _lockHolder = ticket;
+            var err = ticket.Kind is TicketKind.Bind ? await BindLocked(ticket) : await UnbindLocked(ticket);
+            await Log.CommitAsync();
+            ticket.End(err, Log.Last);
+            Unlock();
+        }
+        catch (KernelOopsException oops)
+        {
+            // The thread is dead and holds what it held, the device lock included: the ticket stays open.
+            ticket.WaitsForRef = null;
+            ticket.Oops = oops.Message;
+            await Log.CommitAsync();
+        }
+        catch (Exception failure) when (failure is not OutOfMemoryException)
+        {
+            ticket.Fail(failure);
+        }
+    }
+
+    private async ValueTask<Errno> BindLocked(Ticket ticket)
+    {
+        if (!Log.IsOpen)
+        {
+            return Errno.ENODEV;
+        }
+
+        if (_device.IsBound)
+        {
+            return Errno.EBUSY;
+        }
+
+        // A rebind is a new life of the device and of everything that hangs on it.
+        if (_tally.Binds > 0)
+        {
+            Log.Life++;
+        }
+
+        _tally.Binds++;
+        ticket.At = Log.Upcoming;
+        return await DriverCore.BindP2p(
+            new FleetHost(this, ticket.Verb, ticket), _device, new BindingObjects(this, Log.Life), Plan.Resources);
+    }
+
+    private async ValueTask<Errno> UnbindLocked(Ticket ticket)
+    {
+        if (!_device.IsBound)
+        {
+            return Errno.ENODEV;
+        }
+
+        _tally.Unbinds++;
+        ticket.At = Log.Upcoming;
+        await DriverCore.Unbind(new FleetHost(this, ticket.Verb, ticket), _device);
+        return Errno.OK;
+    }
+
+    private void Unlock()
+    {
+        _lockHolder = null;
+        if (_lockQueue is { Count: > 0 })
+        {
+            _lockHolder = _lockQueue.Dequeue();
+            _lockHolder.Lock!.TrySetResult();
+        }
+    }
+
+    private List<OpenTicket> OpenTickets()
+    {
+        var open = new List<OpenTicket>();
+        foreach (var ticket in _tickets)
+        {
+            if (!ticket.IsDone)
+            {
+                var (text, isStuck) = WaitsFor(ticket);
+                open.Add(new(Log.Name, ticket.Number, ticket.Verb, ticket.Op, text, isStuck));
+            }
+        }
+
+        return open;
+    }
+
+    private (string Text, bool IsStuck) WaitsFor(Ticket ticket)
+    {
+        if (ticket.Failure is { } failure)
+        {
+            return ($"nothing: Fleet itself failed: {failure.Message}", true);
+        }
+
+        if (ticket.Oops is { } oops)
+        {
+            return ($"nothing: the {ticket.Verb} died and holds the device lock ({oops})", true);
+        }
+
+        if (ticket.Lock is { Task.IsCompleted: false } && _lockHolder is { } holder)
+        {
+            var (reason, isStuck) = WaitsFor(holder);
+            return ($"waits for the device lock held by {holder.Verb} {holder.Number}, which waits for {reason}", isStuck);
+        }
+
+        return ticket.WaitsForRef is { } counted ? WaitsForRef(counted) : ("its next step", false);
+    }
+
+    private (string Text, bool IsStuck) WaitsForRef(DeviceRef counted)
+    {
+        var name = _context.Objects.Name(counted.Id);
+        foreach (var map in counted.Maps)
+        {
+            // Nobody but this thread drops these, and it would only after this wait.
+            if (map.HoldsInitialCounts)
+            {
+                return ($"the last reference of {name}: {map.Map.PageCount} page references of {_context.Objects.Name(map.Id)} "
+                    + "are owed by a later step of the same thread, so it waits for ever", true);
+            }
+        }
+
+        if (counted.Switch is null)
+        {
+            return ($"the last reference of {name}, which nobody has killed", true);
+        }
+
+        var holders = Holders(counted);
+        return ($"the last reference of {name}" + (holders.Length == 0 ? "" : $", held by {holders}"), false);
+    }
+
+    private string Holders(DeviceRef counted)
+    {
+        var sessions = new SortedDictionary<int, int>();
+        foreach (var held in _live?.Values ?? Enumerable.Empty<LiveAllocation>())
+        {
+            if (held.Memory.Owner is null || ReferenceEquals(held.Memory.Owner.Handle, counted))
+            {
+                sessions[held.Session] = sessions.GetValueOrDefault(held.Session) + 1;
+            }
+        }
+
+        return string.Join(", ", sessions.Select(
+            held => $"{SessionName(held.Key)} ({held.Value} allocation{(held.Value == 1 ? "" : "s")})"));
+    }
+
+    private string SessionName(int session)
+    {
+        var objects = _context.Objects;
+        return session > 0 && session <= objects.LastId && objects.Kind(session) is ObjectKind.Session
+            ? objects.Name(session) : $"session {session}";
+    }
+}

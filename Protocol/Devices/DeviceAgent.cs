@@ -1,0 +1,542 @@
+using System.Runtime.InteropServices;
+using Fleet.Kernel;
+using Fleet.Kernel.Drivers;
+using Fleet.Kernel.History;
+using Fleet.Kernel.Host;
+using Fleet.Kernel.Memremap;
+using Fleet.Kernel.P2pdma;
+using Fleet.Kernel.Profiles;
+using Fleet.Protocol.Maps;
+using Fleet.Protocol.Plans;
+using Fleet.Protocol.Refs;
+using Fleet.Protocol.Streams;
+using Fleet.Protocol.Wire;
+
+namespace Fleet.Protocol.Devices;
+
+/// <summary>One PCI device: the law's object, its slot of the refs, its live allocations, tickets and stream.</summary>
+/// <remarks>
+/// Invariant: the position of an operation is given in the turn in which the law executed it, so the device's own order
+/// is the order in which its pool and slot changed. Concurrency: one grain turn; procedures interleave where they wait.
+/// Source: design.md 2.2; drivers/base/dd.c for the device lock.
+/// </remarks>
+public sealed partial class DeviceAgent
+{
+    private readonly FleetContext _context;
+    private readonly IFleetLinks _links;
+    private readonly PciDevice _device = new();
+    private Dictionary<long, LiveAllocation>? _live;
+    private HashSet<int>? _barred;
+    private List<Position>? _learned;
+    private RunPlan? _run;
+    private DevicePlan? _plan;
+    private KernelProfile? _profile;
+    private Injection? _injection;
+    private long _allocations;
+    private Tally _tally;
+
+    private struct Tally
+    {
+        public long Allocs;
+        public long AllocsRefused;
+        public long Frees;
+        public long Reaped;
+        public long Binds;
+        public long Unbinds;
+        public long Oopses;
+    }
+
+    private readonly record struct LiveAllocation(P2pAllocation Memory, int Session);
+
+    /// <param name="key"><c>host/bdf</c>.</param>
+    public DeviceAgent(FleetContext context, string key, IFleetLinks links)
+    {
+        _context = context;
+        _links = links;
+        Log = new(context, "dev:" + key);
+    }
+
+    public ObjectLog Log { get; }
+
+    public DevicePlan Plan => _plan!;
+
+    internal KernelProfile Profile => _profile!;
+
+    internal bool HasRefPerResource => Profile.Has(KernelSwitch.RefPerResource);
+
+    /// <summary>Says what the device is; a second time it changes nothing.</summary>
+    /// <exception cref="ArgumentException">The run's profile is not known.</exception>
+    public async ValueTask Configure(RunPlan run, DevicePlan plan)
+    {
+        if (_plan is not null)
+        {
+            return;
+        }
+
+        if (!KernelProfile.TryParse(run.Profile, out var profile))
+        {
+            throw new ArgumentException($"There is no kernel profile \"{run.Profile}\".", nameof(run));
+        }
+
+        (_run, _plan, _profile) = (run, plan, profile);
+        _injection = run.Injections.Count == 0 ? null : new Injection(run, plan.Name);
+        await Log.OpenAsync();
+        await Log.CommitAsync();
+    }
+
+    /// <summary>pci_alloc_p2pmem for a client.</summary>
+    /// <returns>Errors of the law with their position; <see cref="Errno.ESTALE"/> for a barred session, <see cref="Errno.EFAULT"/> when the modelled kernel died under it.</returns>
+    public ValueTask<AllocReply> Alloc(in AllocRequest request)
+    {
+        if (!Log.IsOpen)
+        {
+            return new(new AllocReply(Errno.ENODEV, default, 0, 0, -1, -1));
+        }
+
+        if (IsBarred(request.Session))
+        {
+            return new(new AllocReply(Errno.ESTALE, default, 0, 0, -1, -1));
+        }
+
+        var pending = P2pdmaProcedures.Alloc(new FleetHost(this, "client"), _device, request.SizeBytes);
+        return pending.IsCompletedSuccessfully
+            ? new(Allocated(request, pending.Result))
+            : AllocSlow(request, pending);
+    }
+
+    /// <summary>pci_free_p2pmem for a client.</summary>
+    /// <returns>
+    /// <see cref="Errno.ENODEV"/>: given by another incarnation; <see cref="Errno.ESTALE"/>: the session is barred;
+    /// <see cref="Errno.EINVAL"/>: not the caller's, or freed already; none of them executed.
+    /// </returns>
+    public ValueTask<FreeReply> Free(in FreeRequest request)
+    {
+        if (request.Gen != Log.Gen || !Log.IsOpen)
+        {
+            return new(new FreeReply(Errno.ENODEV, default, -1));
+        }
+
+        if (IsBarred(request.Session))
+        {
+            return new(new FreeReply(Errno.ESTALE, default, -1));
+        }
+
+        if (_live is null || !_live.TryGetValue(request.Number, out var held) || held.Session != request.Session)
+        {
+            return new(new FreeReply(Errno.EINVAL, default, -1));
+        }
+
+        _live.Remove(request.Number);
+        var pending = P2pdmaProcedures.Free(new FleetHost(this, "client"), _device, held.Memory);
+        return pending.IsCompletedSuccessfully
+            ? new(Freed(request, held, pending.Result))
+            : FreeSlow(request, held, pending);
+    }
+
+    /// <summary>Refuses a lapsed session at every page map that it can reach, then frees what it holds.</summary>
+    /// <returns>Allocations that were freed.</returns>
+    public async ValueTask<long> ReapSession(int session, string name)
+    {
+        if (!Log.IsOpen || !(_barred ??= []).Add(session))
+        {
+            return 0;
+        }
+
+        var numbers = HeldBy(session);
+        if (numbers.Count == 0)
+        {
+            return 0;
+        }
+
+        foreach (var pagemap in _device.Resources.ToArray())
+        {
+            var map = (DeviceMap)pagemap.Map.Handle!;
+            Learn(map, await map.Link.Bar(session, name));
+        }
+
+        var reaped = 0L;
+        foreach (var number in numbers)
+        {
+            if (!_live!.Remove(number, out var held))
+            {
+                continue;
+            }
+
+            reaped++;
+            await Reap(number, held, name);
+        }
+
+        await Log.CommitAsync();
+        return reaped;
+    }
+
+    /// <summary>How the device stands.</summary>
+    public DeviceReport Report() => new(
+        Log.Name, _device.IsBound,
+        new(
+            _tally.Allocs, _tally.AllocsRefused, _tally.Frees, _tally.Reaped, _tally.Binds, _tally.Unbinds, _tally.Oopses,
+            _injection?.Injected ?? 0, _live?.Count ?? 0),
+        OpenTickets());
+
+    internal object Intern(string name) => _context.Objects.Intern(name);
+
+    internal DeviceRef NewRef(int resource, int life)
+    {
+        var name = Plan.RefName(resource);
+        return new(_context.Objects.Intern(name), life, _links.Resource(name["ref:".Length..]));
+    }
+
+    internal DeviceMap NewMap(int resource, DevPagemap map) =>
+        new(_context.Objects.Intern(Plan.MapName(resource)), map, _links.Map(Plan.ResourceKey(resource)));
+
+    internal MapLife LifeOf(DevPagemap map)
+    {
+        var resource = HasRefPerResource ? ((P2pPagemap)map.Container).Index : -1;
+        return new(map.Life, Log.Gen, Plan.RefName(resource)["ref:".Length..], map.StartPfn, map.PageCount);
+    }
+
+    internal Errno Inject(FailPoint point)
+    {
+        var error = _injection?.Next(point) ?? Errno.OK;
+        if (error is not Errno.OK)
+        {
+            Log.Add(EventKind.Inject, actor: "fault", fn: FailPoints.WireName(point), err: error, after: TakeLearned());
+        }
+
+        return error;
+    }
+
+    internal ValueTask CommitAsync() => Log.CommitAsync();
+
+    /// <summary>Remembers a position at another object: the next event of this device comes after it.</summary>
+    internal At Learn(DeviceRef counted, At at)
+    {
+        counted.Last = at;
+        return Learn(counted.Id, at);
+    }
+
+    internal At Learn(DeviceMap map, At at)
+    {
+        map.Last = at;
+        return Learn(map.Id, at);
+    }
+
+    internal void Record(in KernelEvent happened, string actor) => Log.Add(
+        happened.Kind, actor, NameOf(happened), happened.Start, happened.SizeBytes, happened.Pfn, happened.Count,
+        happened.Node, happened.Fn, TextOf(happened), happened.Err, after: AfterOf(happened));
+
+    internal void RecordOops(OopsKind kind, KernelObject? subject, string where, string actor)
+    {
+        _tally.Oopses++;
+        Log.Add(
+            EventKind.Oops, actor, MemoryName(subject), fn: where, text: OopsKinds.WireName(kind), after: TakeLearned());
+    }
+
+    /// <summary>The callback of the mode switch: folds every slot, then lets the resource count exactly.</summary>
+    /// <remarks>Runs beside whoever killed the ref: in early profiles nothing orders the removal after it.</remarks>
+    internal async Task SwitchAsync(RefObject target, DeviceRef counted)
+    {
+        var folds = new List<SlotReport> { counted.Slot.Fold(SlotReport.DeviceSlot, Log.Last) };
+        for (var i = 0; i < counted.Maps.Count; i++)
+        {
+            var map = counted.Maps[i];
+            var fold = await map.Link.Fold(counted.Life);
+            folds.Add(fold);
+        }
+
+        if (target.Container.IsFreed)
+        {
+            RecordOops(OopsKind.UseAfterFree, target.Container, "percpu_ref_switch_to_atomic_rcu runs on a freed ref", "rcu");
+            await Log.CommitAsync();
+            return;
+        }
+
+        Learn(counted, await counted.Link.Confirm(counted.Life, [.. folds]));
+    }
+
+    private static string KindName(KernelObject subject) => subject.Kind switch
+    {
+        KernelObjectKind.P2pdma => "p2pdma",
+        KernelObjectKind.Pgmap => "p2p_pgmap",
+        KernelObjectKind.Pool => "pool",
+        _ => "object",
+    };
+
+    /// <summary>The name of the memory in which an object lies: what is freed, and must not be touched after.</summary>
+    private static int MemoryName(KernelObject? subject) => subject switch
+    {
+        DevPagemap map => MemoryName(map.Container),
+        RefObject { Handle: DeviceRef counted } => counted.Id,
+        { Handle: int id } => id,
+        _ => 0,
+    };
+
+    private static int NameOf(in KernelEvent happened) => happened.Kind switch
+    {
+        EventKind.AddResourceBegin or EventKind.AddResourceEnd => 0,
+        EventKind.TeardownBegin or EventKind.TeardownEnd or EventKind.ConflictHit =>
+            happened.Other is DevPagemap { Handle: DeviceMap map } ? map.Id : 0,
+        _ => MemoryName(happened.Other),
+    };
+
+    private static string? TextOf(in KernelEvent happened) => happened.Kind is EventKind.ObjAlloc or EventKind.ObjFree
+        ? KindName(happened.Other!) : happened.Text;
+
+    private At Learn(int obj, At at)
+    {
+        if (at.Seq != 0)
+        {
+            _learned ??= [];
+            foreach (ref var known in CollectionsMarshal.AsSpan(_learned))
+            {
+                if (known.Obj == obj)
+                {
+                    known = new(obj, at.Gen, at.Seq, at.Life);
+                    return at;
+                }
+            }
+
+            _learned.Add(new(obj, at.Gen, at.Seq, at.Life));
+        }
+
+        return at;
+    }
+
+    private Position[]? TakeLearned()
+    {
+        if (_learned is null or { Count: 0 })
+        {
+            return null;
+        }
+
+        var after = _learned.ToArray();
+        _learned.Clear();
+        return after;
+    }
+
+    private Position[]? AfterOf(in KernelEvent happened)
+    {
+        if (happened.Kind is EventKind.TeardownEnd && happened.Other is DevPagemap map)
+        {
+            LearnLast(map);
+        }
+        else if (happened.Kind is EventKind.UnbindEnd)
+        {
+            foreach (var resource in _device.Resources)
+            {
+                LearnLast(resource.Map);
+            }
+        }
+
+        return TakeLearned();
+    }
+
+    private void LearnLast(DevPagemap map)
+    {
+        var known = (DeviceMap)map.Handle!;
+        Learn(known.Id, known.Last);
+        if (map.Ref?.Handle is DeviceRef counted)
+        {
+            Learn(counted.Id, counted.Last);
+        }
+    }
+
+    private bool IsBarred(int session) => _barred is not null && _barred.Contains(session);
+
+    private List<long> HeldBy(int session)
+    {
+        var numbers = new List<long>();
+        if (_live is not null)
+        {
+            foreach (var (number, held) in _live)
+            {
+                if (held.Session == session)
+                {
+                    numbers.Add(number);
+                }
+            }
+        }
+
+        return numbers;
+    }
+
+    private AllocReply Allocated(in AllocRequest request, in P2pAllocResult result)
+    {
+        var at = Log.Take();
+        var owner = (short)(result.ChosenOwner?.Resource ?? -1);
+        AllocReply reply;
+        if (result.Succeeded)
+        {
+            _tally.Allocs++;
+            var number = ++_allocations;
+            (_live ??= [])[number] = new(result.Allocation, request.Session);
+            reply = new(Errno.OK, at, number, result.Allocation.Address, ResourceAt(result.Allocation), owner);
+        }
+        else
+        {
+            _tally.AllocsRefused++;
+            reply = new(result.Err, at, 0, 0, -1, owner);
+        }
+
+        Observe(request, reply);
+        return reply;
+    }
+
+    private async ValueTask<AllocReply> AllocSlow(AllocRequest request, ValueTask<P2pAllocResult> pending)
+    {
+        AllocReply reply;
+        if (!pending.IsCompleted)
+        {
+            // Only a refusal gives a reference back; its position is that of this turn.
+            reply = Allocated(request, new P2pAllocResult(default, Errno.ENOMEM, null));
+            await pending;
+            return reply;
+        }
+
+        try
+        {
+            reply = Allocated(request, await pending);
+        }
+        catch (KernelOopsException oops)
+        {
+            _tally.AllocsRefused++;
+            reply = new(Errno.EFAULT, Log.Take(), 0, 0, -1, OwnerIn(oops));
+            Observe(request, reply);
+        }
+
+        await Log.CommitAsync();
+        return reply;
+    }
+
+    private FreeReply Freed(in FreeRequest request, in LiveAllocation held, Errno err)
+    {
+        _tally.Frees++;
+        var reply = new FreeReply(err, Log.Take(), (short)(held.Memory.Owner?.Resource ?? -1));
+        Observe(request, held, reply);
+        return reply;
+    }
+
+    private async ValueTask<FreeReply> FreeSlow(FreeRequest request, LiveAllocation held, ValueTask<Errno> pending)
+    {
+        FreeReply reply;
+        if (!pending.IsCompleted)
+        {
+            // The memory is back in the pool; what is awaited is the resource's receipt of the reference.
+            reply = Freed(request, held, Errno.OK);
+            await pending;
+            return reply;
+        }
+
+        try
+        {
+            reply = Freed(request, held, await pending);
+        }
+        catch (KernelOopsException)
+        {
+            reply = Freed(request, held, Errno.EFAULT);
+        }
+
+        await Log.CommitAsync();
+        return reply;
+    }
+
+    private async ValueTask Reap(long number, LiveAllocation held, string name)
+    {
+        _tally.Reaped++;
+        var pending = P2pdmaProcedures.Free(new FleetHost(this, "reaper"), _device, held.Memory);
+        Log.Add(
+            EventKind.Reap, actor: "reaper", other: MemoryName(held.Memory.Owner), start: held.Memory.Address,
+            sizeBytes: held.Memory.SizeBytes, text: name, alloc: new(Log.Obj, Log.Gen, number), after: TakeLearned());
+        try
+        {
+            await pending;
+        }
+        catch (KernelOopsException)
+        {
+            // The oops is recorded; the reaper goes on with what else the session held.
+            _tally.Reaped--;
+        }
+    }
+
+    private static short OwnerIn(KernelOopsException oops) => oops.Subject is P2pPagemap owner ? (short)owner.Index : (short)-1;
+
+    private short ResourceAt(in P2pAllocation memory)
+    {
+        if (memory.Owner is { } owner)
+        {
+            return (short)owner.Resource;
+        }
+
+        foreach (var resource in _device.Resources)
+        {
+            if (memory.Address - resource.Map.StartAddress < resource.Map.SizeBytes && memory.Address >= resource.Map.StartAddress)
+            {
+                return (short)resource.Index;
+            }
+        }
+
+        return -1;
+    }
+
+    private void Observe(in AllocRequest request, in AllocReply reply)
+    {
+        if (Log.IsObserved)
+        {
+            Log.Observe(new Operation
+            {
+                Number = request.Op,
+                Client = request.Session,
+                Session = request.Session,
+                Device = Log.Obj,
+                Kind = OperationKind.Alloc,
+                Outcome = reply.Err is Errno.OK ? OperationOutcome.Ok : OperationOutcome.Fail,
+                Err = reply.Err,
+                At = new(Log.Obj, reply.At.Gen, reply.At.Seq, reply.At.Life),
+                Alloc = reply.Number == 0 ? default : new(Log.Obj, reply.At.Gen, reply.Number),
+                Address = reply.Address,
+                SizeBytes = request.SizeBytes,
+                Owner = RefId(reply.Owner),
+            });
+        }
+    }
+
+    private void Observe(in FreeRequest request, in LiveAllocation held, in FreeReply reply)
+    {
+        if (Log.IsObserved)
+        {
+            Log.Observe(new Operation
+            {
+                Number = request.Op,
+                Client = request.Session,
+                Session = request.Session,
+                Device = Log.Obj,
+                Kind = OperationKind.Free,
+                Outcome = reply.Err is Errno.OK ? OperationOutcome.Ok : OperationOutcome.Fail,
+                Err = reply.Err,
+                At = new(Log.Obj, reply.At.Gen, reply.At.Seq, reply.At.Life),
+                Alloc = new(Log.Obj, request.Gen, request.Number),
+                Address = request.Address,
+                SizeBytes = request.SizeBytes,
+                Owner = MemoryName(held.Memory.Owner),
+            });
+        }
+    }
+
+    private int RefId(short resource)
+    {
+        if (resource < 0)
+        {
+            return 0;
+        }
+
+        foreach (var known in _device.Resources)
+        {
+            if (known.Index == resource)
+            {
+                return MemoryName(known.OwnRef);
+            }
+        }
+
+        return _context.Objects.Intern(Plan.RefName(resource));
+    }
+}

@@ -1,0 +1,207 @@
+using Fleet.Kernel;
+using Fleet.Kernel.History;
+using Fleet.Kernel.Host;
+using Fleet.Kernel.Memremap;
+using Fleet.Kernel.P2pdma;
+using Fleet.Kernel.Profiles;
+using Fleet.Protocol.Maps;
+using Fleet.Protocol.Refs;
+using Fleet.Protocol.Resources;
+
+namespace Fleet.Protocol.Devices;
+
+/// <summary>The law's host in a fleet: points cost nothing, turns are read sections, refs and page maps are elsewhere.</summary>
+/// <remarks>Concurrency: one grain turn between two awaits that wait. Source: design.md 2.1, 2.2.</remarks>
+/// <param name="agent">The device.</param>
+/// <param name="actor">Who runs the procedure, as events name it.</param>
+/// <param name="ticket">What the procedure stands behind; null for a hot operation.</param>
+internal readonly struct FleetHost(DeviceAgent agent, string actor, Ticket? ticket = null) : IKernelHost<FleetHost>
+{
+    public static bool NeverSuspends => true;
+
+    public KernelProfile Profile => agent.Profile;
+
+    public ulong RcuMask => 0;
+
+    public PointAwaiter<FleetHost> Point(Step step, ulong reads, ulong writes) => default;
+
+    public DeathAwaiter Die(OopsKind kind, KernelObject? subject, string where)
+    {
+        agent.RecordOops(kind, subject, where, actor);
+        throw new KernelOopsException(kind, subject, where);
+    }
+
+    public Errno Inject(FailPoint point, KernelObject? subject) => agent.Inject(point);
+
+    public void RcuEnter()
+    {
+    }
+
+    public void RcuExit()
+    {
+    }
+
+    /// <summary>No read section is open across an await of this device, so the grace period is over at once.</summary>
+    public ValueTask Synchronize()
+    {
+        agent.Record(new KernelEvent(EventKind.GpWaitBegin), actor);
+        agent.Record(new KernelEvent(EventKind.GpWaitEnd), actor);
+        return ValueTask.CompletedTask;
+    }
+
+    public ValueTask SysfsRemove(PciDevice device) => ValueTask.CompletedTask;
+
+    public void Emit(in KernelEvent happened)
+    {
+        if (happened.Subject is RefObject { Handle: DeviceRef target })
+        {
+            // Both ends of a cleanup callback stand in the ref's stream: they travel with the wait and the exit.
+            target.IsInCleanup |= happened.Kind is EventKind.CleanupBegin;
+            return;
+        }
+
+        agent.Record(happened, actor);
+    }
+
+    public async ValueTask<Errno> RefInit(RefObject target, FailPoint failure)
+    {
+        var error = agent.Inject(failure);
+        if (error is Errno.OK)
+        {
+            var counted = Of(target);
+            counted.Slot.Begin(RefSlotState.Live);
+            await agent.CommitAsync();
+            counted.Last = agent.Learn(counted, await counted.Link.Init(counted.Life, agent.Log.Last));
+        }
+
+        return error;
+    }
+
+    public ValueTask<bool> RefTryGetLive(RefObject target)
+    {
+        DieIfFreed(target, "percpu_ref_tryget_live reads the flag word");
+        return new(Of(target).Slot.TryGetLive());
+    }
+
+    public ValueTask RefPut(RefObject target, long count)
+    {
+        DieIfFreed(target, "percpu_ref_put decrements");
+        var counted = Of(target);
+        counted.Slot.Put(count);
+        if (counted.Slot.State is not RefSlotState.Folded)
+        {
+            return ValueTask.CompletedTask;
+        }
+
+        // The operation that gives it back is given its position in this very turn, and it is the next one.
+        var sent = counted.Link.Report(counted.Life, counted.Slot.Report(SlotReport.DeviceSlot, agent.Log.Upcoming));
+        return sent.IsCompletedSuccessfully ? ValueTask.CompletedTask : new(sent.AsTask());
+    }
+
+    public bool RefIsDying(RefObject target) => Of(target).Slot.State is not RefSlotState.Live;
+
+    public async ValueTask RefKill(RefObject target)
+    {
+        DieIfFreed(target, "percpu_ref_kill sets the flags");
+        var counted = Of(target);
+        counted.Slot.MarkDying();
+        await agent.CommitAsync();
+        agent.Learn(counted, await counted.Link.Kill(counted.Life, agent.Log.Last));
+        counted.Switch = agent.SwitchAsync(target, counted);
+    }
+
+    public async ValueTask RefWaitReaped(RefObject target)
+    {
+        DieIfFreed(target, "wait_for_completion reads the completion");
+        var counted = Of(target);
+        ticket!.WaitsForRef = counted;
+        await agent.CommitAsync();
+        var step = counted.IsInCleanup ? WaitStep.BeginCleanup : WaitStep.Begin;
+        var reply = await counted.Link.WaitZero(counted.Life, step, agent.Log.Last);
+        if (counted.Switch is { } switching)
+        {
+            await switching;
+        }
+
+        while (!reply.IsZero)
+        {
+            reply = await counted.Link.WaitZero(counted.Life, WaitStep.Poll, agent.Log.Last);
+        }
+
+        agent.Learn(counted, reply.At);
+        ticket.WaitsForRef = null;
+        DieIfFreed(target, "wait_for_completion returns into freed memory");
+    }
+
+    public async ValueTask RefExit(RefObject target)
+    {
+        DieIfFreed(target, "percpu_ref_exit frees the per-CPU memory");
+        var counted = Of(target);
+        await agent.CommitAsync();
+        agent.Learn(counted, await counted.Link.Exit(counted.Life, counted.IsInCleanup, agent.Log.Last));
+        counted.IsInCleanup = false;
+    }
+
+    /// <summary>The fleet's builder gives each resource memory sections of its own, so none is in another's way.</summary>
+    public ValueTask<DevPagemap?> MapConflict(DevPagemap target) => default;
+
+    public async ValueTask MapStore(DevPagemap target)
+    {
+        var map = Of(target);
+        await agent.CommitAsync();
+        agent.Learn(map, await map.Link.Store(agent.LifeOf(target), agent.Log.Last));
+    }
+
+    public async ValueTask MemoryAdd(DevPagemap target)
+    {
+        var map = Of(target);
+        await agent.CommitAsync();
+        agent.Learn(map, await map.Link.AddMemory(target.Life, agent.Log.Last));
+    }
+
+    public async ValueTask PagesInit(DevPagemap target)
+    {
+        var map = Of(target);
+        var counted = Of(target.Ref!);
+        counted.Maps.Add(map);
+        map.HoldsInitialCounts = true;
+        target.Ref!.BackedMapping = true;
+        await agent.CommitAsync();
+        agent.Learn(map, await map.Link.InitPages(target.Life, counted.Slot.State, agent.Log.Last));
+    }
+
+    public async ValueTask PutInitialPages(DevPagemap target)
+    {
+        var map = Of(target);
+        await agent.CommitAsync();
+        agent.Learn(map, await map.Link.PutInitial(target.Life, agent.Log.Last));
+        map.HoldsInitialCounts = false;
+    }
+
+    public async ValueTask MemoryRemove(DevPagemap target)
+    {
+        var map = Of(target);
+        var counted = (target.Ref?.Handle as DeviceRef)?.Last ?? default;
+        await agent.CommitAsync();
+        agent.Learn(map, await map.Link.Remove(target.Life, agent.Log.Last, counted));
+    }
+
+    public async ValueTask MapErase(DevPagemap target)
+    {
+        var map = Of(target);
+        await agent.CommitAsync();
+        agent.Learn(map, await map.Link.Erase(target.Life, agent.Log.Last));
+    }
+
+    private static DeviceRef Of(RefObject target) => (DeviceRef)target.Handle!;
+
+    private static DeviceMap Of(DevPagemap target) => (DeviceMap)target.Handle!;
+
+    private void DieIfFreed(RefObject target, string where)
+    {
+        if (target.Container.IsFreed)
+        {
+            Die(OopsKind.UseAfterFree, target.Container, where);
+        }
+    }
+}

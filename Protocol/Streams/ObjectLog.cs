@@ -1,0 +1,109 @@
+using Fleet.Kernel;
+using Fleet.Kernel.History;
+using Fleet.Protocol.Wire;
+
+namespace Fleet.Protocol.Streams;
+
+/// <summary>The stream of one object: its positions, shared by events and operations, and its events until they are durable.</summary>
+/// <remarks>
+/// Invariant: positions are dense from 1 within an incarnation, and the observer sees them in order.
+/// Concurrency: one grain turn. Source: history-format, sections Objects and Order.
+/// </remarks>
+public sealed class ObjectLog(FleetContext context, string name)
+{
+    private List<HistoryEvent>? _pending;
+    private IObjectStream? _stream;
+    private long _seq;
+
+    public FleetContext Context => context;
+
+    public string Name => name;
+
+    /// <summary>Id of the object's name.</summary>
+    public int Obj { get; } = context.Objects.Intern(name);
+
+    /// <summary>Incarnation; 0 until it was opened.</summary>
+    public int Gen { get; private set; }
+
+    /// <summary>Life that positions are given in, from 1.</summary>
+    public int Life { get; set; } = 1;
+
+    public bool IsOpen => Gen != 0;
+
+    /// <summary>The newest position that was given.</summary>
+    public At Last => new(Gen, _seq, Life);
+
+    /// <summary>The position that the next event or operation of this turn gets.</summary>
+    public At Upcoming => new(Gen, _seq + 1, Life);
+
+    /// <summary>Begins an incarnation: its number is fenced, its first event recorded.</summary>
+    public async ValueTask OpenAsync()
+    {
+        if (IsOpen)
+        {
+            return;
+        }
+
+        var gen = await context.Incarnations.NextAsync(name);
+        if (IsOpen)
+        {
+            return;
+        }
+
+        Gen = gen;
+        _stream = context.Streams?.Open(name, gen);
+        Add(EventKind.Incarnation, text: context.Process, fn: gen == 1 ? "first" : "failover");
+    }
+
+    /// <summary>Gives a position to an operation, and nothing is stored.</summary>
+    public At Take() => new(Gen, checked(++_seq), Life);
+
+    /// <summary>Lets the observer see an operation at the position that it was just given.</summary>
+    public void Observe(in Operation operation) => _stream?.Observe(operation);
+
+    public bool IsObserved => _stream is not null;
+
+    /// <summary>Records an event at the next position.</summary>
+    public At Add(
+        EventKind kind, string? actor = null, int other = 0, ulong start = 0, ulong sizeBytes = 0, ulong pfn = 0,
+        long count = 0, int node = -1, string? fn = null, string? text = null, Errno err = Errno.OK, AllocId alloc = default,
+        IReadOnlyList<Position>? after = null)
+    {
+        var at = Take();
+        var happened = new HistoryEvent
+        {
+            Kind = kind,
+            At = new Position(Obj, at.Gen, at.Seq, at.Life),
+            Proc = context.ProcessId,
+            TimeNs = context.Clock.NowNs,
+            Actor = actor,
+            Err = err,
+            After = after ?? [],
+            Other = other,
+            Start = start,
+            SizeBytes = sizeBytes,
+            Pfn = pfn,
+            Count = count,
+            Node = node,
+            Fn = fn,
+            Text = text,
+            Alloc = alloc,
+        };
+        (_pending ??= []).Add(happened);
+        _stream?.Observe(happened);
+        return at;
+    }
+
+    /// <summary>Makes what was recorded durable; completes at once when there is nothing.</summary>
+    public ValueTask CommitAsync()
+    {
+        if (_pending is null or { Count: 0 })
+        {
+            return ValueTask.CompletedTask;
+        }
+
+        var events = _pending;
+        _pending = null;
+        return context.Log.CommitAsync(events);
+    }
+}
