@@ -1,0 +1,56 @@
+using Fleet.Protocol.Devices;
+using Fleet.Protocol.Plans;
+using Fleet.Protocol.Wire;
+
+namespace Fleet.Grains;
+
+/// <summary>One PCI device; key <c>host/0000:3b:00.0</c>.</summary>
+/// <remarks>Every hot operation is one call and one turn. The caller sets its own deadline: a call that times out has an unknown outcome.</remarks>
+[Alias("fleet.IPciDeviceGrain")]
+public interface IPciDeviceGrain : IGrainWithStringKey
+{
+    /// <summary>Says what the device is; a second time it changes nothing.</summary>
+    [Alias("Configure")]
+    ValueTask Configure([Immutable] RunPlan run, [Immutable] DevicePlan plan);
+
+    /// <summary>pci_alloc_p2pmem; see <see cref="DeviceAgent.Alloc"/> for the errors.</summary>
+    [Alias("Alloc")]
+    ValueTask<AllocReply> Alloc([Immutable] AllocRequest request);
+
+    /// <summary>pci_free_p2pmem; see <see cref="DeviceAgent.Free"/> for the errors.</summary>
+    [Alias("Free")]
+    ValueTask<FreeReply> Free([Immutable] FreeRequest request);
+
+    /// <summary>As many allocs, in order, each with its own answer.</summary>
+    [Alias("AllocMany")]
+    ValueTask<AllocReply[]> AllocMany([Immutable] AllocRequest[] requests);
+
+    [Alias("FreeMany")]
+    ValueTask<FreeReply[]> FreeMany([Immutable] FreeRequest[] requests);
+
+    /// <summary>Binds its driver; <see cref="TicketReply.Err"/> is the first error of an add_resource, and the driver is bound all the same.</summary>
+    /// <returns>Done within the run's patience, or a ticket for <see cref="AwaitTicket"/>; <c>EBUSY</c> when bound.</returns>
+    [Alias("Bind")]
+    ValueTask<TicketReply> Bind(long op);
+
+    /// <summary>Unbinds; waits for holders as long as they hold. <c>ENODEV</c> when nothing is bound.</summary>
+    [Alias("Unbind")]
+    ValueTask<TicketReply> Unbind(long op);
+
+    /// <summary>Waits for a ticket, no longer than one long poll.</summary>
+    /// <returns>For a number that is not known: done, with <c>ENOENT</c>.</returns>
+    [Alias("AwaitTicket")]
+    ValueTask<TicketReply> AwaitTicket(long ticket);
+
+    /// <summary>Bars a session, then frees what it holds.</summary>
+    /// <returns>Allocations freed.</returns>
+    [Alias("ReapSession")]
+    ValueTask<long> ReapSession(int session, string name);
+
+    [Alias("Report")]
+    ValueTask<DeviceReport> Report();
+
+    /// <summary>Ends the run: each open ticket becomes a <c>hang</c> event.</summary>
+    [Alias("Close")]
+    ValueTask<DeviceReport> Close();
+}

@@ -1,0 +1,42 @@
+using Fleet.Protocol.Maps;
+using Fleet.Protocol.Refs;
+using Fleet.Protocol.Wire;
+
+namespace Fleet.Grains;
+
+/// <summary>One page map; key <c>host/bdf/bar4</c>.</summary>
+[Alias("fleet.IPgmapGrain")]
+public interface IPgmapGrain : IGrainWithStringKey
+{
+    /// <summary>Reads or writes page tags as a holder does; see <see cref="AccessReply"/> for the errors.</summary>
+    [Alias("Access")]
+    ValueTask<AccessReply> Access([Immutable] AccessRequest request);
+
+    [Alias("AccessMany")]
+    ValueTask<AccessReply[]> AccessMany([Immutable] AccessRequest[] requests);
+
+    /// <summary>The steps of its device's procedures; see <see cref="IMapLink"/>.</summary>
+    [Alias("Store")]
+    ValueTask<At> Store([Immutable] MapLife life, At cause);
+
+    [Alias("AddMemory")]
+    ValueTask<At> AddMemory(int life, At cause);
+
+    [Alias("InitPages")]
+    ValueTask<At> InitPages(int life, RefSlotState slot, At cause);
+
+    [Alias("Fold")]
+    ValueTask<SlotReport> Fold(int life);
+
+    [Alias("PutInitial")]
+    ValueTask<At> PutInitial(int life, At cause);
+
+    [Alias("Remove")]
+    ValueTask<At> Remove(int life, At cause, At reference);
+
+    [Alias("Erase")]
+    ValueTask<At> Erase(int life, At cause);
+
+    [Alias("Bar")]
+    ValueTask<At> Bar(int session, string name);
+}

@@ -1,0 +1,84 @@
+using Fleet.Kernel;
+using Fleet.Protocol.Plans;
+using Fleet.Protocol.Wire;
+using Orleans.Concurrency;
+
+namespace Fleet.Grains.Shells;
+
+/// <summary>One machine: asks its devices, some at a time, and adds up what they answer.</summary>
+/// <remarks>Concurrency: reentrant; everything between two awaits is one turn. No lifecycle rule stands here.</remarks>
+[Reentrant]
+internal sealed class HostGrain : Grain, IHostGrain
+{
+    private const int InFlightMax = 32;
+
+    private HostPlan? _plan;
+
+    public async ValueTask<BuildReply> Build(RunPlan run, HostPlan plan)
+    {
+        DelayDeactivation(TimeSpan.FromDays(3650));
+        _plan = plan;
+        var failed = new List<FailedBind>();
+        var bound = 0;
+        await Each(async (grain, device) =>
+        {
+            await grain.Configure(run, device);
+            var reply = await grain.Bind(0);
+            bound += reply.IsDone && reply.Err is not Errno.ENODEV ? 1 : 0;
+            if (!reply.IsDone || reply.Err is not Errno.OK)
+            {
+                failed.Add(new(device.Name, reply.Err, reply.WaitsFor));
+            }
+        });
+        return new(plan.Devices.Count, bound, failed);
+    }
+
+    public ValueTask<HostReport> Quiesce() => Reports(grain => grain.Report());
+
+    public ValueTask<HostReport> Close() => Reports(grain => grain.Close());
+
+    public async ValueTask<long> ReapSession(int session, string name)
+    {
+        var reaped = 0L;
+        await Each(async (grain, _) => reaped += await grain.ReapSession(session, name));
+        return reaped;
+    }
+
+    private async ValueTask<HostReport> Reports(Func<IPciDeviceGrain, ValueTask<DeviceReport>> ask)
+    {
+        var counters = DeviceCounters.None;
+        var open = new List<OpenTicket>();
+        var bound = 0;
+        await Each(async (grain, _) =>
+        {
+            var report = await ask(grain);
+            counters = counters.Plus(report.Counters);
+            open.AddRange(report.Open);
+            bound += report.IsBound ? 1 : 0;
+        });
+        return new(this.GetPrimaryKeyString(), _plan?.Devices.Count ?? 0, bound, counters, open);
+    }
+
+    /// <summary>Runs one piece of work for each device, a bounded number of them at once, all in this grain's turns.</summary>
+    private async Task Each(Func<IPciDeviceGrain, DevicePlan, Task> work)
+    {
+        var devices = _plan?.Devices ?? [];
+        var next = 0;
+        var workers = new Task[Math.Min(InFlightMax, devices.Count)];
+        for (var i = 0; i < workers.Length; i++)
+        {
+            workers[i] = Work();
+        }
+
+        await Task.WhenAll(workers);
+
+        async Task Work()
+        {
+            while (next < devices.Count)
+            {
+                var device = devices[next++];
+                await work(GrainFactory.GetGrain<IPciDeviceGrain>(device.Key), device);
+            }
+        }
+    }
+}

@@ -1,0 +1,34 @@
+using Fleet.Kernel.History;
+using Fleet.Protocol.Streams;
+
+namespace Fleet.Silo;
+
+/// <summary>What an embedded fleet is started with.</summary>
+public sealed record EmbeddedFleetOptions
+{
+    /// <summary>Run id; it names the cluster.</summary>
+    public required string Run { get; init; }
+
+    /// <summary>The names of the run: one table, shared with the checker and the generators of the process.</summary>
+    public required ObjectTable Objects { get; init; }
+
+    /// <summary>Where lifecycle events become durable.</summary>
+    public required ILifecycleLog Log { get; init; }
+
+    /// <summary>Observes every object online; null for nobody.</summary>
+    public IObjectStreams? Streams { get; init; }
+
+    /// <summary>Number of this process in the run, from 1.</summary>
+    public int ProcessId { get; init; } = 1;
+
+    /// <summary>How incarnations name this process.</summary>
+    public string Process { get; init; } = "silo-1";
+
+    /// <summary>How long one call may wait before it answers "not yet"; less than half of <see cref="ResponseTimeout"/>.</summary>
+    public TimeSpan LongPoll { get; init; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>When the runtime gives an answer up; the caller's own deadline is shorter.</summary>
+    public TimeSpan ResponseTimeout { get; init; } = TimeSpan.FromSeconds(30);
+
+    public TimeProvider Time { get; init; } = TimeProvider.System;
+}

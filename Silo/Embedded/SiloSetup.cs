@@ -1,0 +1,37 @@
+using Fleet.Grains.Shells;
+using Fleet.Protocol.Devices;
+using Fleet.Protocol.Streams;
+using Microsoft.Extensions.DependencyInjection;
+using Orleans.Configuration;
+using Orleans.Runtime.Hosting;
+
+namespace Fleet.Silo;
+
+/// <summary>What makes a silo one of a fleet.</summary>
+internal static class SiloSetup
+{
+    public static void AddFleet(this ISiloBuilder silo, EmbeddedFleetOptions options)
+    {
+        silo.Services.AddSingleton(new FleetContext(
+            options.Objects, options.Streams, options.Log, new MemoryIncarnations(), new MonotonicClock(options.Time),
+            options.Process, options.ProcessId));
+        silo.Services.AddSingleton(new LongPoll(options.LongPoll));
+        silo.Services.AddSingleton<IFleetLinks, GrainLinks>();
+        silo.Services.AddSingleton(options.Time);
+        silo.Services.AddPlacementDirector<ColocatedPlacement, ColocatedPlacementDirector>();
+        silo.Services.Configure<SiloMessagingOptions>(messaging => messaging.ResponseTimeout = options.ResponseTimeout);
+        silo.Services.Configure<ClientMessagingOptions>(messaging => messaging.ResponseTimeout = options.ResponseTimeout);
+
+        // Longer than any run: a device that is merely idle must not look like a fault.
+        silo.Services.Configure<GrainCollectionOptions>(collection => collection.CollectionAge = TimeSpan.FromDays(365));
+    }
+
+    /// <summary>Stamps events with the clock that generators of this machine use too.</summary>
+    private sealed class MonotonicClock(TimeProvider time) : IEventClock
+    {
+        private readonly double _nsPerTick = 1e9 / time.TimestampFrequency;
+
+        public long NowNs => time.TimestampFrequency == 1_000_000_000
+            ? time.GetTimestamp() : (long)(time.GetTimestamp() * _nsPerTick);
+    }
+}
