@@ -1,0 +1,123 @@
+using System.Collections.Concurrent;
+using Fleet.Checking;
+using Fleet.Grains;
+using Fleet.Kernel;
+using Fleet.Kernel.History;
+using Fleet.Kernel.P2pdma;
+using Fleet.Protocol.Plans;
+using Fleet.Protocol.Streams;
+using Fleet.Protocol.Wire;
+using Fleet.Silo;
+
+namespace Fleet.Grains.Tests;
+
+/// <summary>A real silo in this process with one device of one or two resources, and everything that it recorded.</summary>
+internal sealed class LiveFleet : IAsyncDisposable
+{
+    public const string Host = "host-0001";
+    public const string Device = Host + "/0000:3b:00.0";
+    public const ulong ResourceBytes = 64 * 1024;
+
+    private readonly EmbeddedFleet _fleet;
+    private readonly MemoryLog _log;
+    private long _op;
+
+    private LiveFleet(EmbeddedFleet fleet, MemoryLog log, ObjectTable objects, OnlineChecker checker, HostPlan plan, RunPlan run)
+    {
+        (_fleet, _log, Objects, Checker, Plan, Run) = (fleet, log, objects, checker, plan, run);
+        Session = objects.Intern("session:gen-01");
+    }
+
+    public ObjectTable Objects { get; }
+
+    public OnlineChecker Checker { get; }
+
+    public HostPlan Plan { get; }
+
+    public RunPlan Run { get; }
+
+    public int Session { get; }
+
+    public IGrainFactory Grains => _fleet.Grains;
+
+    public IHostGrain HostGrain => Grains.GetGrain<IHostGrain>(Host);
+
+    public IPciDeviceGrain DeviceGrain => Grains.GetGrain<IPciDeviceGrain>(Device);
+
+    public IReadOnlyList<HistoryEvent> Events => [.. _log.Events];
+
+    public static async Task<LiveFleet> Start(string profile, int resources = 1, params InjectionPlan[] injections)
+    {
+        var objects = new ObjectTable();
+        var log = new MemoryLog();
+        var checker = new OnlineChecker(profile, objects, _ => { });
+        var fleet = await EmbeddedFleet.StartAsync(
+            new EmbeddedFleetOptions
+            {
+                Run = "test-" + Guid.NewGuid().ToString("n"),
+                Objects = objects,
+                Log = log,
+                Streams = checker,
+                LongPoll = TimeSpan.FromMilliseconds(200),
+            },
+            CancellationToken.None);
+        var bars = Enumerable.Range(0, resources)
+            .Select(i => new PciBar(2 + i, true, 0x4_0000_0000UL + ((ulong)i << 30), ResourceBytes)).ToArray();
+        var plan = new HostPlan(Host, [new DevicePlan(Device, "p2pdma", bars)]);
+        var run = new RunPlan("test", profile, 1, TimeSpan.FromMilliseconds(200), 30, injections);
+        return new(fleet, log, objects, checker, plan, run);
+    }
+
+    public Task<BuildReply> Build() => HostGrain.Build(Run, Plan).AsTask();
+
+    public Task<AllocReply> Alloc(ulong sizeBytes = 4096) =>
+        DeviceGrain.Alloc(new(++_op, Session, sizeBytes)).AsTask();
+
+    public Task<FreeReply> Free(AllocReply held, ulong sizeBytes = 4096) =>
+        DeviceGrain.Free(new(++_op, Session, held.At.Gen, held.Number, held.Address, sizeBytes)).AsTask();
+
+    public Task<AccessReply> Write(AllocReply held, ulong tag) => Access(held, AccessDirection.Write, tag);
+
+    public Task<AccessReply> Read(AllocReply held) => Access(held, AccessDirection.Read, 0);
+
+    public IPgmapGrain Map(AllocReply held) =>
+        Grains.GetGrain<IPgmapGrain>(Plan.Devices[0].ResourceKey(held.Resource));
+
+    /// <summary>Polls a ticket until it is done.</summary>
+    public async Task<TicketReply> Await(TicketReply ticket)
+    {
+        while (!ticket.IsDone)
+        {
+            ticket = await DeviceGrain.AwaitTicket(ticket.Ticket);
+        }
+
+        return ticket;
+    }
+
+    /// <summary>Kinds of the events of one object, in its own order.</summary>
+    public EventKind[] Kinds(string name) =>
+        [.. Stream(name).Select(e => e.Kind).Where(k => k is not (EventKind.GpWaitBegin or EventKind.GpWaitEnd))];
+
+    public IEnumerable<HistoryEvent> Stream(string name) =>
+        Events.Where(e => e.At.Obj == Objects.Find(name)).OrderBy(e => (e.At.Gen, e.At.Seq));
+
+    public ValueTask DisposeAsync() => _fleet.DisposeAsync();
+
+    private Task<AccessReply> Access(AllocReply held, AccessDirection direction, ulong tag) => Map(held).Access(
+        new(++_op, Session, held.At.Gen, held.Number, held.Address >> 12, 1, direction, AccessVia.Dma, tag)).AsTask();
+
+    private sealed class MemoryLog : ILifecycleLog
+    {
+        public ConcurrentQueue<HistoryEvent> Events { get; } = [];
+
+        public ValueTask CommitAsync(IReadOnlyList<HistoryEvent> events)
+        {
+            foreach (var one in events)
+            {
+                Events.Enqueue(one);
+            }
+
+            return ValueTask.CompletedTask;
+        }
+    }
+}
