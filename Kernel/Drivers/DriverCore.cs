@@ -33,6 +33,7 @@ public static class DriverCore
             first = first is Errno.OK ? error : first;
         }
 
+        await host.Point(Step.BindEnd, 0, device.Mask);
         host.Emit(new KernelEvent(EventKind.BindEnd) { Text = P2pDriver, Err = first });
         device.IsLocked = false;
         return first;
@@ -74,12 +75,28 @@ public static class DriverCore
         var driver = device.Driver;
         await Lock(host, device, EventKind.UnbindBegin, driver);
         await ReleaseAll(host, device);
-        await host.Point(Step.UnbindEnd, ulong.MaxValue, 0);
+        await host.Point(Step.UnbindEnd, device.QuiescenceMask, device.Mask);
         host.Emit(new KernelEvent(EventKind.UnbindEnd) { Text = driver });
         device.Resources.Clear();
         device.Driver = null;
         device.State = null;
         device.IsLocked = false;
+    }
+
+    /// <summary>devm_release_action: runs the newest such action now and forgets it; a missing one is a warning.</summary>
+    /// <returns>Whether there was one.</returns>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    public static async ValueTask<bool> ReleaseAction<THost>(THost host, PciDevice device, DevresFn fn, KernelObject data)
+        where THost : struct, IKernelHost<THost>
+    {
+        await host.Point(Step.DevresTake, 0, device.Mask);
+        if (!DeviceStack.Take(host, device, fn, data, EventKind.DevresRun))
+        {
+            return false;
+        }
+
+        await Run(host, device, fn, data);
+        return true;
     }
 
     /// <summary>devres_release_all: runs every action and frees all memory of a device, newest first.</summary>

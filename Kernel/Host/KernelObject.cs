@@ -26,6 +26,18 @@ public abstract class KernelObject(KernelObjectKind kind)
     /// <summary>Which reuse of the modelled object this is, counted from 1.</summary>
     public int Life { get; set; } = 1;
 
+    /// <summary>Parts of its state that steps declare apart from each other, each under its own set.</summary>
+    public virtual int PartCount => 1;
+
+    /// <summary>Set of one under which a part is declared; the first is <see cref="Mask"/>.</summary>
+    public virtual ulong PartMask(int part) => Mask;
+
+    /// <summary>Folds in the state of one part: what a step that writes the part may change, and no other step.</summary>
+    public virtual void HashPart(int part, ref ulong hash) => HashInto(ref hash);
+
     /// <summary>Folds the state that steps can see into <paramref name="hash"/>.</summary>
     public virtual void HashInto(ref ulong hash) => StateHash.Mix(ref hash, IsFreed ? 1UL : 0UL);
+
+    /// <summary>Makes it memory that was never allocated, for the next run of the same world.</summary>
+    public virtual void Reset() => IsFreed = false;
 }

@@ -147,12 +147,52 @@ public sealed class DevPagemap : KernelObject
 
     internal bool Covers(ulong pfn) => pfn >= StartPfn && pfn < StartPfn + (ulong)PageCount;
 
+    public override int PartCount => 3;
+
+    public override ulong PartMask(int part) => part switch { 0 => Mask, 1 => EntryMask, _ => PagesMask };
+
+    public override void HashPart(int part, ref ulong hash)
+    {
+        switch (part)
+        {
+            case 0:
+                StateHash.Mix(ref hash, (IsPresent ? 1UL : 0) | (WasRemoved ? 2UL : 0));
+                break;
+            case 1:
+                StateHash.Mix(ref hash, IsStored ? Ref is null ? 3UL : 1UL : 0UL);
+                break;
+            default:
+                StateHash.Mix(ref hash, HoldsInitialCounts ? 1UL : 0);
+                HashPins(ref hash);
+                break;
+        }
+    }
+
+    public override void Reset()
+    {
+        base.Reset();
+        _pins.Clear();
+        HoldsInitialCounts = false;
+        IsStored = false;
+        ErasedForGood = true;
+        IsPresent = false;
+        WasRemoved = false;
+        KillCalls = 0;
+        CleanupCalls = 0;
+        Ref = null;
+    }
+
     public override void HashInto(ref ulong hash)
     {
         StateHash.Mix(
             ref hash,
             (IsStored ? 1UL : 0) | (ErasedForGood ? 2UL : 0) | (IsPresent ? 4UL : 0) | (WasRemoved ? 8UL : 0)
             | (HoldsInitialCounts ? 16UL : 0) | (Ref is null ? 32UL : 0) | ((ulong)KillCalls << 8) | ((ulong)CleanupCalls << 16));
+        HashPins(ref hash);
+    }
+
+    private void HashPins(ref ulong hash)
+    {
         var pages = 0UL;
         foreach (var (page, pins) in _pins)
         {

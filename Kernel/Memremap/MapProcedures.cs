@@ -15,6 +15,11 @@ public static class MapProcedures
     {
         await host.Point(Step.Conflict, ulong.MaxValue, 0);
         var found = host.Registry.AtAlignedEnds(target);
+        if (found is { Container.IsFreed: true })
+        {
+            await host.Die(OopsKind.UseAfterFree, found.Container, "get_dev_pagemap reads the ref pointer of a freed pgmap");
+        }
+
         return found?.Ref is { } held && !host.RefIsDying(held) ? found : null;
     }
 
@@ -47,8 +52,7 @@ public static class MapProcedures
         host.Emit(Range(EventKind.PagesInit, target));
         var held = target.Ref!;
         held.BackedMapping = true;
-        host.Emit(new KernelEvent(EventKind.RefGet, held) { Count = held.Value });
-        held.Count!.Get(0, target.PageCount);
+        RefProcedures.GetNow(host, held, target.PageCount);
     }
 
     /// <summary>p: drops the initial count of each page, or all references in bulk where a later kernel does.</summary>

@@ -41,6 +41,15 @@ public sealed class RefObject : KernelObject, IPercpuRefEvents
     /// <summary>The exit has run; a second one is no event.</summary>
     public bool IsExited { get; internal set; }
 
+    /// <summary>References that were taken and not given back, whatever the count says.</summary>
+    internal long Held { get; set; }
+
+    /// <summary>The initial reference was dropped by a kill in this life.</summary>
+    internal bool IsKilled { get; set; }
+
+    /// <summary>What the count must be: kernel-model A.3, from who holds what.</summary>
+    internal long Owed => Held + (IsKilled ? 0 : 1) + (Count!.IsSwitching ? 1 : 0);
+
     /// <summary>Calls of the release callback in this life.</summary>
     public int Releases { get; private set; }
 
@@ -71,6 +80,8 @@ public sealed class RefObject : KernelObject, IPercpuRefEvents
     internal void BeginLife()
     {
         Count!.Init(InitialMode);
+        Held = 0;
+        IsKilled = false;
         Reaped.Reinit();
         IsExited = false;
         BackedMapping = false;
@@ -78,8 +89,10 @@ public sealed class RefObject : KernelObject, IPercpuRefEvents
     }
 
     /// <summary>Forgets everything, for a new life of the same object.</summary>
-    public void Reset()
+    public override void Reset()
     {
+        Held = 0;
+        IsKilled = false;
         Count?.Reset();
         Reaped.Reinit();
         IsExited = false;
@@ -98,6 +111,33 @@ public sealed class RefObject : KernelObject, IPercpuRefEvents
 
     void IPercpuRefEvents.Folded(PercpuRef reference, PercpuRefWarn warn) =>
         Listener!.Emit(new KernelEvent(EventKind.SwitchDone, this) { Count = (long)warn });
+
+    ulong IPercpuRefEvents.CallbackTouches => Container.Mask | Mask | CountMask | ReapedMask;
+
+    /// <remarks>An exit frees the per-CPU memory that the callback sums, while the ref itself is still there.</remarks>
+    KernelObject? IPercpuRefEvents.CallbackFreedMemory =>
+        Container.IsFreed ? Container : IsExited ? this : null;
+
+    public override int PartCount => 3;
+
+    public override ulong PartMask(int part) => part switch { 0 => Mask, 1 => CountMask, _ => ReapedMask };
+
+    public override void HashPart(int part, ref ulong hash)
+    {
+        switch (part)
+        {
+            case 0:
+                StateHash.Mix(ref hash, (ulong)(Count?.ReadFlags() ?? 0) | (IsExited ? 8UL : 0) | (IsKilled ? 16UL : 0));
+                break;
+            case 1:
+                StateHash.Mix(ref hash, Value);
+                StateHash.Mix(ref hash, Held);
+                break;
+            default:
+                Reaped.HashInto(ref hash);
+                break;
+        }
+    }
 
     public override void HashInto(ref ulong hash)
     {

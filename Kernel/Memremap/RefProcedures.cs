@@ -55,6 +55,7 @@ public static class RefProcedures
         }
 
         var taken = target.Count.TryGetLiveIncrement(flags);
+        target.Held += taken ? 1 : 0;
         host.RcuExit();
         return taken;
     }
@@ -85,7 +86,17 @@ public static class RefProcedures
             await host.Die(OopsKind.UseAfterFree, target.Container, "percpu_ref_kill sets the flags");
         }
 
-        KillNow(host, target);
+        var pending = KillNow(host, target);
+        if (!pending.IsDone)
+        {
+            // A mode switch that is in flight is waited for, as the recordings of the compiled code show.
+            await host.Wait(
+                Step.Kill,
+                new Switched(target),
+                target.Container.Mask,
+                target.Mask | target.CountMask | target.ReapedMask | host.CallbacksMask);
+            pending.TryComplete();
+        }
     }
 
     /// <summary>Takes a reference that the caller may take because it holds one already.</summary>
@@ -99,8 +110,7 @@ public static class RefProcedures
             await host.Die(OopsKind.UseAfterFree, target.Container, "percpu_ref_get increments");
         }
 
-        host.Emit(new KernelEvent(EventKind.RefGet, target) { Count = target.Value });
-        target.Count!.Get(0, count);
+        GetNow(host, target, count);
     }
 
     /// <summary>
@@ -114,7 +124,7 @@ public static class RefProcedures
         await host.Wait(
             target.IsPolled ? Step.QueueWait : Step.WaitReaped,
             new Reaping(target),
-            target.Container.Mask | target.ReapedMask | (target.IsPolled ? target.Mask | target.CountMask : 0),
+            target.Container.Mask | target.Mask | target.CountMask | target.ReapedMask,
             target.IsPolled ? 0 : target.ReapedMask);
         if (target.Container.IsFreed)
         {
@@ -147,15 +157,27 @@ public static class RefProcedures
         }
     }
 
+    public static bool IsDying(RefObject target) => target.Count!.IsDying;
+
     /// <summary>Drops references within a step that has declared the ref.</summary>
     internal static void PutNow<THost>(THost host, RefObject target, long count)
         where THost : struct, IDirectHost<THost>
     {
+        target.Held -= count;
         target.Count!.Put(0, count);
         host.Emit(new KernelEvent(EventKind.RefPut, target) { Count = target.Value });
     }
 
-    internal static void KillNow<THost>(THost host, RefObject target)
+    /// <summary>Takes references within a step that has declared the ref.</summary>
+    internal static void GetNow<THost>(THost host, RefObject target, long count)
+        where THost : struct, IDirectHost<THost>
+    {
+        host.Emit(new KernelEvent(EventKind.RefGet, target) { Count = target.Value });
+        target.Held += count;
+        target.Count!.Get(0, count);
+    }
+
+    internal static PercpuRefSwitch KillNow<THost>(THost host, RefObject target)
         where THost : struct, IDirectHost<THost>
     {
         host.Emit(new KernelEvent(EventKind.RefKill, target)
@@ -163,7 +185,13 @@ public static class RefProcedures
             Count = target.Value,
             Text = target.Count!.IsDying ? "dead" : null,
         });
-        target.Count.Kill();
+        target.IsKilled = true;
+        return target.Count.Kill();
+    }
+
+    private sealed class Switched(RefObject target) : IReadiness
+    {
+        public bool IsReady => target.Container.IsFreed || !target.Count!.IsSwitching;
     }
 
     private static void LookupReads<THost>(THost host, RefObject target, DevPagemap? lookup, string what)

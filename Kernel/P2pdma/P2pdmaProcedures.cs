@@ -187,6 +187,7 @@ public static class P2pdmaProcedures
         }
 
         var pool = objects.Pool();
+        await host.Point(Step.PoolCreate, 0, pool.Mask);
         pool.Create(host.Profile.Has(KernelSwitch.Int32AvailWrap) ? GenPoolArithmetic.Int32AvailWrap : GenPoolArithmetic.Bits64);
         p2pdma.Pool = pool;
         host.Emit(new KernelEvent(EventKind.PoolCreate, null, pool));

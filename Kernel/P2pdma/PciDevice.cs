@@ -89,11 +89,29 @@ public sealed class PciDevice() : KernelObject(KernelObjectKind.Device)
     /// <summary>Maps of this binding whose memory is there or whose entry is stored.</summary>
     internal List<P2pPagemap> Resources { get; } = [];
 
+    /// <summary>What the state of a finished unbind is judged by; everything, unless a world knows better.</summary>
+    public ulong QuiescenceMask { get; set; } = ulong.MaxValue;
+
+    /// <summary>No sysfs read of the group is running.</summary>
+    public bool IsSysfsIdle => Sysfs.Readers == 0;
+
     /// <summary>True while a client can be given memory: the field is set.</summary>
     public bool HasP2pMemory => Field is not null;
 
     /// <summary>Some driver is bound and not being unbound.</summary>
     public bool IsBound => Driver is not null;
+
+    public override void Reset()
+    {
+        base.Reset();
+        Field = null;
+        Driver = null;
+        IsLocked = false;
+        Devres.Reset();
+        Sysfs.Exists = false;
+        Sysfs.Readers = 0;
+        Resources.Clear();
+    }
 
     public override void HashInto(ref ulong hash)
     {
@@ -148,10 +166,24 @@ public sealed class P2pPool() : KernelObject(KernelObjectKind.Pool)
         Live = 0;
     }
 
-    public override void HashInto(ref ulong hash)
+    /// <remarks>Who is inside commutes with who else is, so it is no part of what steps declare.</remarks>
+    public override void HashPart(int part, ref ulong hash)
     {
         base.HashInto(ref hash);
         Pool?.HashInto(ref hash);
+    }
+
+    public override void Reset()
+    {
+        base.Reset();
+        Pool?.Reset();
+        InFlight = 0;
+        Live = 0;
+    }
+
+    public override void HashInto(ref ulong hash)
+    {
+        HashPart(0, ref hash);
         StateHash.Mix(ref hash, (long)((InFlight << 16) | Live));
     }
 }
@@ -169,6 +201,15 @@ public sealed class PciP2pdma() : KernelObject(KernelObjectKind.P2pdma)
 
     /// <summary>UnpublishFirst: owners whose memory goes with this object, after the pool.</summary>
     internal List<P2pPagemap> Owners { get; } = [];
+
+    public override void Reset()
+    {
+        base.Reset();
+        Pool = null;
+        IsPublished = false;
+        SharedRef = null;
+        Owners.Clear();
+    }
 }
 
 /// <summary>The object of one add_resource call: the page map and, from patch 5 on, its ref and completion.</summary>
@@ -194,6 +235,13 @@ public sealed class P2pPagemap : KernelObject
 
     /// <summary>The ref in this object's memory; unused before patch 5.</summary>
     public RefObject OwnRef { get; }
+
+    public override void Reset()
+    {
+        base.Reset();
+        Map.Reset();
+        OwnRef.Reset();
+    }
 
     internal bool Contains(ulong address) =>
         address >= Map.StartAddress && address - Map.StartAddress < Map.SizeBytes;

@@ -21,4 +21,10 @@ public interface IPercpuRefEvents
     void Folded(PercpuRef reference, PercpuRefWarn warn)
     {
     }
+
+    /// <summary>As <see cref="IRcuCallback.Touches"/>, for the callback of a mode switch.</summary>
+    ulong CallbackTouches => ulong.MaxValue;
+
+    /// <summary>As <see cref="IRcuCallback.FreedMemory"/>, for the callback of a mode switch.</summary>
+    Host.KernelObject? CallbackFreedMemory => null;
 }

@@ -73,6 +73,10 @@ public sealed class PercpuRef : IRcuCallback
     /// <summary>Counting is per CPU.</summary>
     public bool IsPercpu => _flags == PercpuRefFlags.None;
 
+    ulong IRcuCallback.Touches => _events.CallbackTouches;
+
+    Host.KernelObject? IRcuCallback.FreedMemory => _events.CallbackFreedMemory;
+
     internal long CentralCount => _count;
 
     internal ReadOnlySpan<long> PercpuCounts => _percpu;

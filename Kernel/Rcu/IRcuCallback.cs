@@ -6,4 +6,10 @@ public interface IRcuCallback
 {
     /// <summary>Runs the callback, in softirq context of the model.</summary>
     void RunAfterGracePeriod();
+
+    /// <summary>Union of the sets that running it may read or write; everything, unless it says otherwise.</summary>
+    ulong Touches => ulong.MaxValue;
+
+    /// <summary>The freed memory that running it would read; null while it may run.</summary>
+    Host.KernelObject? FreedMemory => null;
 }

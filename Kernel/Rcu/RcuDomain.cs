@@ -52,6 +52,14 @@ public sealed class RcuDomain
         }
     }
 
+    /// <summary>
+    /// The oldest callback, which is the next to run: a younger one never becomes runnable before it. Null for none.
+    /// </summary>
+    public IRcuCallback? NextCallback => _queue.Count == 0 ? null : _queue[0].Callback;
+
+    /// <summary>Whether <see cref="NextCallback"/> may run now.</summary>
+    public bool IsNextRunnable => _queue.Count != 0 && HasElapsed(_queue[0].Since);
+
     /// <summary>Opens a read section of an actor, or nests one deeper.</summary>
     public void EnterRead(int slot)
     {

@@ -1,0 +1,50 @@
+namespace Fleet.Simulation.Exploration;
+
+/// <summary>How schedules are chosen.</summary>
+public enum Strategy : byte
+{
+    /// <summary>Source-DPOR with sleep sets up to 3 actors with a procedure, state caching from 4 on.</summary>
+    Auto,
+
+    /// <summary>Every schedule, without any reduction: the oracle for tiny worlds.</summary>
+    Exhaustive,
+
+    /// <summary>Every schedule but those that only swap independent neighbours of one already run.</summary>
+    SleepSets,
+
+    /// <summary>Source-DPOR with sleep sets: one schedule for each order of dependent steps.</summary>
+    SourceDpor,
+
+    /// <summary>Every state once, an actor's local state being what its steps have read.</summary>
+    StateCache,
+
+    /// <summary>Uniform choices from the seed.</summary>
+    Random,
+
+    /// <summary>Random priorities with a few change points: finds bugs of small depth with known probability.</summary>
+    Pct,
+}
+
+/// <summary>Bounds and choices of an exploration.</summary>
+public sealed record ExploreOptions
+{
+    public Strategy Strategy { get; init; }
+
+    /// <summary>Most schedules; an exploration that is stopped by it is bounded, not exhausted.</summary>
+    public long SchedulesMax { get; init; } = 20_000_000;
+
+    /// <summary>Chooses for <see cref="Strategy.Random"/> and <see cref="Strategy.Pct"/>.</summary>
+    public ulong Seed { get; init; } = 1;
+
+    /// <summary>Priority changes of <see cref="Strategy.Pct"/>: bugs of this depth less one are found.</summary>
+    public int PctChanges { get; init; } = 3;
+
+    /// <summary>Compares the world before and after each new step with what the step declared.</summary>
+    public bool ChecksWrites { get; init; } = true;
+
+    /// <summary>Ends at the first schedule that breaks one of these.</summary>
+    public Kernel.Judging.RuleSet StopAt { get; init; }
+
+    /// <summary>Keeps the digest of every final state, to compare strategies.</summary>
+    public bool KeepsFinalStates { get; init; }
+}

@@ -1,0 +1,85 @@
+using Fleet.Kernel.Profiles;
+using Fleet.Simulation.Scenarios;
+
+namespace Fleet.Simulation.Exploration;
+
+/// <summary>Explores scenarios under profiles.</summary>
+/// <remarks>
+/// Concurrency: every exploration has a thread of its own without a synchronisation context, as continuations must run
+/// inline; the caller waits. Several may run at once.
+/// </remarks>
+public static class Explorer
+{
+    private const int StackBytes = 16 << 20;
+
+    /// <summary>Runs the schedules of a scenario.</summary>
+    /// <exception cref="ArgumentException">No such scenario or profile, or the scenario has no meaning under it.</exception>
+    /// <exception cref="ExplorationException">A defect of Fleet: an undeclared write, a world that waits for nothing.</exception>
+    public static ExploreReport Run(string scenarioId, string profileName, ExploreOptions options)
+    {
+        var (scenario, profile) = Find(scenarioId, profileName);
+        return Run(scenario, profile, options);
+    }
+
+    public static ExploreReport Run(Scenario scenario, KernelProfile profile, ExploreOptions options) =>
+        OnOwnThread(() =>
+        {
+            var world = new World(scenario, profile);
+            var strategy = options.Strategy is Strategy.Auto
+                ? scenario.Actors.Count > 3 ? Strategy.StateCache : Strategy.SourceDpor
+                : options.Strategy;
+            return new Search(world, options, strategy).Run();
+        });
+
+    /// <summary>Finds both by name.</summary>
+    /// <exception cref="ArgumentException">With one sentence that says what would be accepted.</exception>
+    public static (Scenario Scenario, KernelProfile Profile) Find(string scenarioId, string profileName)
+    {
+        if (!ScenarioCatalog.TryFind(scenarioId, out var scenario))
+        {
+            throw new ArgumentException(
+                $"There is no small world '{scenarioId}'; accepted: {string.Join(", ", ScenarioCatalog.All.Select(one => one.Id))}.");
+        }
+
+        if (!KernelProfile.TryParse(profileName, out var profile))
+        {
+            throw new ArgumentException(
+                $"There is no profile '{profileName}'; accepted: {string.Join(", ", KernelProfile.All.Select(one => one.Name))}.");
+        }
+
+        if (!scenario.AppliesTo(profile))
+        {
+            throw new ArgumentException($"{scenario.Id} has no meaning under {profile}: that kernel lacks the call.");
+        }
+
+        return (scenario, profile);
+    }
+
+    internal static T OnOwnThread<T>(Func<T> work)
+    {
+        T? result = default;
+        System.Runtime.ExceptionServices.ExceptionDispatchInfo? failure = null;
+        var thread = new Thread(
+            () =>
+            {
+                try
+                {
+                    SynchronizationContext.SetSynchronizationContext(null);
+                    result = work();
+                }
+                catch (Exception e)
+                {
+                    failure = System.Runtime.ExceptionServices.ExceptionDispatchInfo.Capture(e);
+                }
+            },
+            StackBytes) { IsBackground = true, Name = "explore" };
+        using (ExecutionContext.SuppressFlow())
+        {
+            thread.Start();
+        }
+
+        thread.Join();
+        failure?.Throw();
+        return result!;
+    }
+}

@@ -1,0 +1,532 @@
+using System.Numerics;
+using System.Runtime.Intrinsics;
+using Fleet.Kernel;
+using Fleet.Kernel.Judging;
+
+namespace Fleet.Simulation.Exploration;
+
+/// <summary>Runs the schedules of one world, each from its beginning, and collects what they break.</summary>
+/// <remarks>
+/// Depth first; a schedule is replayed up to the step where it leaves the one before. A fatal step ends its history, so
+/// at the state before it every other enabled actor is tried too: what they would have done still counts.
+/// Source: Abdulla, Aronis, Jonsson, Sagonas, "Source Sets", JACM 2017; exploration-notes sections 1, 4 and 5.
+/// Differs: where an actor was blocked until a step, earlier steps are still looked at for races, which guards that can
+/// close again need.
+/// </remarks>
+internal sealed class Search(World world, ExploreOptions options, Strategy strategy)
+{
+    /// <summary>Most steps of one schedule: a vector clock holds one byte for each actor.</summary>
+    internal const int DepthMax = 254;
+
+    private readonly Frame[] _frames = new Frame[DepthMax + 1];
+    private readonly ulong[] _pendingReads = new ulong[(DepthMax + 1) * World.ActorsMax];
+    private readonly ulong[] _pendingWrites = new ulong[(DepthMax + 1) * World.ActorsMax];
+    private readonly int[] _races = new int[DepthMax + 1];
+    private readonly int _actors = world.Actors.Count;
+    private readonly Dictionary<KernelRule, FoundSchedule> _first = [];
+    private readonly HashSet<(ulong, ulong)> _seen = [];
+    private readonly HashSet<ulong>? _finalStates = options.KeepsFinalStates ? [] : null;
+    private readonly bool[] _sighted = new bool[world.Scenario.Sightings.Count];
+    private readonly ulong[] _partHashes = new ulong[world.DeclaredParts.Count];
+    private RuleSet _broken;
+    private FoundSchedule? _firstBlocked;
+    private long _schedules;
+    private long _histories;
+    private long _bad;
+    private long _blocked;
+    private long _points;
+    private int _depthMax;
+    private int _warningsMin = int.MaxValue;
+    private int _warningsMax;
+
+    private struct Frame
+    {
+        internal ulong Reads;
+        internal ulong Writes;
+        internal uint Enabled;
+        internal uint Backtrack;
+        internal uint Sleep;
+        internal byte Chosen;
+        internal Vector128<byte> Clock;
+    }
+
+    internal ExploreReport Run()
+    {
+        var isExhausted = strategy is Strategy.Random or Strategy.Pct ? Sample() : DepthFirst();
+        var profile = world.Profile.Name;
+        return new ExploreReport
+        {
+            Scenario = world.Scenario.Id,
+            Profile = profile,
+            Strategy = strategy,
+            IsExhausted = isExhausted,
+            Schedules = _schedules,
+            Histories = _histories,
+            Bad = _bad,
+            Blocked = _blocked,
+            Points = _points,
+            DepthMax = _depthMax,
+            Broken = _broken,
+            Worst = _broken.Worst is { } worst && worst < WorldVerdict.Hang && _blocked > 0 ? WorldVerdict.Hang : _broken.Worst,
+            First = _first,
+            FirstBlocked = _firstBlocked,
+            Unseen =
+            [
+                .. world.Scenario.Sightings
+                    .Where((one, i) => one.Profile == profile && !_sighted[i])
+                    .Select(one => one.What),
+            ],
+            Warnings = (_warningsMin == int.MaxValue ? 0 : _warningsMin, _warningsMax),
+            FinalStates = _finalStates,
+        };
+    }
+
+    private static bool AreDependent(ulong reads, ulong writes, ulong otherReads, ulong otherWrites) =>
+        (writes & (otherReads | otherWrites)) != 0 || (reads & otherWrites) != 0;
+
+    private bool DepthFirst()
+    {
+        var reduces = strategy is Strategy.SourceDpor;
+        var sleeps = strategy is Strategy.SourceDpor or Strategy.SleepSets;
+        var caches = strategy is Strategy.StateCache;
+        var prefix = 0;
+        var hasChoice = false;
+        while (true)
+        {
+            if (_schedules == options.SchedulesMax || !(options.StopAt.Bits & _broken.Bits).Equals(0UL))
+            {
+                return false;
+            }
+
+            _schedules++;
+            world.Begin();
+            var depth = 0;
+            for (; depth < prefix; depth++)
+            {
+                Step(_frames[depth].Chosen, caches);
+            }
+
+            var isCut = false;
+            if (options.ChecksWrites)
+            {
+                TakePartHashes();
+            }
+
+            while (true)
+            {
+                ref var frame = ref _frames[depth];
+                if (hasChoice)
+                {
+                    hasChoice = false;
+                }
+                else
+                {
+                    var enabled = world.EnabledMask();
+                    if (enabled == 0)
+                    {
+                        break;
+                    }
+
+                    if (caches && !_seen.Add(StateKey()))
+                    {
+                        isCut = true;
+                        break;
+                    }
+
+                    if (depth == DepthMax)
+                    {
+                        throw new ExplorationException(
+                            $"A schedule of {world.Scenario.Id} under {world.Profile} has more than {DepthMax} steps.");
+                    }
+
+                    SavePending(depth);
+                    frame.Enabled = enabled;
+                    frame.Sleep = sleeps && depth > 0 ? Inherit(depth) : 0;
+                    var available = enabled & ~frame.Sleep;
+                    if (available == 0)
+                    {
+                        isCut = true;
+                        break;
+                    }
+
+                    frame.Chosen = (byte)BitOperations.TrailingZeroCount(available);
+                    frame.Backtrack = reduces ? 1U << frame.Chosen : enabled;
+                }
+
+                var at = depth * World.ActorsMax + frame.Chosen;
+                frame.Reads = _pendingReads[at];
+                frame.Writes = _pendingWrites[at];
+                if (reduces)
+                {
+                    FindRaces(depth);
+                }
+
+                Step(frame.Chosen, caches);
+                if (options.ChecksWrites)
+                {
+                    CheckWrites(frame.Chosen, frame.Writes);
+                }
+
+                depth++;
+                if (world.Judge.IsOver)
+                {
+                    frame.Backtrack |= frame.Enabled;
+                    break;
+                }
+            }
+
+            _depthMax = Math.Max(_depthMax, depth);
+            if (!isCut)
+            {
+                Judge(depth);
+            }
+
+            for (; depth > 0; depth--)
+            {
+                ref var frame = ref _frames[depth - 1];
+                frame.Sleep |= 1U << frame.Chosen;
+                var candidates = frame.Backtrack & frame.Enabled & ~frame.Sleep;
+                if (candidates != 0)
+                {
+                    frame.Chosen = (byte)BitOperations.TrailingZeroCount(candidates);
+                    prefix = depth - 1;
+                    hasChoice = true;
+                    break;
+                }
+            }
+
+            if (depth == 0)
+            {
+                return true;
+            }
+        }
+    }
+
+    /// <summary>Runs schedules that the seed chooses; never exhausts.</summary>
+    private bool Sample()
+    {
+        var choices = new ChoiceStream(options.Seed);
+        var priorities = new int[World.ActorsMax];
+        var changes = new int[options.PctChanges];
+        while (_schedules < options.SchedulesMax && (options.StopAt.Bits & _broken.Bits) == 0)
+        {
+            _schedules++;
+            world.Begin();
+            for (var i = 0; i < _actors; i++)
+            {
+                priorities[i] = options.PctChanges + choices.Below(1 << 20);
+            }
+
+            for (var i = 0; i < changes.Length; i++)
+            {
+                changes[i] = choices.Below(Math.Max(_depthMax, 16));
+            }
+
+            if (options.ChecksWrites)
+            {
+                TakePartHashes();
+            }
+
+            var depth = 0;
+            for (var enabled = world.EnabledMask(); enabled != 0; enabled = world.EnabledMask())
+            {
+                var chosen = strategy is Strategy.Random
+                    ? Nth(enabled, choices.Below(BitOperations.PopCount(enabled)))
+                    : Highest(enabled, priorities);
+                for (var i = 0; i < changes.Length; i++)
+                {
+                    if (strategy is Strategy.Pct && changes[i] == depth)
+                    {
+                        priorities[chosen] = i;
+                        chosen = Highest(enabled, priorities);
+                    }
+                }
+
+                var (_, writes) = world.Pending(chosen);
+                _frames[depth].Chosen = (byte)chosen;
+                Step(chosen, records: false);
+                if (options.ChecksWrites)
+                {
+                    CheckWrites(chosen, writes);
+                }
+
+                depth++;
+            }
+
+            _depthMax = Math.Max(_depthMax, depth);
+            Judge(depth);
+        }
+
+        return false;
+    }
+
+    private static int Nth(uint mask, int number)
+    {
+        for (; number > 0; number--)
+        {
+            mask &= mask - 1;
+        }
+
+        return BitOperations.TrailingZeroCount(mask);
+    }
+
+    private static int Highest(uint mask, int[] priorities)
+    {
+        var best = BitOperations.TrailingZeroCount(mask);
+        for (mask &= mask - 1; mask != 0; mask &= mask - 1)
+        {
+            var other = BitOperations.TrailingZeroCount(mask);
+            best = priorities[other] > priorities[best] ? other : best;
+        }
+
+        return best;
+    }
+
+    private void Step(int actor, bool records)
+    {
+        _points++;
+        if (records)
+        {
+            var stepping = world.Actors[actor];
+            var (reads, writes) = world.Pending(actor);
+            var history = stepping.History;
+            StateHash.Mix(ref history, (ulong)world.NextStep(actor));
+            foreach (var (one, part, mask) in world.DeclaredParts)
+            {
+                if ((mask & (reads | writes)) != 0)
+                {
+                    one.HashPart(part, ref history);
+                }
+            }
+
+            stepping.History = history;
+        }
+
+        world.StepActor(actor);
+    }
+
+    /// <summary>A leaf: the judge's last word, and what it adds to what was known.</summary>
+    private void Judge(int depth)
+    {
+        var judge = world.Judge;
+        var unfinished = judge.IsOver ? 0 : world.UnfinishedMask();
+        judge.End(unfinished);
+        _histories++;
+        if (!judge.Broken.IsEmpty)
+        {
+            _bad++;
+        }
+
+        var fresh = judge.Broken.Without(_broken);
+        if (!fresh.IsEmpty)
+        {
+            var found = Found(depth);
+            foreach (var rule in fresh.Rules)
+            {
+                _first.Add(rule, found);
+            }
+
+            _broken |= judge.Broken;
+        }
+
+        if (unfinished != 0)
+        {
+            _blocked++;
+            _firstBlocked ??= Found(depth);
+        }
+        else if (!judge.IsOver)
+        {
+            _warningsMin = Math.Min(_warningsMin, judge.Warnings);
+            _warningsMax = Math.Max(_warningsMax, judge.Warnings);
+        }
+
+        if (!judge.IsOver)
+        {
+            _finalStates?.Add(world.StateDigest());
+        }
+
+        for (var i = 0; i < _sighted.Length; i++)
+        {
+            _sighted[i] = _sighted[i] || world.Scenario.Sightings[i].IsSeen(world);
+        }
+    }
+
+    private FoundSchedule Found(int depth)
+    {
+        var choices = new byte[depth];
+        for (var i = 0; i < depth; i++)
+        {
+            choices[i] = _frames[i].Chosen;
+        }
+
+        return new(choices, _schedules, world.Judge.Broken);
+    }
+
+    private void SavePending(int depth)
+    {
+        for (var i = 0; i < _actors; i++)
+        {
+            var (reads, writes) = world.Pending(i);
+            _pendingReads[depth * World.ActorsMax + i] = reads;
+            _pendingWrites[depth * World.ActorsMax + i] = writes;
+        }
+    }
+
+    /// <summary>Who still sleeps after the step before: those asleep or done there whose step commutes with it.</summary>
+    private uint Inherit(int depth)
+    {
+        ref var before = ref _frames[depth - 1];
+        var sleep = 0U;
+        for (var rest = before.Sleep; rest != 0; rest &= rest - 1)
+        {
+            var sleeper = BitOperations.TrailingZeroCount(rest);
+            var at = (depth - 1) * World.ActorsMax + sleeper;
+            if (sleeper != before.Chosen
+                && !AreDependent(_pendingReads[at], _pendingWrites[at], before.Reads, before.Writes))
+            {
+                sleep |= 1U << sleeper;
+            }
+        }
+
+        return sleep;
+    }
+
+    private void FindRaces(int depth)
+    {
+        ref var me = ref _frames[depth];
+        var actor = me.Chosen;
+        var clock = Vector128<byte>.Zero;
+        for (var i = depth - 1; i >= 0; i--)
+        {
+            if (_frames[i].Chosen == actor)
+            {
+                clock = _frames[i].Clock;
+                break;
+            }
+        }
+
+        // The clock to race with leaves out steps until which this actor was blocked; the clock to keep does not.
+        var racing = clock;
+        var races = 0;
+        for (var i = depth - 1; i >= 0; i--)
+        {
+            ref var earlier = ref _frames[i];
+            if (earlier.Chosen == actor || !AreDependent(me.Reads, me.Writes, earlier.Reads, earlier.Writes))
+            {
+                continue;
+            }
+
+            if (clock[earlier.Chosen] < i + 1)
+            {
+                clock = Vector128.Max(clock, earlier.Clock);
+            }
+
+            if (racing[earlier.Chosen] < i + 1)
+            {
+                _races[races++] = i;
+                if ((earlier.Enabled & (1U << actor)) != 0)
+                {
+                    racing = Vector128.Max(racing, earlier.Clock);
+                }
+            }
+        }
+
+        me.Clock = clock.WithElement(actor, (byte)(depth + 1));
+        for (var r = 0; r < races; r++)
+        {
+            Reverse(_races[r], depth);
+        }
+    }
+
+    /// <summary>Lets one who can begin the reversed order begin at the earlier step of a race.</summary>
+    private void Reverse(int at, int depth)
+    {
+        ref var earlier = ref _frames[at];
+        var initials = 0U;
+        var seen = 0U;
+        var first = Vector128.Create(byte.MaxValue);
+        for (var i = at + 1; i <= depth; i++)
+        {
+            int actor = _frames[i].Chosen;
+            if (i != depth && _frames[i].Clock[earlier.Chosen] >= at + 1)
+            {
+                continue;
+            }
+
+            if ((seen & (1U << actor)) != 0)
+            {
+                continue;
+            }
+
+            seen |= 1U << actor;
+            if (!Vector128.GreaterThanOrEqualAny(_frames[i].Clock.WithElement(actor, (byte)0), first))
+            {
+                initials |= 1U << actor;
+            }
+
+            first = first.WithElement(actor, (byte)(i + 1));
+        }
+
+        if ((initials & (earlier.Backtrack | earlier.Sleep)) != 0)
+        {
+            return;
+        }
+
+        var candidates = initials & earlier.Enabled;
+        if (candidates != 0)
+        {
+            var mine = 1U << _frames[depth].Chosen;
+            earlier.Backtrack |= (candidates & mine) != 0 ? mine : candidates & unchecked((uint)-(int)candidates);
+        }
+    }
+
+    private (ulong State, ulong Locals) StateKey()
+    {
+        var locals = StateHash.Seed;
+        foreach (var actor in world.Actors)
+        {
+            StateHash.Mix(ref locals, actor.History);
+        }
+
+        world.Judge.HashInto(ref locals);
+        return (world.StateDigest(), locals);
+    }
+
+    private void TakePartHashes()
+    {
+        for (var i = 0; i < _partHashes.Length; i++)
+        {
+            _partHashes[i] = HashOf(i);
+        }
+    }
+
+    private void CheckWrites(int actor, ulong writes)
+    {
+        for (var i = 0; i < _partHashes.Length; i++)
+        {
+            var hash = HashOf(i);
+            if (hash == _partHashes[i])
+            {
+                continue;
+            }
+
+            var (one, part, mask) = world.DeclaredParts[i];
+            if ((mask & writes) == 0)
+            {
+                throw new UndeclaredWriteException(
+                    $"{world.Scenario.Id} under {world.Profile}: a step of {world.Actors[actor].Name} before "
+                    + $"{world.NextStep(actor)} changed part {part} of a {one.Kind} ({one.GetType().Name}) undeclared.");
+            }
+
+            _partHashes[i] = hash;
+        }
+    }
+
+    private ulong HashOf(int index)
+    {
+        var (one, part, _) = world.DeclaredParts[index];
+        var hash = StateHash.Seed;
+        one.HashPart(part, ref hash);
+        return hash;
+    }
+}

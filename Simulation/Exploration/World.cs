@@ -1,0 +1,301 @@
+using Fleet.Kernel;
+using Fleet.Kernel.Host;
+using Fleet.Kernel.Judging;
+using Fleet.Kernel.Memremap;
+using Fleet.Kernel.P2pdma;
+using Fleet.Kernel.Profiles;
+using Fleet.Simulation.Scenarios;
+
+namespace Fleet.Simulation.Exploration;
+
+/// <summary>One small world: its objects, its actors and its judge; made once and begun anew for every schedule.</summary>
+/// <remarks>
+/// Invariant: <see cref="Begin"/> always leads to the same state, so a schedule is a list of actor numbers.
+/// Concurrency: one thread, without a synchronisation context. Limits: 16 actors, 64 declared sets.
+/// </remarks>
+public sealed class World
+{
+    /// <summary>Most actors of a world: what a vector clock of 16 bytes holds.</summary>
+    public const int ActorsMax = 16;
+
+    private readonly List<KernelObject> _objects = [];
+    private readonly List<(KernelObject Object, int Part, ulong Mask)> _parts = [];
+    private readonly Scenario _scenario;
+    private readonly Actor[] _actors;
+    private readonly Actor _prologue;
+    private readonly Actor _rcu;
+    private readonly Func<ExploreHost, ValueTask>[] _procedures;
+    private readonly List<ArmedInjection> _injections = [];
+    private int _nextBit;
+
+    public World(Scenario scenario, KernelProfile profile)
+    {
+        _scenario = scenario;
+        Profile = profile;
+        Registry = new PagemapRegistry(Layouts.SectionPages);
+        Device = Add(new PciDevice());
+        Judge = new WorldJudge(profile, Device);
+        CallbacksMask = NextMask();
+        _procedures = [.. scenario.Actors.Select(one => one.Procedure)];
+        _actors = [.. scenario.Actors.Select((one, i) => new Actor(one.Name, i)), new Actor("rcu", scenario.Actors.Count)];
+        _rcu = _actors[^1];
+        foreach (var actor in _actors)
+        {
+            actor.ReaderMask = actor == _rcu ? 0 : NextMask();
+            AllReadersMask |= actor.ReaderMask;
+        }
+
+        _prologue = new Actor("prologue", 0) { RunsFree = true };
+        Parts = new WorldParts(this, scenario.Layout);
+        foreach (var one in _objects)
+        {
+            for (var part = 0; part < one.PartCount; part++)
+            {
+                _parts.Add((one, part, one.PartMask(part)));
+            }
+        }
+
+        Device.QuiescenceMask = ulong.MaxValue & ~AllReadersMask & ~CallbacksMask;
+    }
+
+    public Scenario Scenario => _scenario;
+
+    public KernelProfile Profile { get; }
+
+    public RcuDomain Rcu { get; } = new();
+
+    public PagemapRegistry Registry { get; }
+
+    public PciDevice Device { get; }
+
+    public WorldJudge Judge { get; }
+
+    /// <summary>The objects that the scenario's steps name, and what its actors hold.</summary>
+    public WorldParts Parts { get; }
+
+    public IReadOnlyList<Actor> Actors => _actors;
+
+    /// <summary>Failures that were armed and have struck.</summary>
+    public int InjectionsHit { get; private set; }
+
+    internal ulong AllReadersMask { get; }
+
+    internal ulong CallbacksMask { get; }
+
+    /// <summary>Sets that have been given out.</summary>
+    internal int Bits => _nextBit;
+
+    internal IReadOnlyList<(KernelObject Object, int Part, ulong Mask)> DeclaredParts => _parts;
+
+    /// <summary>Puts everything where the scenario begins: prologue done, every actor at its first point.</summary>
+    public void Begin()
+    {
+        foreach (var actor in _actors)
+        {
+            actor.Abandon();
+            actor.History = StateHash.Seed;
+        }
+
+        Rcu.Reset();
+        Registry.Reset();
+        foreach (var one in _objects)
+        {
+            one.Reset();
+        }
+
+        Judge.Reset();
+        Parts.Reset();
+        InjectionsHit = 0;
+        _injections.Clear();
+        foreach (var (point, hit) in _scenario.Injections)
+        {
+            _injections.Add(new(point, hit));
+        }
+
+        _prologue.RunsFree = true;
+        Parts.BeginLayout(new ExploreHost(this, _prologue));
+        Judge.Reset();
+        if (_scenario.Prologue is { } prologue)
+        {
+            Judge.Actor = 0;
+            _prologue.Start(prologue(new ExploreHost(this, _prologue)));
+            if (!_prologue.TryFinish() && !Judge.IsOver)
+            {
+                throw new ExplorationException($"The prologue of {_scenario.Id} waits for something.");
+            }
+        }
+
+        for (var i = 0; i < _procedures.Length && !Judge.IsOver; i++)
+        {
+            Judge.Actor = i;
+            _actors[i].Start(_procedures[i](new ExploreHost(this, _actors[i])));
+            _actors[i].TryFinish();
+        }
+    }
+
+    /// <summary>Actors that may step now, as bits.</summary>
+    public uint EnabledMask()
+    {
+        if (Judge.IsOver)
+        {
+            return 0;
+        }
+
+        var enabled = Rcu.IsNextRunnable ? 1U << _rcu.Index : 0;
+        for (var i = 0; i < _procedures.Length; i++)
+        {
+            enabled |= _actors[i].IsEnabled ? 1U << i : 0;
+        }
+
+        return enabled;
+    }
+
+    /// <summary>Actors whose procedure has not come to its end, as bits; a leaf with any is blocked.</summary>
+    public uint UnfinishedMask()
+    {
+        var unfinished = 0U;
+        for (var i = 0; i < _procedures.Length; i++)
+        {
+            unfinished |= _actors[i].IsSuspended ? 1U << i : 0;
+        }
+
+        return unfinished;
+    }
+
+    /// <summary>What the next step of an actor may read and write.</summary>
+    public (ulong Reads, ulong Writes) Pending(int actor)
+    {
+        if (actor == _rcu.Index)
+        {
+            return Rcu.NextCallback is { } next ? (AllReadersMask, CallbacksMask | next.Touches) : default;
+        }
+
+        return (_actors[actor].Reads, _actors[actor].Writes);
+    }
+
+    /// <summary>What the next step of an actor is.</summary>
+    public Step NextStep(int actor) => actor == _rcu.Index ? Step.SwitchCallback : _actors[actor].Step;
+
+    /// <summary>Runs one step, up to that actor's next point.</summary>
+    public void StepActor(int actor)
+    {
+        Judge.Actor = actor;
+        if (actor == _rcu.Index)
+        {
+            if (Rcu.NextCallback?.FreedMemory is { } freed)
+            {
+                Judge.Die(OopsKind.UseAfterFree, freed, "the callback of a mode switch runs in freed memory");
+                return;
+            }
+
+            Rcu.RunCallback();
+            return;
+        }
+
+        var stepping = _actors[actor];
+        stepping.Resume();
+        if (!stepping.IsSuspended && !stepping.TryFinish() && !Judge.IsOver)
+        {
+            throw new ExplorationException(
+                $"Actor {stepping.Name} of {_scenario.Id} awaits something that no step of the world completes.");
+        }
+    }
+
+    /// <summary>Digest of everything that later steps can see, apart from what actors know by themselves.</summary>
+    public ulong StateDigest()
+    {
+        var hash = StateHash.Seed;
+        foreach (var (one, part, _) in _parts)
+        {
+            one.HashPart(part, ref hash);
+        }
+
+        Rcu.HashInto(ref hash);
+        return hash;
+    }
+
+    internal T Add<T>(T one)
+        where T : KernelObject
+    {
+        _objects.Add(one);
+        one.Mask = NextMask();
+        if (one is RefObject counted)
+        {
+            counted.CountMask = NextMask();
+            counted.ReapedMask = NextMask();
+        }
+
+        if (one is DevPagemap map)
+        {
+            map.EntryMask = NextMask();
+            map.PagesMask = NextMask();
+        }
+
+        return one;
+    }
+
+    internal Errno Inject(FailPoint point, KernelObject? subject)
+    {
+        for (var i = 0; i < _injections.Count; i++)
+        {
+            var armed = _injections[i];
+            if (armed.Point == point)
+            {
+                _injections[i] = armed with { Hit = armed.Hit - 1 };
+                if (armed.Hit == 1)
+                {
+                    InjectionsHit++;
+                    Judge.Emit(new KernelEvent(Kernel.History.EventKind.Inject, null, subject)
+                    {
+                        Fn = FailPoints.WireName(point),
+                    });
+                    return FailPoints.DefaultErrno(point);
+                }
+            }
+        }
+
+        return Errno.OK;
+    }
+
+    /// <summary>A grace period: it begins at one step, and ends at a second one only if somebody was reading.</summary>
+    internal async ValueTask Synchronize(ExploreHost host)
+    {
+        await host.Point(Step.Synchronize, AllReadersMask, 0);
+        var since = Rcu.Synchronize();
+        if (!Rcu.HasElapsed(since))
+        {
+            await host.Wait(Step.Synchronize, new GraceEnd(Rcu, since), AllReadersMask, 0);
+        }
+    }
+
+    internal async ValueTask SysfsRemove(ExploreHost host, PciDevice device) =>
+        await host.Wait(Step.SysfsRemove, new ShowsEnded(device), device.Mask, device.Mask);
+
+    private ulong NextMask()
+    {
+        if (_nextBit == 64)
+        {
+            throw new ExplorationException($"World {_scenario.Id} declares more than 64 sets.");
+        }
+
+        return 1UL << _nextBit++;
+    }
+
+    private record struct ArmedInjection(FailPoint Point, int Hit);
+
+    private sealed class GraceEnd(RcuDomain rcu, RcuGracePeriod since) : IReadiness
+    {
+        public bool IsReady => rcu.HasElapsed(since);
+    }
+
+    private sealed class ShowsEnded(PciDevice device) : IReadiness
+    {
+        public bool IsReady => device.IsSysfsIdle;
+    }
+}
+
+/// <summary>A defect of the explorer, of a world or of a declaration in the law; never a finding about the kernel.</summary>
+public class ExplorationException(string message) : Exception(message);
+
+/// <summary>A step changed what it had not declared: reductions that believe the declaration lose schedules.</summary>
+public sealed class UndeclaredWriteException(string message) : ExplorationException(message);

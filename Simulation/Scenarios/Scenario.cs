@@ -1,0 +1,58 @@
+using Fleet.Kernel.Host;
+using Fleet.Kernel.Profiles;
+using Fleet.Simulation.Exploration;
+
+namespace Fleet.Simulation.Scenarios;
+
+/// <summary>One actor of a scenario: what it does from the start of the world.</summary>
+public sealed record ScenarioActor(string Name, Func<ExploreHost, ValueTask> Procedure);
+
+/// <summary>Something that at least one schedule must reach, or the exploration proves nothing.</summary>
+/// <param name="What">In words.</param>
+/// <param name="Profile">The profile under which it must be reached.</param>
+/// <param name="IsSeen">Asked at the end of every schedule.</param>
+public sealed record Sighting(string What, string Profile, Func<World, bool> IsSeen);
+
+/// <summary>A small world as scenarios.md section 4 has it, ready to run.</summary>
+public sealed record Scenario
+{
+    /// <summary>As in the matrix: <c>S1</c>.</summary>
+    public required string Id { get; init; }
+
+    /// <summary>The situation in a few words.</summary>
+    public required string Title { get; init; }
+
+    public required Layout Layout { get; init; }
+
+    /// <summary>Actors in the order of their names; <c>rcu</c> is added by the world.</summary>
+    public required IReadOnlyList<ScenarioActor> Actors { get; init; }
+
+    /// <summary>What happened before, sequentially and without a choice.</summary>
+    public Func<ExploreHost, ValueTask>? Prologue { get; init; }
+
+    /// <summary>Steps that fail once, each at the hit with this number, counted from 1.</summary>
+    public IReadOnlyList<(FailPoint Point, int Hit)> Injections { get; init; } = [];
+
+    /// <summary>The switches without which the scenario has no meaning; a cell without one of them is <c>n/a</c>.</summary>
+    public KernelSwitch Needs { get; init; }
+
+    /// <summary>The switches with which it has no meaning any more.</summary>
+    public KernelSwitch Excludes { get; init; }
+
+    /// <summary>Warnings that every complete schedule must raise; null where nobody counts them.</summary>
+    public int? WarningsRequired { get; init; }
+
+    public IReadOnlyList<Sighting> Sightings { get; init; } = [];
+
+    /// <summary>False for a cell that the matrix calls <c>n/a</c>.</summary>
+    public bool AppliesTo(KernelProfile profile)
+    {
+        var on = KernelSwitch.None;
+        foreach (var note in profile.Switches)
+        {
+            on |= note.Switch;
+        }
+
+        return (on & Needs) == Needs && (on & Excludes) == 0;
+    }
+}
