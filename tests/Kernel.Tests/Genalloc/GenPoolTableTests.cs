@@ -177,6 +177,44 @@ public sealed class GenPoolTableTests
         Assert.Equal(GenPoolFault.RollbackMissed, stepper.Run().Fault);
     }
 
+    // Goal: what others can see in between: bits are set before the free count falls, and clear before it rises.
+    [Fact]
+    public void The_steps_come_in_the_kernels_order()
+    {
+        var pool = With(66, [.. Enumerable.Range(0, 63)], owner: "old");
+        pool.AddOwner(2 * Base, 0, Granule, "small");
+        var alloc = pool.BeginAlloc(2 * Granule);
+        Assert.Equal(
+            [
+                GenPoolStep.AvailTest, GenPoolStep.AvailTest, GenPoolStep.Search,
+                GenPoolStep.SetWord, GenPoolStep.SetWord, GenPoolStep.DecAvail, GenPoolStep.ReadOwner,
+            ],
+            Steps(() => (alloc.Upcoming, alloc.Next(), alloc.IsDone)));
+        Assert.Equal(GenPoolStep.Done, alloc.Next());
+
+        var free = pool.BeginFree(alloc.Result.Address, 2 * Granule);
+        Assert.Equal(
+            [GenPoolStep.ClearWord, GenPoolStep.ClearWord, GenPoolStep.IncAvail, GenPoolStep.ReadOwner],
+            Steps(() => (free.Upcoming, free.Next(), free.IsDone)));
+        Assert.Equal("old", free.Result.Owner);
+    }
+
+    [Fact]
+    public void A_collision_rolls_back_exactly_the_words_that_were_set()
+    {
+        // Method: 63 and 64 lie in two words; 64 is taken after the search.
+        var pool = With(66, [.. Enumerable.Range(0, 63)]);
+        var alloc = pool.BeginAlloc(2 * Granule);
+        alloc.Next();
+        alloc.Next();
+        pool.AllocAlgoOwner(Granule, GenPoolAlgorithm.Fixed(64 * Granule));
+        Assert.Equal(
+            [GenPoolStep.SetWord, GenPoolStep.SetWord, GenPoolStep.RollbackWord, GenPoolStep.Search],
+            Steps(() => (alloc.Upcoming, alloc.Next(), alloc.IsDone)));
+        Assert.False(alloc.Result.Succeeded);
+        Assert.Equal([new(0, 63), new(64, 1)], pool.Chunks.Single().BusyRuns());
+    }
+
     [Fact]
     public void A_failing_allocation_adds_no_chunk()
     {
@@ -237,5 +275,20 @@ public sealed class GenPoolTableTests
         Assert.Equal((1UL << 32) + (1UL << 31), pool.AvailBytes);
         pool.FreeOwner(block.Address, 1UL << 31);
         Assert.Equal(1UL << 32, pool.AvailBytes);
+    }
+
+    private static List<GenPoolStep> Steps(Func<(GenPoolStep Upcoming, GenPoolStep Done, bool IsLast)> next)
+    {
+        var steps = new List<GenPoolStep>();
+        while (true)
+        {
+            var (upcoming, done, isLast) = next();
+            Assert.Equal(upcoming, done);
+            steps.Add(done);
+            if (isLast)
+            {
+                return steps;
+            }
+        }
     }
 }

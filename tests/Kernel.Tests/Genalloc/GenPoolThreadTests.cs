@@ -38,6 +38,28 @@ public sealed class GenPoolThreadTests
         Assert.Equal(GenPoolFault.None, pool.Destroy());
     }
 
+    // Goal: growth loses no bit that another thread sets at the same time.
+    // Method: two threads touch different words of one part of the bitmap that does not exist yet, again and again.
+    [Fact]
+    public void Two_threads_that_grow_a_bitmap_at_once_lose_nothing()
+    {
+        const int Rounds = 2000;
+        var pools = Enumerable.Range(0, Rounds).Select(_ => With(4096, [])).ToArray();
+        using var together = new Barrier(2);
+        var threads = new[] { 1000, 1100 }.Select(granule => new Thread(() =>
+        {
+            foreach (var pool in pools)
+            {
+                together.SignalAndWait();
+                pool.AllocAlgoOwner(Granule, GenPoolAlgorithm.Fixed((ulong)granule * Granule));
+            }
+        })).ToList();
+        threads.ForEach(thread => thread.Start());
+        threads.ForEach(thread => thread.Join());
+
+        Assert.All(pools, pool => Assert.Equal([new(1000, 1), new(1100, 1)], pool.Chunks.Single().BusyRuns()));
+    }
+
     private static string? Run(GenPool pool, ulong[] starts, int[][] holders, int name, uint seed)
     {
         var random = seed | 1;

@@ -209,6 +209,20 @@ public sealed class PercpuRefTableTests
     }
 
     [Fact]
+    public void The_digest_passes_over_counters_that_no_longer_count()
+    {
+        var (left, right) = (new PercpuRefUnderTest(), new PercpuRefUnderTest());
+        left.Ref.Get(0);
+        right.Ref.Get(3);
+        Assert.NotEqual(Digest(left.Ref), Digest(right.Ref));
+        left.Ref.Kill();
+        right.Ref.Kill();
+        left.Rcu.RunCallback();
+        right.Rcu.RunCallback();
+        Assert.Equal(Digest(left.Ref), Digest(right.Ref));
+    }
+
+    [Fact]
     public void Operations_take_no_memory_and_reset_makes_it_new()
     {
         var test = new PercpuRefUnderTest();

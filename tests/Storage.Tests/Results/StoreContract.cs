@@ -36,7 +36,7 @@ public abstract class StoreContract
     };
 
     // Goal: the store changes no field of no record, and gives them in the order of each object.
-    [Fact]
+    [StoreFact]
     public async Task Records_come_back_field_by_field_in_the_order_of_their_objects()
     {
         await using var store = await StoreAsync();
@@ -118,7 +118,7 @@ public abstract class StoreContract
             Alloc = o.Alloc.IsNone ? default : o.Alloc with { Device = Renamed(o.Alloc.Device, from, to) },
         });
 
-    [Fact]
+    [StoreFact]
     public async Task Processes_with_numbers_of_their_own_meet_under_one_name_each()
     {
         await using var store = await StoreAsync();
@@ -144,7 +144,7 @@ public abstract class StoreContract
         Assert.Equal(0, seen.Operations[1].Session);
     }
 
-    [Fact]
+    [StoreFact]
     public async Task A_stretch_of_a_spool_is_stored_once()
     {
         await using var store = await StoreAsync();
@@ -161,7 +161,7 @@ public abstract class StoreContract
         Assert.Equal([1L], await writer.NumbersStoredAsync(1, 5, default));
     }
 
-    [Fact]
+    [StoreFact]
     public async Task Findings_evidence_probes_latency_metrics_and_faults_come_back()
     {
         await using var store = await StoreAsync();
@@ -199,7 +199,7 @@ public abstract class StoreContract
         Assert.Equal(RunVerdict.Invalid, reader.Run.Outcome!.Verdict);
     }
 
-    [Fact]
+    [StoreFact]
     public async Task A_run_that_is_going_says_so_is_listed_and_goes_when_it_is_abandoned()
     {
         await using var store = await StoreAsync();
@@ -215,7 +215,7 @@ public abstract class StoreContract
         Assert.StartsWith($"There is no run {name}", error.Message, StringComparison.Ordinal);
     }
 
-    [Fact]
+    [StoreFact]
     public async Task A_dropped_run_is_gone()
     {
         await using var store = await StoreAsync();
@@ -232,7 +232,7 @@ public abstract class StoreContract
     }
 
     // Goal: what was appended to the spool is in the store, exactly, while several threads write.
-    [Fact]
+    [StoreFact]
     public async Task A_drain_ends_with_equal_counts_at_both_ends()
     {
         using var folder = new Folder();
@@ -277,7 +277,7 @@ public abstract class StoreContract
     }
 
     // Goal: a crash of process and store loses nothing that was acknowledged, and invents nothing.
-    [Fact]
+    [StoreFact]
     public async Task A_spool_left_behind_is_recovered_and_reserved_numbers_become_unknown()
     {
         using var folder = new Folder();
@@ -312,7 +312,7 @@ public abstract class StoreContract
         Assert.Equal([101, 102, 103, 104], seen.Operations.Where(o => o.Outcome is OperationOutcome.Unknown).Select(o => o.Number));
     }
 
-    [Theory]
+    [StoreTheory]
     [InlineData("SELECT count(*) FROM v_operations", true)]
     [InlineData("WITH a AS (SELECT 1 AS x) SELECT x FROM a;", true)]
     [InlineData("SELECT ';' || 'COPY' -- ; DROP TABLE operations", true)]
@@ -355,7 +355,7 @@ public abstract class StoreContract
         Assert.False(File.Exists("/tmp/fleet-sql-escape"));
     }
 
-    [Fact]
+    [StoreFact]
     public async Task A_query_is_held_to_its_limits()
     {
         await using var store = await StoreAsync();
@@ -378,7 +378,7 @@ public abstract class StoreContract
         Assert.Contains("took longer than 0.3 s", error.Message, StringComparison.Ordinal);
     }
 
-    [Fact]
+    [StoreFact]
     public async Task Views_show_names_and_hexadecimal_addresses()
     {
         await using var store = await StoreAsync();
