@@ -3,6 +3,7 @@ using Fleet.Kernel.Drivers;
 using Fleet.Kernel.History;
 using Fleet.Kernel.Host;
 using Fleet.Kernel.Memremap;
+using Fleet.Kernel.P2pdma;
 using Fleet.Kernel.Profiles;
 
 namespace Fleet.Kernel.Tests.Drivers;
@@ -49,6 +50,66 @@ public sealed class DriverCycleTests
         {
             Assert.Equal(Errno.OK, world.Bind(state));
             Assert.Equal(Step.QueueWait, Assert.Throws<HungException>(world.Unbind).Step);
+        }
+    }
+
+    public static TheoryData<string, int> P2pProfiles()
+    {
+        var rows = new TheoryData<string, int>();
+        foreach (var profile in KernelProfile.All)
+        {
+            for (var resources = 1; resources <= 3; resources++)
+            {
+                rows.Add(profile.Name, resources);
+            }
+        }
+
+        return rows;
+    }
+
+    // Goal: the same for peer-to-peer memory, with the ends that the model foresees: V1 dies in its first unbind, X6-5
+    // waits for itself when there are two resources, X6c maps nothing and waits for a ref that nobody kills.
+    // Method: memory is taken from every resource and given back in each cycle.
+    [Theory]
+    [MemberData(nameof(P2pProfiles))]
+    public void P2pdma_cycles_end_as_foreseen(string profile, int resources)
+    {
+        var world = World(profile);
+        var bars = Enumerable.Range(0, resources).Select(i => new PciBar(i, true, (ulong)i << 14, 4096)).ToArray();
+        var (error, end) = (profile, resources) switch
+        {
+            ("V1", _) => (Errno.OK, typeof(KernelOopsException)),
+            ("X6-5", > 1) => (Errno.OK, typeof(HungException)),
+            ("X6c", _) => (Errno.EINVAL, typeof(HungException)),
+            _ => (Errno.OK, null),
+        };
+        for (var cycle = 0; cycle < (end is null ? 3 : 1); cycle++)
+        {
+            Assert.Equal(error, world.BindP2p(bars));
+            var held = bars.Select(_ => world.Run(P2pdmaProcedures.Alloc(world.Host, world.Device, 4096))).ToArray();
+            Assert.All(held, one => Assert.Equal(error is Errno.OK, one.Succeeded));
+            foreach (var one in held.Where(one => one.Succeeded))
+            {
+                world.Run(P2pdmaProcedures.Free(world.Host, world.Device, one.Allocation));
+            }
+
+            Assert.Equal(end, Record.Exception(world.Unbind)?.GetType());
+            world.Settle();
+        }
+
+        if (end is null)
+        {
+            Assert.False(world.Device.HasP2pMemory);
+            Assert.True(world.Device.Devres.IsEmpty);
+            Assert.True(world.Objects.Latest!.IsFreed);
+            Assert.Equal(0, world.Rcu.PendingCallbacks);
+            Assert.Empty(world.Warnings);
+            Assert.All(world.Objects.Pagemaps, resource =>
+            {
+                Assert.True(resource.IsFreed);
+                Assert.False(resource.Map.IsStored || resource.Map.IsPresent);
+                Assert.False(resource.Map.Ref!.Count!.HasPercpuMemory);
+            });
         }
     }
 
