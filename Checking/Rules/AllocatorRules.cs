@@ -40,22 +40,30 @@ public sealed class NoOverlap : Rule, IAllocRule
             return;
         }
 
-        // An allocation of an earlier life is no neighbour: its pool is gone.
-        var overlapped = -1;
-        if (device.Live is { } live && (overlapped = live.FindOverlap(fresh)) >= 0 && live[overlapped].Life == fresh.Life)
+        var isFree = true;
+        var live = device.Live;
+        for (var slot = live?.FindOverlap(fresh) ?? -1; slot >= 0; slot = live!.FindOverlapBelow(fresh, slot))
         {
-            var old = live[overlapped];
-            device.ViolatedUnlessFreed(this, old, op.At.Seq, () => device.Ledger.Violated(
-                this, Class, "overlap", device.Obj, () => new(
-                    $"Let A = {Prose.Allocation(device.Context, old)}, B = {Prose.Allocation(device.Context, fresh)}. Then A was live when B was made; "
-                    + "however, A and B share addresses: a contradiction.",
-                    [old.Record(), fresh.Record()])));
+            // An allocation of an earlier life is no neighbour: its pool is gone.
+            if (live![slot].Life == fresh.Life)
+            {
+                isFree = false;
+                Overlaps(device, live[slot], fresh);
+            }
         }
-        else
+
+        if (isFree)
         {
             device.Ledger.Ok(this);
         }
     }
+
+    private void Overlaps(DeviceStream device, LiveAllocation old, LiveAllocation fresh) =>
+        device.ViolatedUnlessFreed(this, old, fresh.Seq, () => device.Ledger.Violated(
+            this, Class, "overlap", device.Obj, () => new(
+                $"Let A = {Prose.Allocation(device.Context, old)}, B = {Prose.Allocation(device.Context, fresh)}. Then A was live when B was made; "
+                + "however, A and B share addresses: a contradiction.",
+                [old.Record(), fresh.Record()])));
 }
 
 /// <summary>I16: the owner is the same when a chunk is added, when it is allocated from and when memory goes back.</summary>

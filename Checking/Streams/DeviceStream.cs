@@ -704,7 +704,8 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
         }
 
         var gaps = Gaps.Where(g => g.Gen == Gen).ToList();
-        GapFilling.Decide(gaps, _unanswered ?? [], _possibleFrees ?? [], Context.Header.Complete, out var lost, out var unexplained);
+        var used = new HashSet<UnansweredOperation>();
+        GapFilling.Decide(gaps, _unanswered ?? [], _possibleFrees ?? [], Context.Header.Complete, used, out var lost, out var unexplained);
         Lost += lost;
         foreach (var possible in _possibleFrees ?? [])
         {
@@ -719,6 +720,7 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
         }
 
         _possibleFrees = null;
+        _unanswered?.RemoveAll(u => used.Contains(u) || (u.Operation.Kind is OperationKind.Free && u.Operation.Alloc.Gen <= Gen));
         foreach (var unanswered in _unanswered ?? [])
         {
             unanswered.After = 0;

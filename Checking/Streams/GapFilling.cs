@@ -10,8 +10,11 @@ namespace Fleet.Checking.Streams;
 /// </remarks>
 internal static class GapFilling
 {
-    private sealed class Job(long after, long before, DeviceStream.PossibleFree? possible)
+    private sealed class Job(
+        long after, long before, DeviceStream.PossibleFree? possible, DeviceStream.UnansweredOperation? operation)
     {
+        public DeviceStream.UnansweredOperation? Operation => operation;
+
         public long After => after;
 
         public long Before => before;
@@ -19,6 +22,7 @@ internal static class GapFilling
         public DeviceStream.PossibleFree? Possible => possible;
     }
 
+    /// <param name="used">Operations that may not be used again in a later incarnation.</param>
     /// <param name="lost">Positions that nothing explains: records are missing, and any operation may have stood there.</param>
     /// <param name="unexplained">Frees that no permitted order has room for.</param>
     public static void Decide(
@@ -26,6 +30,7 @@ internal static class GapFilling
         IReadOnlyList<DeviceStream.UnansweredOperation> unanswered,
         IReadOnlyList<DeviceStream.PossibleFree> possible,
         bool complete,
+        ICollection<DeviceStream.UnansweredOperation> used,
         out long lost,
         out IReadOnlySet<DeviceStream.PossibleFree> unexplained)
     {
@@ -40,7 +45,7 @@ internal static class GapFilling
         {
             if (frees[want.Allocation.Id].FirstOrDefault() is { } free)
             {
-                jobs.Add(new(Math.Max(free.After, want.Allocation.Seq), want.Before, want));
+                jobs.Add(new(Math.Max(free.After, want.Allocation.Seq), want.Before, want, free));
             }
             else
             {
@@ -51,8 +56,8 @@ internal static class GapFilling
         var wantedIds = wanted.Select(w => w.Allocation.Id).ToHashSet();
         jobs.AddRange(unanswered
             .Where(u => u.Operation.Kind is not OperationKind.Free || !wantedIds.Contains(u.Operation.Alloc))
-            .Select(u => new Job(u.After, long.MaxValue, null)));
-        lost = Fill(gaps, jobs, mustFill: true, out var missed);
+            .Select(u => new Job(u.After, Indifferent(u), null, u)));
+        lost = Fill(gaps, jobs, mustFill: true, used, out var missed);
         if (lost == 0 && complete)
         {
             impossible.UnionWith(missed);
@@ -61,17 +66,25 @@ internal static class GapFilling
         {
             // Records are missing: a lost free may stand in any gap.
             jobs = [.. wanted.Select(w => new Job(
-                Math.Max(frees[w.Allocation.Id].FirstOrDefault()?.After ?? 0, w.Allocation.Seq), w.Before, w))];
-            Fill(gaps, jobs, mustFill: false, out missed);
+                Math.Max(frees[w.Allocation.Id].FirstOrDefault()?.After ?? 0, w.Allocation.Seq), w.Before, w, null))];
+            Fill(gaps, jobs, mustFill: false, [], out missed);
             impossible = missed;
         }
 
         unexplained = impossible;
     }
 
+    /// <summary>No deadline; but a free is of use in its own incarnation only, so it fills gaps before an alloc does.</summary>
+    private static long Indifferent(DeviceStream.UnansweredOperation unanswered) =>
+        unanswered.Operation.Kind is OperationKind.Free ? long.MaxValue - 1 : long.MaxValue;
+
     /// <summary>Places jobs earliest deadline first; returns the positions left empty.</summary>
     private static long Fill(
-        IReadOnlyList<ObjectStream.Gap> gaps, List<Job> jobs, bool mustFill, out HashSet<DeviceStream.PossibleFree> missed)
+        IReadOnlyList<ObjectStream.Gap> gaps,
+        List<Job> jobs,
+        bool mustFill,
+        ICollection<DeviceStream.UnansweredOperation> used,
+        out HashSet<DeviceStream.PossibleFree> missed)
     {
         missed = [];
         var empty = 0L;
@@ -93,6 +106,11 @@ internal static class GapFilling
                 if (before > gap.Last)
                 {
                     left--;
+                    if (job.Operation is { } operation)
+                    {
+                        used.Add(operation);
+                    }
+
                     continue;
                 }
 
@@ -100,7 +118,7 @@ internal static class GapFilling
                 if (mustFill)
                 {
                     // Too late to help, but it may still have taken a position that nothing else explains.
-                    ready.Enqueue(new(job.After, long.MaxValue, null), long.MaxValue);
+                    ready.Enqueue(new(job.After, long.MaxValue - 1, null, job.Operation), long.MaxValue - 1);
                 }
             }
 

@@ -55,6 +55,10 @@ internal sealed class LiveAllocations
     /// <summary>Returns the slot of an undisplaced allocation that shares an address with the range, -1 when none does.</summary>
     public int FindOverlap(in LiveAllocation other) => _index.FindOverlap(other.Start, other.End);
 
+    /// <summary>Returns the next lower one that shares an address with the range, -1 when there is none.</summary>
+    public int FindOverlapBelow(in LiveAllocation other, int slot) =>
+        _slots[slot].Start > other.Start ? _index.FindOverlap(other.Start, _slots[slot].Start - 1) : -1;
+
     /// <summary>Adds an allocation that overlaps none of the undisplaced; false if its name is live already.</summary>
     public bool Add(in LiveAllocation allocation)
     {
