@@ -82,10 +82,22 @@ public sealed class RequestQueue : KernelObject, IRcuCallback
 
     void IRcuCallback.RunAfterGracePeriod() => Free(Usage.Listener!);
 
+    ulong IRcuCallback.Touches => Mask;
+
+    public override void Reset()
+    {
+        base.Reset();
+        _gate.Reset();
+        InFlight = 0;
+        References = 0;
+        IsFreeQueued = false;
+    }
+
+    /// <remarks>Who is inside shows in the counter, so it is no part of what steps declare of the queue.</remarks>
     public override void HashInto(ref ulong hash)
     {
         base.HashInto(ref hash);
         _gate.HashInto(ref hash);
-        StateHash.Mix(ref hash, ((ulong)(uint)References << 33) | ((ulong)(uint)InFlight << 1) | (IsFreeQueued ? 1UL : 0));
+        StateHash.Mix(ref hash, ((ulong)(uint)References << 1) | (IsFreeQueued ? 1UL : 0));
     }
 }

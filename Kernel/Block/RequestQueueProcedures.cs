@@ -19,6 +19,7 @@ public static class RequestQueueProcedures
     public static async ValueTask<Errno> Alloc<THost>(THost host, RequestQueue queue)
         where THost : struct, IKernelHost<THost>
     {
+        await host.Point(Step.ObjectAlloc, 0, queue.Mask);
         queue.Begin();
         var error = await host.RefInit(queue.Usage, FailPoint.PmemQueueAlloc);
         if (error is not Errno.OK)
@@ -126,6 +127,7 @@ public static class RequestQueueProcedures
     internal static async ValueTask EndCleanup<THost>(THost host, RequestQueue queue)
         where THost : struct, IKernelHost<THost>
     {
+        await host.Point(Step.QueueExit, 0, queue.Mask);
         queue.Gate.MarkDead();
         host.Emit(new KernelEvent(EventKind.QueueDead, queue));
         await host.RefExit(queue.Usage);

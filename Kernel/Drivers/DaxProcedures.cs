@@ -40,8 +40,6 @@ public sealed class DevDax : DriverState
 
     internal override ValueTask<Errno> Probe<THost>(THost host, PciDevice device) =>
         DaxProcedures.Probe(host, device, this);
-
-    public override void HashInto(ref ulong hash) => StateHash.Mix(ref hash, (IsFreed ? 1UL : 0) | (IsAlive ? 2UL : 0));
 }
 
 /// <summary>dev_dax_probe and what its actions undo.</summary>
@@ -76,6 +74,7 @@ public static class DaxProcedures
             }
         }
 
+        await host.Point(Step.ObjectAlloc, 0, dax.Map.EntryMask);
         dax.Map.Ref = dax.Counter;
         dax.Map.HasCleanupCallback = reapsInRelease;
         error = await NfitTestProcedures.Memremap(host, device, dax.Map);

@@ -53,9 +53,9 @@ public static class DriverCore
         if (error is not Errno.OK)
         {
             await ReleaseAll(host, device);
-            await host.Point(Step.BindEnd, ulong.MaxValue, 0);
         }
 
+        await host.Point(Step.BindEnd, error is Errno.OK ? 0 : device.QuiescenceMask, device.Mask);
         host.Emit(new KernelEvent(EventKind.BindEnd) { Text = driver.Driver, Err = error });
         if (error is not Errno.OK)
         {

@@ -64,6 +64,12 @@ public sealed class IomemResources() : KernelObject(KernelObjectKind.Fleet)
 
     internal void Release(ulong startPfn, long pageCount) => _busy.Remove((startPfn, startPfn + (ulong)pageCount));
 
+    public override void Reset()
+    {
+        base.Reset();
+        _busy.Clear();
+    }
+
     public override void HashInto(ref ulong hash)
     {
         foreach (var (start, end) in _busy)

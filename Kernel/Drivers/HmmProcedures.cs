@@ -113,6 +113,7 @@ public static class HmmProcedures
             return error;
         }
 
+        await host.Point(Step.ObjectAlloc, 0, hmm.Map.EntryMask);
         hmm.Map.Ref = hmm.Counter;
         hmm.Map.HasCleanupCallback = reapsInRelease;
         return await MemremapProcedures.Memremap(host, device, hmm.Map);
@@ -127,6 +128,7 @@ public static class HmmProcedures
             return error;
         }
 
+        await host.Point(Step.Validate, hmm.Region.Iomem.Mask, 0);
         if (hmm.Region.Iomem.HighestFree(hmm.SearchEndPfn, hmm.Region.PageCount, hmm.SectionPages) is not { } start)
         {
             return Errno.ERANGE;

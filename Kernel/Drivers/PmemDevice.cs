@@ -23,6 +23,13 @@ public sealed class LinearMapping() : KernelObject(KernelObjectKind.DriverState)
     /// <summary>It was there in this life and is gone.</summary>
     public bool WasUnmapped { get; internal set; }
 
+    public override void Reset()
+    {
+        base.Reset();
+        IsMapped = false;
+        WasUnmapped = false;
+    }
+
     public override void HashInto(ref ulong hash) =>
         StateHash.Mix(ref hash, (IsMapped ? 1UL : 0) | (WasUnmapped ? 2UL : 0));
 }
@@ -84,7 +91,4 @@ public sealed class PmemDevice : DriverState
 
         return Queue;
     }
-
-    public override void HashInto(ref ulong hash) =>
-        StateHash.Mix(ref hash, (IsFreed ? 1UL : 0) | (HasDisk ? 2UL : 0));
 }

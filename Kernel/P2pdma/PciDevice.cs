@@ -110,6 +110,10 @@ public sealed class PciDevice() : KernelObject(KernelObjectKind.Device)
         Devres.Reset();
         Sysfs.Exists = false;
         Sysfs.Readers = 0;
+        Sysfs.AllocateExists = false;
+        Sysfs.Mappings.Clear();
+        State = null;
+        References = 0;
         Resources.Clear();
     }
 
