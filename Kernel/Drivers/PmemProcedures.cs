@@ -118,6 +118,7 @@ public static class PmemProcedures
         where THost : struct, IKernelHost<THost>
     {
         await host.Point(Step.Unmap, 0, mapping.Mask);
+        host.Emit(new KernelEvent(EventKind.MemoryRemove, mapping));
         mapping.IsMapped = false;
         mapping.WasUnmapped = true;
     }
@@ -195,6 +196,7 @@ public static class PmemProcedures
             await host.Point(Step.MemoryAdd, 0, pmem.Mapping.Mask);
             pmem.Mapping.IsMapped = true;
             pmem.Mapping.WasUnmapped = false;
+            host.Emit(new KernelEvent(EventKind.MemoryAdd, pmem.Mapping));
             DeviceStack.Push(host, device, DevresFn.Unmap, pmem.Mapping);
         }
 
