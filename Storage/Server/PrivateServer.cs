@@ -73,7 +73,7 @@ public sealed class PrivateServer
 
         if (!await IsRunningAsync(ct))
         {
-            var port = FreePort();
+            var port = await PortAsync(ct) is var kept && kept > 0 ? kept : FreePort();
             await RunAsync(
                 "pg_ctl",
                 [
@@ -106,7 +106,7 @@ public sealed class PrivateServer
             throw new StorageException($"There is no private server in {_directory}; `fleet db up` makes one.");
         }
 
-        var port = int.Parse((await File.ReadAllLinesAsync(PassFile, ct))[0].Split(':')[1], CultureInfo.InvariantCulture);
+        var port = await PortAsync(ct);
         var version = (await File.ReadAllTextAsync(Path.Combine(_directory, "version"), ct)).Trim();
         return new PrivateServerStatus(
             await IsRunningAsync(ct), Data, port, version, AddressOf("fleet_owner", port), AddressOf("fleet_analyst", port));
@@ -244,6 +244,10 @@ public sealed class PrivateServer
 
     private async Task<string> PasswordAsync(string role, CancellationToken ct) =>
         (await File.ReadAllLinesAsync(PassFile, ct)).Select(l => l.Split(':')).Single(l => l[3] == role)[4];
+
+    /// <summary>The port that was chosen at the first start, so that addresses stay right; 0 before that.</summary>
+    private async Task<int> PortAsync(CancellationToken ct) =>
+        int.Parse((await File.ReadAllLinesAsync(PassFile, ct))[0].Split(':')[1], CultureInfo.InvariantCulture);
 
     private async Task WritePortAsync(int port, CancellationToken ct)
     {

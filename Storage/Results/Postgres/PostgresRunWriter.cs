@@ -169,10 +169,19 @@ internal sealed class PostgresRunWriter : IRunWriter
 
     public async ValueTask DisposeAsync()
     {
-        if (!_sealed && _isCreator)
+        if (_sealed || !_isCreator)
+        {
+            return;
+        }
+
+        try
         {
             await using var command = _source.CreateCommand($"SELECT drop_run({_runId})");
             await command.ExecuteNonQueryAsync();
+        }
+        catch (Exception e) when (Transience.IsConnectionLoss(e))
+        {
+            return; // Nobody to ask: it stays as a run that was cut off, to be resumed or dropped.
         }
     }
 
