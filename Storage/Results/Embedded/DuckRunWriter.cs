@@ -216,6 +216,9 @@ internal sealed class DuckRunWriter : IRunWriter
         try
         {
             connection.Open();
+
+            // A checkpoint rewrites the last row group; between batches that costs more than the rows themselves.
+            Execute(connection, "SET checkpoint_threshold = '1GB'");
             return connection;
         }
         catch (DuckDBException e)
