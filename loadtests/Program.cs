@@ -1,1 +1,55 @@
-namespace Fleet.LoadTests; internal static class Program { private static void Main() { } }
+using System.CommandLine;
+using Fleet.LoadTests.HotPath;
+using Fleet.LoadTests.Measuring;
+
+namespace Fleet.LoadTests;
+
+/// <summary>Entry of the benchmarks: <c>dotnet run -c Release --project loadtests -- bench [NAME…]</c>.</summary>
+internal static class Program
+{
+    private static readonly Dictionary<string, Func<bool, CancellationToken, Task<IReadOnlyList<Line>>>> Benchmarks = new()
+    {
+        [HotPathBench.Name] = HotPathBench.RunAsync,
+        [MemoryBench.Name] = MemoryBench.RunAsync,
+    };
+
+    private static Task<int> Main(string[] args)
+    {
+        var names = new Argument<string[]>("NAME")
+        {
+            Description = "Benchmarks to run; all when none is named: " + string.Join(", ", Benchmarks.Keys),
+            Arity = ArgumentArity.ZeroOrMore,
+        };
+        var quick = new Option<bool>("--quick") { Description = "Short rounds: figures to look at, not to quote." };
+        var json = new Option<string?>("--out") { Description = "File to write the table to, as JSON with commit, machine and options." };
+        var bench = new Command("bench", "Measures Fleet beside its floors, in one process and in turns; prints, never asserts.") { names, quick, json };
+        bench.SetAction((parsed, ct) => BenchAsync(parsed.GetValue(names) ?? [], parsed.GetValue(quick), parsed.GetValue(json), ct));
+        return new RootCommand("Load tests and benchmarks of Fleet.") { bench }.Parse(args).InvokeAsync();
+    }
+
+    private static async Task<int> BenchAsync(string[] names, bool isQuick, string? path, CancellationToken ct)
+    {
+        if (names.FirstOrDefault(name => !Benchmarks.ContainsKey(name)) is { } unknown)
+        {
+            await Console.Error.WriteLineAsync($"loadtests: there is no benchmark '{unknown}'; accepted: {string.Join(", ", Benchmarks.Keys)}.");
+            return 64;
+        }
+
+        var lines = new List<Line>();
+        foreach (var (name, run) in Benchmarks)
+        {
+            if (names.Length == 0 || names.Contains(name))
+            {
+                lines.AddRange(await run(isQuick, ct));
+            }
+        }
+
+        Report.Print(lines);
+        if (path is not null)
+        {
+            await Report.WriteAsync(path, lines, isQuick);
+        }
+
+        return 0;
+    }
+}

@@ -1,0 +1,118 @@
+using Fleet.Checking;
+using Fleet.Grains;
+using Fleet.Kernel.History;
+using Fleet.Kernel.P2pdma;
+using Fleet.Protocol.Plans;
+using Fleet.Silo;
+using Fleet.Storage;
+using Fleet.Storage.Results;
+using Fleet.Storage.Spool;
+
+namespace Fleet.LoadTests.HotPath;
+
+/// <summary>A fleet as <c>fleet run</c> has it: embedded silo, spool, store, online checker; and where its parts are.</summary>
+internal sealed class MeasuredFleet : IAsyncDisposable
+{
+    private readonly string _folder;
+    private readonly IResultStore _store;
+    private readonly IRunWriter _writer;
+    private readonly SpoolDrain _drain;
+    private readonly EmbeddedFleet _fleet;
+    private readonly int _hosts;
+    private long _findings;
+
+    private MeasuredFleet(
+        string folder, IResultStore store, IRunWriter writer, SpoolWriter spool, SpoolDrain drain, EmbeddedFleet fleet,
+        ObjectTable objects, IReadOnlyList<DevicePlan> devices, int hosts)
+    {
+        (_folder, _store, _writer, Spool, _drain, _fleet, Objects, Devices, _hosts) =
+            (folder, store, writer, spool, drain, fleet, objects, devices, hosts);
+        Session = objects.Intern("session:bench");
+    }
+
+    public IGrainFactory Grains => _fleet.Grains;
+
+    public SpoolWriter Spool { get; }
+
+    public ObjectTable Objects { get; }
+
+    public IReadOnlyList<DevicePlan> Devices { get; }
+
+    public int Session { get; }
+
+    /// <summary>Findings so far; a benchmark that measures a broken run says so.</summary>
+    public long Findings => Interlocked.Read(ref _findings);
+
+    public static async Task<MeasuredFleet> StartAsync(int hosts, int devicesPerHost, CancellationToken ct)
+    {
+        const string Run = "bench";
+        var folder = Path.Combine(Path.GetTempPath(), "fleet-bench-" + Guid.NewGuid().ToString("N"));
+        var objects = new ObjectTable();
+        var store = await ResultStores.OpenAsync(StoreAddress.Parse(folder), ct);
+        var writer = await store.CreateRunAsync(
+            new RunInfo(Run) { Scenario = "bench", Profile = "ALL", Clock = SpoolOptions.MonotonicClock(), StartedAt = DateTimeOffset.UtcNow },
+            objects, ct);
+        await writer.AddProcessAsync(new ProcessInfo(1, "bench", SpoolOptions.MonotonicClock(), "host", Environment.ProcessId), ct);
+        var spool = SpoolWriter.Create(
+            new SpoolOptions(Path.Combine(folder, Run + ".spool", "1"), Run, 1, "bench", SpoolOptions.MonotonicClock())
+            {
+                BoundBytes = 4L << 30,
+            },
+            objects);
+        var drain = SpoolDrain.Start(spool, writer);
+        MeasuredFleet? self = null;
+        var checker = new OnlineChecker("ALL", objects, _ => Interlocked.Increment(ref self!._findings));
+        var fleet = await EmbeddedFleet.StartAsync(
+            new EmbeddedFleetOptions { Run = Run, Objects = objects, Log = new SpoolLog(spool), Streams = checker }, ct);
+        var plan = new RunPlan(Run, "ALL", 1, TimeSpan.FromSeconds(2), 3600, []);
+        var devices = new List<DevicePlan>();
+        for (var host = 0; host < hosts; host++)
+        {
+            var name = $"host-{host + 1:D4}";
+            var own = Enumerable.Range(0, devicesPerHost)
+                .Select(d => new DevicePlan(
+                    $"{name}/0000:{d / 32 + 1:x2}:{d % 32:x2}.0", "p2pdma",
+                    [new PciBar(4, true, 0x40_0000_0000UL + ((ulong)d << 27), 16UL << 20)]))
+                .ToList();
+            devices.AddRange(own);
+        }
+
+        self = new(folder, store, writer, spool, drain, fleet, objects, devices, hosts);
+        await self.BuildAsync(plan, devicesPerHost);
+        return self;
+    }
+
+    /// <summary>Stops the fleet, waits until every record is stored, and says whether none is missing.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        await _fleet.DisposeAsync();
+        var report = await _drain.CompleteAsync(CancellationToken.None);
+        if (!report.IsExact || Findings > 0)
+        {
+            await Console.Error.WriteLineAsync($"bench: the run behind these figures is broken: {report}, {Findings} findings");
+        }
+
+        await _drain.DisposeAsync();
+        Spool.Dispose();
+        await _writer.DisposeAsync();
+        await _store.DisposeAsync();
+        Directory.Delete(_folder, recursive: true);
+    }
+
+    private async Task BuildAsync(RunPlan plan, int devicesPerHost)
+    {
+        for (var host = 0; host < _hosts; host++)
+        {
+            var own = Devices.Skip(host * devicesPerHost).Take(devicesPerHost).ToList();
+            var name = own[0].Key[..own[0].Key.IndexOf('/', StringComparison.Ordinal)];
+            var built = await Grains.GetGrain<IHostGrain>(name).Build(plan, new HostPlan(name, own));
+            if (built.Bound != own.Count)
+            {
+                throw new InvalidOperationException($"{own.Count - built.Bound} devices of {name} did not bind.");
+            }
+        }
+
+        await Grains.GetGrain<ISessionGrain>("session:bench").Open(
+            plan.Run, Session, TimeSpan.FromHours(1), [.. Enumerable.Range(1, _hosts).Select(h => $"host-{h:D4}")]);
+    }
+}

@@ -1,0 +1,37 @@
+using System.Diagnostics;
+using System.Globalization;
+using Fleet.LoadTests.Measuring;
+
+namespace Fleet.LoadTests.HotPath;
+
+/// <summary>What a bound, idle device holds: three grains, their agents, their names, their observers.</summary>
+internal static class MemoryBench
+{
+    public const string Name = "memory";
+
+    public static async Task<IReadOnlyList<Line>> RunAsync(bool isQuick, CancellationToken ct)
+    {
+        var hosts = isQuick ? 100 : 1000;
+        const int DevicesPerHost = 100;
+        long before;
+        await using (var empty = await MeasuredFleet.StartAsync(1, 1, ct))
+        {
+            before = GC.GetTotalMemory(forceFullCollection: true);
+        }
+
+        var started = Stopwatch.GetTimestamp();
+        var cpu = Environment.CpuUsage.TotalTime;
+        await using var fleet = await MeasuredFleet.StartAsync(hosts, DevicesPerHost, ct);
+        var seconds = Stopwatch.GetElapsedTime(started).TotalSeconds;
+        var cpuSeconds = (Environment.CpuUsage.TotalTime - cpu).TotalSeconds;
+        var devices = fleet.Devices.Count;
+        var held = GC.GetTotalMemory(forceFullCollection: true) - before;
+        using var process = Process.GetCurrentProcess();
+        return
+        [
+            new Line(
+                Name, $"{devices:N0} bound idle devices", (double)held / devices, "B/device", null, null, null, null, null, "8 KiB",
+                string.Create(CultureInfo.InvariantCulture, $"bound in {seconds:0.0} s ({devices / seconds:N0} devices/s, {devices / cpuSeconds:N0} per CPU-s); resident {process.WorkingSet64 >> 20} MiB")),
+        ];
+    }
+}

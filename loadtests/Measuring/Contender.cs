@@ -1,0 +1,42 @@
+namespace Fleet.LoadTests.Measuring;
+
+/// <summary>One thing that is measured: it runs for about the time it is given and says how much it did.</summary>
+/// <param name="Name">What it is, in the words of the table.</param>
+/// <param name="RunAsync">Works until the time is over and returns the operations done.</param>
+internal sealed record Contender(string Name, Func<TimeSpan, Task<long>> RunAsync);
+
+/// <summary>What one round of one contender cost.</summary>
+/// <param name="Operations">Operations done.</param>
+/// <param name="CpuSeconds">Processor time of this process over the round, all threads.</param>
+/// <param name="WallSeconds">Time that passed.</param>
+/// <param name="AllocatedBytes">Managed bytes allocated over the round, all threads.</param>
+internal readonly record struct Round(long Operations, double CpuSeconds, double WallSeconds, long AllocatedBytes)
+{
+    public double PerCpuSecond => Operations / CpuSeconds;
+
+    public double PerSecond => Operations / WallSeconds;
+
+    public double BytesPerOperation => (double)AllocatedBytes / Operations;
+}
+
+/// <summary>A figure beside its floor: the medians, and the ratio of each round to the floor's round next to it.</summary>
+internal sealed record Comparison(string Benchmark, string Contender, string Floor, IReadOnlyList<Round> Rounds, IReadOnlyList<Round> FloorRounds)
+{
+    /// <summary>Operations per CPU-second, median of the rounds.</summary>
+    public double Figure => Median(Rounds.Select(round => round.PerCpuSecond));
+
+    public double FloorFigure => Median(FloorRounds.Select(round => round.PerCpuSecond));
+
+    /// <summary>Ratio of each round to the floor's round that ran beside it.</summary>
+    public IReadOnlyList<double> Ratios =>
+        [.. Rounds.Zip(FloorRounds, (own, floor) => own.PerCpuSecond / floor.PerCpuSecond).Order()];
+
+    public double Ratio => Median(Ratios);
+
+    internal static double Median(IEnumerable<double> values)
+    {
+        var sorted = values.Order().ToArray();
+        var middle = sorted.Length / 2;
+        return sorted.Length % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+    }
+}

@@ -1,0 +1,93 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Runtime.InteropServices;
+using System.Text.Json;
+using Spectre.Console;
+
+namespace Fleet.LoadTests.Measuring;
+
+/// <summary>One printed line: a figure, its floor if it has one, and how far the rounds lie apart.</summary>
+/// <param name="Unit">Of <paramref name="Figure"/> and <paramref name="Floor"/>.</param>
+/// <param name="Ratio">Median of the rounds' ratios; null where there is no floor.</param>
+/// <param name="RatioLow">Smallest of them.</param>
+/// <param name="RatioHigh">Largest of them.</param>
+/// <param name="Aim">What the project aims at, in words.</param>
+internal sealed record Line(
+    string Benchmark, string What, double Figure, string Unit, string? FloorName, double? Floor, double? Ratio, double? RatioLow,
+    double? RatioHigh, string Aim, string Notes)
+{
+    public static Line Of(Comparison comparison, string aim, string notes = "") => new(
+        comparison.Benchmark, comparison.Contender, comparison.Figure, "op/CPU-s", comparison.Floor, comparison.FloorFigure,
+        comparison.Ratio, comparison.Ratios[0], comparison.Ratios[^1], aim,
+        string.Create(CultureInfo.InvariantCulture, $"{Comparison.Median(comparison.Rounds.Select(r => r.PerSecond)):N0} op/s wall, {Comparison.Median(comparison.Rounds.Select(r => r.BytesPerOperation)):N0} B/op against {Comparison.Median(comparison.FloorRounds.Select(r => r.BytesPerOperation)):N0} {notes}").TrimEnd());
+}
+
+/// <summary>Prints the table and writes it as JSON with what it was measured on.</summary>
+internal static class Report
+{
+    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
+
+    public static void Print(IReadOnlyList<Line> lines)
+    {
+        var table = new Table().Border(TableBorder.Simple)
+            .AddColumns("benchmark", "figure", "floor", "ratio", "spread", "aim", "notes");
+        foreach (var line in lines)
+        {
+            table.AddRow(
+                Markup.Escape($"{line.Benchmark}: {line.What}"),
+                Markup.Escape($"{Number(line.Figure)} {line.Unit}"),
+                Markup.Escape(line.Floor is { } floor ? $"{Number(floor)} ({line.FloorName})" : "-"),
+                line.Ratio is { } ratio ? ratio.ToString("0.00", CultureInfo.InvariantCulture) : "-",
+                line.RatioLow is { } low ? string.Create(CultureInfo.InvariantCulture, $"{low:0.00}-{line.RatioHigh:0.00}") : "-",
+                Markup.Escape(line.Aim),
+                Markup.Escape(line.Notes));
+        }
+
+        if (Console.IsOutputRedirected)
+        {
+            AnsiConsole.Profile.Width = 260;
+        }
+
+        AnsiConsole.Write(table);
+    }
+
+    public static async Task WriteAsync(string path, IReadOnlyList<Line> lines, bool isQuick)
+    {
+        var report = new
+        {
+            measuredAt = DateTimeOffset.UtcNow,
+            commit = Git("rev-parse HEAD"),
+            isDirty = Git("status --porcelain").Length > 0,
+            runtime = RuntimeInformation.FrameworkDescription,
+            os = RuntimeInformation.OSDescription,
+            cores = Environment.ProcessorCount,
+            memoryBytes = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes,
+            serverGc = System.Runtime.GCSettings.IsServerGC,
+            isQuick,
+            lines,
+        };
+        await File.WriteAllTextAsync(path, JsonSerializer.Serialize(report, Indented));
+    }
+
+    private static string Number(double value) => value switch
+    {
+        >= 1e6 => (value / 1e6).ToString("0.00 M", CultureInfo.InvariantCulture),
+        >= 1e4 => (value / 1e3).ToString("0.0 k", CultureInfo.InvariantCulture),
+        _ => value.ToString("0.##", CultureInfo.InvariantCulture),
+    };
+
+    private static string Git(string arguments)
+    {
+        try
+        {
+            using var git = Process.Start(new ProcessStartInfo("git", arguments) { RedirectStandardOutput = true, RedirectStandardError = true })!;
+            var output = git.StandardOutput.ReadToEnd();
+            git.WaitForExit();
+            return git.ExitCode == 0 ? output.Trim() : "";
+        }
+        catch (System.ComponentModel.Win32Exception)
+        {
+            return "";
+        }
+    }
+}
