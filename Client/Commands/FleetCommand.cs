@@ -10,8 +10,10 @@ public static class FleetCommand
     public static RootCommand Create(Terminal terminal) =>
         new("Hammers a fleet of PCI devices with peer-to-peer memory, stores what happened and judges it.")
         {
+            RunCommand.Create(terminal),
             CheckCommand.Create(terminal),
             RunsCommand.Create(terminal),
+            ShowCommand.Create(terminal),
             FindingsCommand.Create(terminal),
             FindingsCommand.CreateExplain(terminal),
             SqlCommand.Create(terminal),

@@ -64,11 +64,11 @@ public sealed class LoadGenerator : IAsyncDisposable
 
     private WeightedSampler DeviceSampler { get; }
 
-    /// <summary>Binds devices that could not be bound when the fleet was built.</summary>
-    public void BindLater(IEnumerable<int> devices)
+    /// <summary>Unbinds devices whose bind failed when the fleet was built, and tries again.</summary>
+    public void TryAgain(IEnumerable<int> devices)
     {
         foreach (var device in devices)
-            _unbinds.BindLater(device);
+            _unbinds.TryAgain(device);
     }
 
     /// <summary>Runs the phases, then drains.</summary>

@@ -53,14 +53,14 @@ public sealed class UnbindOperators(
         if (_noMore.IsCancellationRequested || Choose(random, heldByAsker) is not { } device || !fleet.TryClaim(device))
             return;
 
-        Start(device, unbindFirst: true);
+        Start(device);
     }
 
-    /// <summary>Binds a device that could not be bound when the fleet was built.</summary>
-    public void BindLater(int device)
+    /// <summary>Unbinds a device whose bind failed when the fleet was built, and tries again.</summary>
+    public void TryAgain(int device)
     {
         if (fleet.TryClaim(device))
-            Start(device, unbindFirst: false);
+            Start(device);
     }
 
     /// <summary>Nothing new from here on: what is open is awaited, what is unbound stays so.</summary>
@@ -95,7 +95,7 @@ public sealed class UnbindOperators(
         _ => true,
     };
 
-    private void Start(int device, bool unbindFirst)
+    private void Start(int device)
     {
         if (!_idle.TryTake(out var numbers))
         {
@@ -112,35 +112,39 @@ public sealed class UnbindOperators(
 
         // Registered before it runs, so that whoever waits for all of them misses none.
         var begin = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        var task = RunAsync(begin.Task, device, unbindFirst, numbers);
+        var task = RunAsync(begin.Task, device, numbers);
         _running[numbers.Client] = task;
         begin.SetResult();
     }
 
-    private async Task RunAsync(Task begin, int device, bool unbindFirst, OperationNumbers numbers)
+    /// <summary>Unbinds, and binds again; a driver one of whose resources was refused is unbound and tried once more.</summary>
+    private async Task RunAsync(Task begin, int device, OperationNumbers numbers)
     {
         await begin;
-        var isFree = true;
-        if (unbindFirst)
+        var isBound = true;
+        var isKnown = true;
+        do
         {
-            counters.UnbindStarted(fleet.LiveAllocations(device) > 0);
-            isFree = await TicketAsync(OperationKind.Unbind, device, numbers) is not null;
-            counters.UnbindEnded();
-        }
+            if (isBound)
+            {
+                counters.UnbindStarted(fleet.LiveAllocations(device) > 0);
+                isKnown = await TicketAsync(OperationKind.Unbind, device, numbers) is not null;
+                counters.UnbindEnded();
+            }
 
-        while (isFree && !_noMore.IsCancellationRequested && await PauseAsync(options.RebindAfter))
-        {
-            var bound = await TicketAsync(OperationKind.Bind, device, numbers);
-            if (bound is Errno.OK)
+            if (!isKnown || _noMore.IsCancellationRequested || !await PauseAsync(options.RebindAfter))
                 break;
 
-            isFree = bound is not null;
-            if (bound is { } refused)
+            var bound = await TicketAsync(OperationKind.Bind, device, numbers);
+            if (bound is { } refused and not Errno.OK)
                 counters.BindErrors.AddOrUpdate(refused, 1, (_, count) => count + 1);
+            isKnown = bound is not null;
+            isBound = bound is not Errno.OK;
         }
+        while (isKnown && isBound && !_noMore.IsCancellationRequested && await PauseAsync(options.RebindAfter));
 
         // A device whose ticket never ended stays claimed: whatever is asked of it next would only wait behind.
-        if (isFree)
+        if (isKnown)
             fleet.Unclaim(device);
         _running.TryRemove(numbers.Client, out _);
         _idle.Add(numbers);

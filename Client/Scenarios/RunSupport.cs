@@ -14,6 +14,9 @@ public static class RunSupport
             driver => driver.Value is not DriverKind.P2pdma) is { Weight: > 0 } other)
             Refuse(scenario, $"fleet.drivers: {Word(other.Value.ToString())}", "p2pdma");
 
+        if (scenario.Load.VectorLength > 1)
+            Refuse(scenario, $"load.vector: {scenario.Load.VectorLength}", "1");
+
         if (scenario.Fleet.Placement is GrainPlacement.Spread)
             Refuse(scenario, "fleet.placement: spread", "colocated");
 

@@ -105,13 +105,17 @@ public static class ScenarioReader
         return expected.ToImmutable();
     }
 
-    private static ulong ReadSeed(ScenarioNode? node)
+    /// <summary>The seed that a number stands for: itself, or, for 0, one drawn now.</summary>
+    public static ulong SeedOf(long number)
     {
-        var seed = node is null ? 1 : (ulong)MapReader.Whole(node, "seed", 0, long.MaxValue);
+        var seed = (ulong)number;
         while (seed == 0)
             seed = BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(8)) >> 1;
         return seed;
     }
+
+    private static ulong ReadSeed(ScenarioNode? node) =>
+        SeedOf(node is null ? 1 : MapReader.Whole(node, "seed", 0, long.MaxValue));
 
     private static FleetOptions ReadFleet(MapReader? fleet)
     {

@@ -1,0 +1,108 @@
+using System.CommandLine;
+using System.Runtime.InteropServices;
+using Fleet.Client.Inventory;
+using Fleet.Client.Runs;
+using Fleet.Client.Scenarios;
+
+namespace Fleet.Client.Commands;
+
+/// <summary><c>fleet run</c>: the main job, with every default.</summary>
+internal static class RunCommand
+{
+    public static Command Create(Terminal terminal)
+    {
+        var scenario = new Argument<string>("SCENARIO")
+        {
+            Description = "A scenario's name or file; fleet scenario list shows the names.",
+            DefaultValueFactory = _ => ScenarioFile.Default,
+        };
+        var profile = new Option<string?>("--profile") { Description = "The kernel that the fleet runs, such as ALL, P0, CLEAN.", HelpName = "P" };
+        var inventory = new Option<string?>("--inventory")
+        {
+            Description = "Real hardware instead of the scenario's: text of lspci -vv, a sysfs tree, or 'scan' for this machine.",
+            HelpName = "F",
+        };
+        var devices = CommonOptions.Whole("--devices", 1, 1_000_000, "Devices of the fleet.");
+        var replicate = CommonOptions.Whole("--replicate", 1, HostInventory.HostsMax, "Make this many hosts of the one described.");
+        var clients = CommonOptions.Whole("--clients", 1, 100_000, "Logical clients.");
+        var duration = CommonOptions.Duration("--duration", "Length of the main phase ('steady', else the longest).");
+        var rate = CommonOptions.Number("--rate", 0.001, 10_000_000, "Operations per second: makes the arrival open.");
+        var seed = CommonOptions.WholeLong("--seed", 0, long.MaxValue, "Every random choice comes from it; 0 draws one.");
+        var patience = CommonOptions.Duration("--patience", "How long an unbind may take at the end before it counts as stuck.");
+        var faults = new Option<string?>("--faults") { Description = "A fault plan's name or file, added to the scenario's own.", HelpName = "F" };
+        var keepGoing = new Option<bool>("--keep-going")
+        {
+            Description = "Go on after a finding; without it the load ends 3 s after the first that decides the verdict.",
+        };
+        var set = ScenarioCommand.Set();
+        var store = new StoreOptions();
+        var command = new Command("run", "Hammers an embedded fleet, stores what happened, judges it.")
+        {
+            scenario, profile, inventory, devices, replicate, clients, duration, rate, seed, set, faults, patience, keepGoing,
+        };
+        store.AddTo(command);
+        command.SetAction(async (parsed, ct) =>
+        {
+            var options = new RunOptions
+            {
+                Profile = parsed.GetValue(profile) is { } name ? ProfileCommand.Parse(name).Name : null,
+                Inventory = parsed.GetValue(inventory),
+                Devices = parsed.GetValue(devices),
+                Replicate = parsed.GetValue(replicate),
+                Clients = parsed.GetValue(clients),
+                Duration = parsed.GetValue(duration),
+                RatePerSecond = parsed.GetValue(rate),
+                Seed = parsed.GetValue(seed),
+                Patience = parsed.GetValue(patience),
+                Faults = parsed.GetValue(faults),
+                Overrides = ScenarioCommand.Overrides(parsed.GetValue(set)),
+            };
+            var request = RunRequest.Create(
+                parsed.GetRequiredValue(scenario),
+                options,
+                RunStore.AddressOf(parsed.GetValue(store.Store), parsed.GetValue(store.Results)),
+                parsed.GetValue(keepGoing),
+                $"fleet {string.Join(' ', parsed.Tokens.Select(token => token.Value))}",
+                DateTimeOffset.UtcNow);
+            return await RunAsync(terminal, request, parsed.GetValue(store.Json), ct);
+        });
+        return command;
+    }
+
+    private static async Task<int> RunAsync(Terminal terminal, RunRequest request, bool asJson, CancellationToken ct)
+    {
+        using var interrupt = CancellationTokenSource.CreateLinkedTokenSource(ct);
+        using var onInterrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Interrupt);
+        using var onTerminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Interrupt);
+        RunSummary summary;
+        await using (var progress = new RunProgress(terminal))
+        {
+            try
+            {
+                summary = await new FleetRun(request, progress).RunAsync(interrupt.Token);
+            }
+            catch (OperationCanceledException) when (interrupt.IsCancellationRequested)
+            {
+                terminal.SayProgress("fleet: interrupted before the load began; nothing was recorded.");
+                return ExitCode.Interrupted;
+            }
+        }
+
+        if (asJson)
+            terminal.WriteJson(summary);
+        else
+            SummaryView.Show(terminal, summary);
+        return summary.ExitCode;
+
+        // The first signal ends the load and keeps what was recorded; a second one ends the process.
+        void Interrupt(PosixSignalContext context)
+        {
+            if (interrupt.IsCancellationRequested)
+                return;
+
+            context.Cancel = true;
+            terminal.SayProgress("fleet: interrupted; storing and checking what was recorded (interrupt again to stop at once).");
+            interrupt.Cancel();
+        }
+    }
+}

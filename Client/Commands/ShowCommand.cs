@@ -1,0 +1,61 @@
+using System.CommandLine;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using Fleet.Client.Runs;
+
+namespace Fleet.Client.Commands;
+
+/// <summary><c>fleet show</c>: what a stored run came to.</summary>
+internal static class ShowCommand
+{
+    private static readonly JsonSerializerOptions SummaryJson = new(JsonSerializerDefaults.Web)
+    {
+        Converters = { new JsonStringEnumConverter(JsonNamingPolicy.KebabCaseLower) },
+    };
+
+    public static Command Create(Terminal terminal)
+    {
+        var run = new Argument<string>("RUN")
+        {
+            Description = "Name of a run, the beginning of it, its file, or 'last'.",
+            DefaultValueFactory = _ => RunStore.Last,
+        };
+        var store = new StoreOptions();
+        var command = new Command("show", "Shows the summary of a stored run.") { run };
+        store.AddTo(command);
+        command.SetAction(async (parsed, ct) =>
+        {
+            var (opened, reader) = await RunStore.OpenRunAsync(
+                parsed.GetRequiredValue(run), parsed.GetValue(store.Store), parsed.GetValue(store.Results), ct);
+            await using var _ = opened;
+            await using var __ = reader;
+            var summary = SummaryOf(reader.Run.Outcome?.Summary);
+            if (parsed.GetValue(store.Json))
+            {
+                terminal.WriteJson(new { run = RunsCommand.ToJson(reader.Run), commandLine = reader.Run.Info.CommandLine, summary });
+                return ExitCode.Valid;
+            }
+
+            terminal.Say($"{reader.Run.Info.Run}: {ForeignText.Clean(reader.Run.Info.CommandLine, 1000)}");
+            if (summary is null)
+                terminal.Say($"{reader.Run.Operations} operations, {reader.Run.Events} events, {reader.Run.Findings} findings; the run stored no summary.");
+            else
+                SummaryView.Show(terminal, summary with { Location = reader.Run.Location });
+            return ExitCode.Valid;
+        });
+        return command;
+    }
+
+    /// <summary>Null for a run that something else made, or another version.</summary>
+    private static RunSummary? SummaryOf(string? json)
+    {
+        try
+        {
+            return json is null or "{}" ? null : JsonSerializer.Deserialize<RunSummary>(json, SummaryJson);
+        }
+        catch (JsonException)
+        {
+            return null;
+        }
+    }
+}

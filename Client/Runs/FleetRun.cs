@@ -1,0 +1,443 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using System.Globalization;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using Fleet.Checking;
+using Fleet.Client.Load;
+using Fleet.Client.Scenarios;
+using Fleet.Grains;
+using Fleet.Kernel.History;
+using Fleet.Protocol.Wire;
+using Fleet.Silo;
+using Fleet.Storage.Results;
+using Fleet.Storage.Spool;
+using HdrHistogram;
+
+namespace Fleet.Client.Runs;
+
+/// <summary>One run from its start to its sealed result: builds a fleet in this process, hammers it, stores and judges.</summary>
+/// <remarks>
+/// Order: store, spool, fleet, build, session, load, drain, close, store the rest, check, seal. Whatever ends the load early, the
+/// rest is done all the same, so that what was recorded is stored and judged.
+/// </remarks>
+public sealed class FleetRun(RunRequest request, IRunProgress progress)
+{
+    private const string GeneratorName = "gen-1";
+    private const string SessionName = "session:" + GeneratorName;
+    private const int Process = 1;
+    private const int HostsBuiltAtOnce = 8;
+
+    private static readonly TimeSpan CallPatience = TimeSpan.FromMilliseconds(200);
+    private static readonly TimeSpan Lease = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan MomentInterval = TimeSpan.FromMilliseconds(500);
+
+    /// <summary>Once the verdict is decided the load goes on for so long, to count how often it happens.</summary>
+    private static readonly TimeSpan AfterFinding = TimeSpan.FromSeconds(3);
+
+    private static readonly JsonSerializerOptions SummaryJson = new(JsonSerializerDefaults.Web)
+    {
+        Converters = { new JsonStringEnumConverter(JsonNamingPolicy.KebabCaseLower) },
+    };
+
+    private readonly ObjectTable _objects = new();
+    private readonly ConcurrentQueue<MetricPoint> _metrics = new();
+    private readonly Dictionary<string, double> _seconds = new(StringComparer.Ordinal);
+    private readonly TaskCompletionSource _decided = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private long _findings;
+    private int _failedBinds;
+
+    private Scenario Scenario => request.Scenario;
+
+    /// <param name="interrupt">Ends the load; the run is then drained, stored and judged, and says that it was interrupted.</param>
+    /// <exception cref="Storage.StorageException">The store cannot be used; nothing is left behind.</exception>
+    public async Task<RunSummary> RunAsync(CancellationToken interrupt)
+    {
+        var total = Stopwatch.StartNew();
+        var startedAt = DateTimeOffset.UtcNow;
+        await using var store = await ResultStores.OpenAsync(request.Store, interrupt);
+        var clock = SpoolOptions.MonotonicClock();
+        var info = new RunInfo(request.Name)
+        {
+            Scenario = Scenario.Name,
+            Profile = request.Profile.Name,
+            Seed = Scenario.Seed,
+            Clock = clock,
+            EpochNs = MonotonicNs.Now,
+            StartedAt = startedAt,
+            CommandLine = request.CommandLine,
+            Settings = JsonSerializer.Serialize(new { scenario = Scenario.Name, claim = Scenario.Claim, devices = request.Plan.Devices.Length }, SummaryJson),
+        };
+        await using var writer = await store.CreateRunAsync(info, _objects, interrupt);
+        await writer.AddProcessAsync(new(Process, GeneratorName, clock, Environment.MachineName, Environment.ProcessId), interrupt);
+        using var spool = SpoolWriter.Create(new(SpoolDirectory(), request.Name, Process, GeneratorName, clock), _objects);
+        await using var drain = SpoolDrain.Start(spool, writer);
+
+        var fleet = new LoadFleet(request.Plan, _objects);
+        var checker = new OnlineChecker(request.Profile.Name, _objects, OnFinding);
+        var (generator, reaped, hosts) = await LiveAsync(fleet, checker, spool, drain, interrupt);
+
+        progress.Begin("storing what was recorded");
+        var storing = Stopwatch.StartNew();
+        var stored = await drain.CompleteAsync(CancellationToken.None);
+        _seconds["store"] = storing.Elapsed.TotalSeconds;
+
+        progress.Begin("checking what is stored");
+        var checking = Stopwatch.StartNew();
+        var isQuiescent = generator.IsDrained;
+        var report = await StoredCheck.CheckAsync(
+            writer.Reader, request.Profile.Name, stored.IsExact, isQuiescent, Scenario.RequiredProbes, CancellationToken.None);
+        _seconds["check"] = checking.Elapsed.TotalSeconds;
+        _seconds["total"] = total.Elapsed.TotalSeconds;
+
+        var online = checker.Snapshot();
+        var summary = Summarize(generator, report, online, stored, hosts, reaped, interrupt.IsCancellationRequested);
+        await StoreAsync(writer, summary, report, online, generator);
+        var location = await writer.SealAsync(
+            new(report.Verdict, summary.ExitCode)
+            {
+                Complete = stored.IsExact && report.Complete,
+                Quiescent = isQuiescent,
+                EndedAt = DateTimeOffset.UtcNow,
+                Summary = JsonSerializer.Serialize(summary, SummaryJson),
+            },
+            CancellationToken.None);
+        await generator.DisposeAsync();
+        return summary with { Location = location };
+    }
+
+    /// <summary>The part of the run in which the fleet is alive.</summary>
+    private async Task<(LoadGenerator Generator, long Reaped, IReadOnlyList<HostReport> Hosts)> LiveAsync(
+        LoadFleet fleet, OnlineChecker checker, SpoolWriter spool, SpoolDrain drain, CancellationToken interrupt)
+    {
+        progress.Begin("starting the fleet");
+        var starting = Stopwatch.StartNew();
+        await using var silo = await EmbeddedFleet.StartAsync(
+            new() { Run = request.Name, Objects = _objects, Log = new SpoolLog(spool), Streams = checker }, interrupt);
+        _seconds["start"] = starting.Elapsed.TotalSeconds;
+
+        progress.Begin(string.Create(
+            CultureInfo.InvariantCulture, $"binding {fleet.Devices.Length:N0} devices of {fleet.Hosts.Length:N0} hosts"));
+        var building = Stopwatch.StartNew();
+        var failed = await BuildAsync(silo.Grains, fleet, interrupt);
+        _seconds["build"] = building.Elapsed.TotalSeconds;
+
+        var session = silo.Grains.GetGrain<ISessionGrain>(SessionName);
+        var sessionNumber = _objects.Intern(SessionName);
+        await session.Open(request.Name, sessionNumber, Lease, [.. fleet.Hosts.Select(host => host.Name)]);
+
+        var generator = new LoadGenerator(
+            Scenario, fleet, new GrainFleetPort(silo.Grains, fleet), spool, GeneratorName, SessionName, sessionNumber);
+        generator.TryAgain(failed);
+        progress.Begin("running the load");
+        var loading = Stopwatch.StartNew();
+        using var over = new CancellationTokenSource();
+        var renewing = RenewAsync(session, over.Token);
+        var watching = WatchAsync(generator, spool, drain, over.Token);
+        using (var stop = CancellationTokenSource.CreateLinkedTokenSource(interrupt))
+        {
+            var stopping = StopOnceDecidedAsync(stop, over.Token);
+            await generator.RunAsync(stop.Token);
+            _seconds["load"] = loading.Elapsed.TotalSeconds;
+            progress.Begin("waiting for what is open");
+            await generator.AwaitTicketsAsync(Scenario.Unbind.Patience, CancellationToken.None);
+            await over.CancelAsync();
+            await Task.WhenAll(renewing, watching, stopping);
+        }
+
+        // Closing the session frees what no client could: calls whose answers were lost. That may end a wait.
+        var reaped = await session.Close();
+        if (reaped > 0)
+            await generator.AwaitTicketsAsync(Scenario.Unbind.Patience, CancellationToken.None);
+        await generator.GiveUpAsync();
+        var reports = await Task.WhenAll(
+            fleet.Hosts.Select(host => silo.Grains.GetGrain<IHostGrain>(host.Name).Close().AsTask()));
+        _seconds["live"] = starting.Elapsed.TotalSeconds;
+        return (generator, reaped, reports);
+    }
+
+    /// <returns>Places of the devices whose bind failed.</returns>
+    private async Task<List<int>> BuildAsync(IGrainFactory grains, LoadFleet fleet, CancellationToken ct)
+    {
+        var plan = request.ToRunPlan(CallPatience, Lease);
+        var failed = new ConcurrentBag<string>();
+        await Parallel.ForEachAsync(
+            fleet.Hosts,
+            new ParallelOptions { MaxDegreeOfParallelism = HostsBuiltAtOnce, CancellationToken = ct },
+            async (host, _) =>
+            {
+                var reply = await grains.GetGrain<IHostGrain>(host.Name).Build(plan, host);
+                foreach (var device in reply.Failed)
+                    failed.Add(device.Device);
+            });
+        _failedBinds = failed.Count;
+        var places = fleet.Devices.Index().ToDictionary(device => device.Item.Key, device => device.Index, StringComparer.Ordinal);
+        return [.. failed.Select(key => places[key.StartsWith("dev:", StringComparison.Ordinal) ? key[4..] : key])];
+    }
+
+    private static async Task RenewAsync(ISessionGrain session, CancellationToken over)
+    {
+        using var timer = new PeriodicTimer(Lease / 3);
+        try
+        {
+            while (await timer.WaitForNextTickAsync(over))
+                await session.Renew();
+        }
+        catch (OperationCanceledException)
+        {
+            return;
+        }
+    }
+
+    private async Task StopOnceDecidedAsync(CancellationTokenSource stop, CancellationToken over)
+    {
+        if (request.KeepGoing)
+            return;
+
+        try
+        {
+            await _decided.Task.WaitAsync(over);
+            await Task.Delay(AfterFinding, over);
+            await stop.CancelAsync();
+        }
+        catch (OperationCanceledException)
+        {
+            return;
+        }
+    }
+
+    private async Task WatchAsync(LoadGenerator generator, SpoolWriter spool, SpoolDrain drain, CancellationToken over)
+    {
+        using var timer = new PeriodicTimer(MomentInterval);
+        var began = Stopwatch.GetTimestamp();
+        var (operations, at) = (0L, began);
+        try
+        {
+            while (await timer.WaitForNextTickAsync(over))
+            {
+                var now = Stopwatch.GetTimestamp();
+                var counters = generator.Counters;
+                var done = counters.Operations;
+                var rate = (done - operations) / Stopwatch.GetElapsedTime(at, now).TotalSeconds;
+                var alloc = generator.Latency.Of("response", "alloc");
+                var moment = new RunMoment(
+                    generator.Clock.Current.Phase,
+                    Stopwatch.GetElapsedTime(began, now),
+                    done,
+                    rate,
+                    alloc.GetValueAtPercentile(50) / 1000.0,
+                    alloc.GetValueAtPercentile(99) / 1000.0,
+                    counters.Live,
+                    counters.UnbindsInFlight,
+                    counters.Of(OperationKind.Unbind),
+                    counters.Unknown,
+                    Interlocked.Read(ref _findings),
+                    spool.Operations + spool.Events - drain.RowsStored);
+                (operations, at) = (done, now);
+                Measure(moment);
+                progress.Show(moment);
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            return;
+        }
+    }
+
+    private void Measure(in RunMoment moment)
+    {
+        var now = MonotonicNs.Now;
+        _metrics.Enqueue(new(now, "rate", moment.RatePerSecond));
+        _metrics.Enqueue(new(now, "live", moment.Live));
+        _metrics.Enqueue(new(now, "unbinds_in_flight", moment.UnbindsInFlight));
+        _metrics.Enqueue(new(now, "unknown", moment.Unknown));
+        _metrics.Enqueue(new(now, "findings", moment.Findings));
+        _metrics.Enqueue(new(now, "backlog", moment.Backlog));
+    }
+
+    private void OnFinding(Finding finding)
+    {
+        Interlocked.Increment(ref _findings);
+        if (finding.Class is FindingClass.Safety or FindingClass.Liveness or FindingClass.Leak or FindingClass.Harness)
+            _decided.TrySetResult();
+        progress.Found(finding);
+    }
+
+    private string SpoolDirectory() => Path.Combine(request.Store.Directory ?? Path.GetTempPath(), request.Name + ".spool");
+
+    private async Task StoreAsync(
+        IRunWriter writer, RunSummary summary, CheckReport report, OnlineSnapshot online, LoadGenerator generator)
+    {
+        var ct = CancellationToken.None;
+        await writer.AddFindingsAsync("stored", report.Findings, ct);
+        await writer.AddEvidenceAsync([.. report.Rules.Select(rule => ToEvidence("stored", rule))], ct);
+        await writer.AddEvidenceAsync([.. online.Rules.Select(rule => ToEvidence("online", rule))], ct);
+        await writer.AddProbesAsync(
+            [.. report.Probes.Select(probe => new ProbeCount(probe.Key, probe.Value, Scenario.RequiredProbes.Contains(probe.Key)))], ct);
+        await writer.AddMetricsAsync([.. _metrics], ct);
+        await writer.AddLatencyAsync([.. generator.Latency.All().SelectMany(one => BucketsOf(one.Metric, one.Of, one.Histogram))], ct);
+        await writer.AddFaultsAsync(
+            [
+                .. Scenario.Faults.Select(fault => new FaultRecord(
+                    writer.Info.EpochNs,
+                    "inject",
+                    Kernel.Host.FailPoints.WireName(fault.Point!.Value),
+                    string.Join(' ', fault.Expect),
+                    $"{fault.Errno} {fault.When}")),
+            ],
+            ct);
+    }
+
+    private static Storage.Results.RuleEvidence ToEvidence(string checker, Checking.Rules.RuleEvidence rule) =>
+        new(checker, rule.Rule, rule.Ok, rule.Violated, rule.Undecided);
+
+    private static IEnumerable<LatencyBucket> BucketsOf(string metric, string of, HistogramBase histogram)
+    {
+        var name = of.Length == 0 ? metric : $"{of}/{metric}";
+        foreach (var value in histogram.RecordedValues())
+        {
+            var low = histogram.LowestEquivalentValue(value.ValueIteratedTo);
+            var high = histogram.HighestEquivalentValue(value.ValueIteratedTo);
+            yield return new(name, "all", low * 1000, (high * 1000) + 999, value.CountAddedInThisIterationStep);
+        }
+    }
+
+    private RunSummary Summarize(
+        LoadGenerator generator,
+        CheckReport report,
+        OnlineSnapshot online,
+        DrainReport stored,
+        IReadOnlyList<HostReport> hosts,
+        long reaped,
+        bool interrupted)
+    {
+        var counters = generator.Counters;
+        var reasons = new List<string>(report.Reasons);
+        var disagreement = Disagreement(report, online);
+        if (disagreement is not null)
+            reasons.Insert(0, disagreement);
+        if (!stored.IsExact)
+        {
+            reasons.Insert(0, $"{stored.OperationsAcknowledged} operations and {stored.EventsAcknowledged} events were acknowledged, "
+                + $"{stored.OperationsStored} and {stored.EventsStored} are stored: the history lost or doubled records.");
+        }
+
+        var achieved = generator.Achieved.Due > 0 ? (double)generator.Achieved.Sent / generator.Achieved.Due : (double?)null;
+        var thresholds = Scenario.Thresholds.Where(threshold => generator.SendingTime >= threshold.After)
+            .Select(threshold => Judge(threshold, generator, achieved)).ToArray();
+        var rateMissed = achieved < RateSharePassed;
+        if (rateMissed)
+            reasons.Add(string.Create(CultureInfo.InvariantCulture, $"Only {achieved:P1} of the operations that were due were sent: the rate was missed."));
+        if (!generator.IsDrained)
+            reasons.Add("Clients were not drained in time: rules that need a quiet end decide nothing.");
+        foreach (var missed in thresholds.Where(threshold => threshold.Missed))
+            reasons.Add(string.Create(CultureInfo.InvariantCulture, $"Threshold missed: {missed.Metric} {missed.Of} is {missed.Value:0.###}."));
+        var exit = disagreement is not null || !stored.IsExact || report.ExitCode == ExitCode.Harness ? ExitCode.Harness
+            : report.Verdict is RunVerdict.Invalid ? ExitCode.Invalid
+            : interrupted ? ExitCode.Interrupted
+            : report.ExitCode == ExitCode.Infrastructure ? ExitCode.Infrastructure
+            : report.Verdict is RunVerdict.Unknown || rateMissed ? ExitCode.Unknown
+            : thresholds.Any(threshold => threshold.Missed) ? ExitCode.Threshold
+            : ExitCode.Valid;
+        var expected = Scenario.Expect.TryGetValue(request.Profile.Name, out var word) ? word.ToString().ToLowerInvariant() : null;
+        return new()
+        {
+            Run = request.Name,
+            Scenario = Scenario.Name,
+            Profile = request.Profile.Name,
+            Seed = Scenario.Seed,
+            Verdict = report.Verdict,
+            ExitCode = exit,
+            Expected = expected,
+            AsExpected = expected is null ? null : expected == report.Verdict.ToString().ToLowerInvariant(),
+            Reasons = reasons,
+            Hosts = hosts.Count,
+            Devices = request.Plan.Devices.Length,
+            Resources = request.Plan.ResourceCount,
+            Clients = Scenario.Load.Clients,
+            Operations = [.. OperationsOf(counters)],
+            OperationsTotal = counters.Operations,
+            OperationsPerSecond = generator.SendingTime > TimeSpan.Zero ? counters.Operations / generator.SendingTime.TotalSeconds : 0,
+            Unbinds = counters.Of(OperationKind.Unbind),
+            UnbindsWithHolders = counters.UnbindsWithHolders,
+            EventsStored = stored.EventsStored,
+            Reaped = reaped,
+            Stuck =
+            [
+                .. generator.Stuck.Select(stuck => new StuckSummary(
+                    stuck.Device, LatencyRecorder.NameOf(stuck.Kind), stuck.Since.TotalSeconds, stuck.WaitsFor)),
+            ],
+            Probes = report.Probes.Where(probe => probe.Value > 0 || Scenario.RequiredProbes.Contains(probe.Key)).ToDictionary(),
+            Latency = [.. generator.Latency.All().Where(one => one.Histogram.TotalCount > 0).Select(one => PercentilesOf(one.Metric, one.Of, one.Histogram))],
+            Thresholds = thresholds,
+            Achieved = achieved,
+            TimerLagMaxMs = generator.TimerLagMax.TotalMilliseconds,
+            Failures = counters.Failures.ToDictionary(),
+            BindErrors = counters.BindErrors.ToDictionary(error => error.Key.ToString(), error => error.Value),
+            Findings =
+            [
+                .. report.Findings.Select((finding, place) => new FindingSummary(
+                    place + 1, finding.Rule, finding.Class.ToString().ToLowerInvariant(), finding.Object, finding.Count, finding.Text, finding.Remedy)),
+            ],
+            Seconds = _seconds,
+            Interrupted = interrupted,
+            Report = report,
+        };
+    }
+
+    /// <summary>A run that sent less than this share of what was due says nothing about the load that it should have been.</summary>
+    private const double RateSharePassed = 0.95;
+
+    /// <summary>What the checker saw while it happened has to be in the stored history too.</summary>
+    private static string? Disagreement(CheckReport report, OnlineSnapshot online)
+    {
+        var stored = report.Findings.Select(finding => finding.Rule).ToHashSet(StringComparer.Ordinal);
+        var missing = online.Findings.Select(finding => finding.Rule).Where(rule => !stored.Contains(rule)).Distinct().ToList();
+        return missing.Count == 0
+            ? null
+            : $"The two checkers disagree: {string.Join(", ", missing)} was found while the fleet ran, and not in the stored history.";
+    }
+
+    private static IEnumerable<OperationSummary> OperationsOf(LoadCounters counters) =>
+        from kind in Enum.GetValues<OperationKind>()
+        where counters.Of(kind) > 0
+        select new OperationSummary(
+            LatencyRecorder.NameOf(kind),
+            counters.Of(kind, OperationOutcome.Ok),
+            counters.Of(kind, OperationOutcome.Fail),
+            counters.Of(kind, OperationOutcome.Unknown));
+
+    private static LatencySummary PercentilesOf(string metric, string of, HistogramBase histogram) => new(
+        metric,
+        of,
+        histogram.TotalCount,
+        histogram.GetValueAtPercentile(50) / 1000.0,
+        histogram.GetValueAtPercentile(90) / 1000.0,
+        histogram.GetValueAtPercentile(99) / 1000.0,
+        histogram.GetValueAtPercentile(99.9) / 1000.0,
+        histogram.GetMaxValue() / 1000.0);
+
+    private static ThresholdSummary Judge(Threshold threshold, LoadGenerator generator, double? achieved)
+    {
+        var dot = threshold.Metric.IndexOf('.', StringComparison.Ordinal);
+        var value = threshold.Metric switch
+        {
+            "achieved" => achieved ?? 1,
+            "unknown" => generator.Counters.Operations == 0 ? 0 : (double)generator.Counters.Unknown / generator.Counters.Operations,
+            "lag" => generator.TimerLagMax.TotalMilliseconds,
+            _ => PercentileOf(generator.Latency.Of(threshold.Metric[..dot], threshold.Of), threshold.Metric[(dot + 1)..]) / 1000.0,
+        };
+        return new(
+            threshold.Metric, threshold.Of, value, threshold.Below, threshold.Above,
+            value >= threshold.Below || value <= threshold.Above);
+    }
+
+    private static long PercentileOf(HistogramBase histogram, string name) => name switch
+    {
+        "p50" => histogram.GetValueAtPercentile(50),
+        "p90" => histogram.GetValueAtPercentile(90),
+        "p99" => histogram.GetValueAtPercentile(99),
+        "p999" => histogram.GetValueAtPercentile(99.9),
+        _ => histogram.GetMaxValue(),
+    };
+}

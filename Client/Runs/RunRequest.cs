@@ -1,0 +1,122 @@
+using System.Collections.Immutable;
+using Fleet.Client.Inventory;
+using Fleet.Client.Scenarios;
+using Fleet.Kernel.Profiles;
+using Fleet.Protocol.Plans;
+using Fleet.Storage.Results;
+
+namespace Fleet.Client.Runs;
+
+/// <summary>What the command line lays over a scenario; null keeps what the file says.</summary>
+public sealed record RunOptions
+{
+    public string? Profile { get; init; }
+
+    public string? Inventory { get; init; }
+
+    public int? Devices { get; init; }
+
+    public int? Replicate { get; init; }
+
+    public int? Clients { get; init; }
+
+    /// <summary>Length of the phase <c>steady</c>, or of the longest where none has that name.</summary>
+    public TimeSpan? Duration { get; init; }
+
+    /// <summary>Operations per second: makes the arrival open.</summary>
+    public double? RatePerSecond { get; init; }
+
+    public long? Seed { get; init; }
+
+    public TimeSpan? Patience { get; init; }
+
+    /// <summary>A fault plan whose faults are added.</summary>
+    public string? Faults { get; init; }
+
+    public IReadOnlyList<ScenarioOverride> Overrides { get; init; } = [];
+}
+
+/// <summary>Everything that a run needs to know, checked before anything is started or written.</summary>
+/// <param name="Name">Unique in any store: time, scenario, profile, a random tail.</param>
+/// <param name="KeepGoing">Go on after a finding that decides the verdict.</param>
+public sealed record RunRequest(
+    string Name, Scenario Scenario, KernelProfile Profile, FleetPlan Plan, StoreAddress Store, bool KeepGoing, string CommandLine)
+{
+    /// <exception cref="UsageException">Something cannot be read, is unknown, or is not run by this build.</exception>
+    public static RunRequest Create(
+        string scenarioName, RunOptions options, StoreAddress store, bool keepGoing, string commandLine, DateTimeOffset now)
+    {
+        var scenario = Overlay(ScenarioFile.ReadScenario(scenarioName, options.Overrides), options);
+        RunSupport.Demand(scenario);
+        if (!KernelProfile.TryParse(scenario.Profile, out var profile))
+            throw new UsageException($"There is no profile {ForeignText.Quote(scenario.Profile)}; accepted: fleet profile list shows them.");
+
+        var name = $"{now.UtcDateTime:yyyyMMdd-HHmmss}-{scenario.Name}-{profile.Name}-{Guid.NewGuid().ToString("N")[..4]}";
+        return new(name, scenario, profile, PlanOf(scenario.Fleet), store, keepGoing, commandLine);
+    }
+
+    public RunPlan ToRunPlan(TimeSpan callPatience, TimeSpan lease) => new(
+        Name,
+        Profile.Name,
+        Scenario.Seed,
+        callPatience,
+        lease.TotalSeconds,
+        [
+            .. Scenario.Faults.Select(fault => new InjectionPlan(
+                Kernel.Host.FailPoints.WireName(fault.Point!.Value),
+                fault.Errno!.Value,
+                fault.When is FaultSchedule.Probability probability ? probability.Value : 0,
+                fault.When is FaultSchedule.Nth nth ? nth.Number : 0)),
+        ]);
+
+    private static FleetPlan PlanOf(FleetOptions fleet)
+    {
+        var isGenerated = fleet.Inventory == FleetOptions.Generated;
+        var hosts = isGenerated
+            ? GeneratedInventory.Build(fleet.Hosts, fleet.DevicesPerHost, fleet.Resources, (ulong)fleet.ResourceSizeBytes)
+            : Replicated(InventoryFile.Read(fleet.Inventory), fleet);
+        return FleetPlan.Of(hosts, fleet.Resources, fleet.Sections, fleet.DevicesMax, isGenerated ? "The generated inventory" : fleet.Inventory);
+    }
+
+    private static ImmutableArray<HostInventory> Replicated(ImmutableArray<HostInventory> hosts, FleetOptions fleet) =>
+        fleet.Replicate == 1 ? hosts
+        : hosts.Length == 1 ? hosts[0].Replicate(fleet.Replicate)
+        : throw new UsageException(
+            $"{fleet.Inventory} describes {hosts.Length} hosts, and replicate copies one; accepted: an inventory of one host.");
+
+    private static Scenario Overlay(Scenario scenario, RunOptions options)
+    {
+        var fleet = scenario.Fleet with
+        {
+            Inventory = options.Inventory ?? scenario.Fleet.Inventory,
+            Replicate = options.Replicate ?? scenario.Fleet.Replicate,
+            DevicesMax = options.Devices ?? scenario.Fleet.DevicesMax,
+        };
+        if (options.Devices is { } devices && fleet.Inventory == FleetOptions.Generated)
+            fleet = fleet with { Hosts = Math.Min(HostInventory.HostsMax, (devices + fleet.DevicesPerHost - 1) / fleet.DevicesPerHost) };
+        if (options.Replicate is not null && fleet.Inventory == FleetOptions.Generated)
+            fleet = fleet with { Hosts = options.Replicate.Value, Replicate = 1 };
+        var load = scenario.Load with { Clients = options.Clients ?? scenario.Load.Clients };
+        if (options.RatePerSecond is { } rate)
+            load = load with { Arrival = new Arrival.Open(new Rate.Constant(rate)) };
+        return scenario with
+        {
+            Profile = options.Profile ?? scenario.Profile,
+            Seed = options.Seed is { } seed ? ScenarioReader.SeedOf(seed) : scenario.Seed,
+            Fleet = fleet,
+            Load = load,
+            Unbind = scenario.Unbind with { Patience = options.Patience ?? scenario.Unbind.Patience },
+            Phases = options.Duration is { } duration ? Lasting(scenario.Phases, duration) : scenario.Phases,
+            Faults = options.Faults is { } plan
+                ? [.. scenario.Faults, .. ScenarioFile.ReadFaultPlan(plan).Faults]
+                : scenario.Faults,
+        };
+    }
+
+    private static ImmutableArray<Phase> Lasting(ImmutableArray<Phase> phases, TimeSpan duration)
+    {
+        var main = phases.FirstOrDefault(phase => phase.Name == "steady")
+            ?? phases.Where(phase => phase.RateShare > 0).MaxBy(phase => phase.For)!;
+        return [.. phases.Select(phase => phase == main ? phase with { For = duration } : phase)];
+    }
+}

@@ -1,0 +1,93 @@
+using System.Text.Json.Serialization;
+using Fleet.Kernel.History;
+
+namespace Fleet.Client.Runs;
+
+/// <summary>What a run came to, as it is printed, stored with the run, and given to scripts.</summary>
+public sealed record RunSummary
+{
+    public required string Run { get; init; }
+
+    public required string Scenario { get; init; }
+
+    public required string Profile { get; init; }
+
+    public required ulong Seed { get; init; }
+
+    public required RunVerdict Verdict { get; init; }
+
+    public required int ExitCode { get; init; }
+
+    /// <summary>What the scenario expects of this profile; null where it says nothing.</summary>
+    public required string? Expected { get; init; }
+
+    public required bool? AsExpected { get; init; }
+
+    /// <summary>Why the verdict is what it is, one sentence each.</summary>
+    public required IReadOnlyList<string> Reasons { get; init; }
+
+    public required int Hosts { get; init; }
+
+    public required int Devices { get; init; }
+
+    public required int Resources { get; init; }
+
+    public required int Clients { get; init; }
+
+    public required OperationSummary[] Operations { get; init; }
+
+    public required long OperationsTotal { get; init; }
+
+    public required double OperationsPerSecond { get; init; }
+
+    public required long Unbinds { get; init; }
+
+    public required long UnbindsWithHolders { get; init; }
+
+    public required long EventsStored { get; init; }
+
+    /// <summary>Allocations that a session still held when it was closed.</summary>
+    public required long Reaped { get; init; }
+
+    public required StuckSummary[] Stuck { get; init; }
+
+    public required IReadOnlyDictionary<string, long> Probes { get; init; }
+
+    public required LatencySummary[] Latency { get; init; }
+
+    public required ThresholdSummary[] Thresholds { get; init; }
+
+    /// <summary>Share of the operations that were due and were sent; null in a closed loop.</summary>
+    public required double? Achieved { get; init; }
+
+    public required double TimerLagMaxMs { get; init; }
+
+    /// <summary>Calls that failed other than by a deadline, by type.</summary>
+    public required IReadOnlyDictionary<string, long> Failures { get; init; }
+
+    public required IReadOnlyDictionary<string, long> BindErrors { get; init; }
+
+    public required FindingSummary[] Findings { get; init; }
+
+    public required IReadOnlyDictionary<string, double> Seconds { get; init; }
+
+    public required bool Interrupted { get; init; }
+
+    /// <summary>Where the results are; empty in the copy that the results themselves hold.</summary>
+    public string Location { get; init; } = "";
+
+    [JsonIgnore]
+    public Fleet.Checking.CheckReport? Report { get; init; }
+}
+
+public sealed record OperationSummary(string Kind, long Ok, long Fail, long Unknown);
+
+/// <summary>Milliseconds.</summary>
+public sealed record LatencySummary(
+    string Metric, string Of, long Count, double P50Ms, double P90Ms, double P99Ms, double P999Ms, double MaxMs);
+
+public sealed record ThresholdSummary(string Metric, string? Of, double Value, double? Below, double? Above, bool Missed);
+
+public sealed record StuckSummary(string Device, string Kind, double SinceSeconds, string WaitsFor);
+
+public sealed record FindingSummary(int Id, string Rule, string Class, string Object, long Count, string Text, string? Remedy);
