@@ -46,6 +46,12 @@ public sealed class HistoryChecker
     public void Add(in Operation record)
     {
         _records++;
+        if (record.Kind is OperationKind.Bind or OperationKind.Unbind or OperationKind.AddResource or OperationKind.Remove)
+        {
+            // Its position is that of the object's own event of it, which is judged in its place.
+            return;
+        }
+
         if (!record.At.IsNone)
         {
             Stream(record.At.Obj)?.Observe(record);

@@ -15,9 +15,10 @@ public sealed class LatencyRecorder
     private static readonly OperationKind[] Kinds =
         [OperationKind.Alloc, OperationKind.Access, OperationKind.Free, OperationKind.Unbind, OperationKind.Bind];
 
-    private readonly HistogramBase[] _response = [.. Kinds.Select(_ => Create())];
-    private readonly HistogramBase[] _service = [.. Kinds.Select(_ => Create())];
-    private readonly HistogramBase _lag = Create();
+    private readonly Lock _gate = new();
+    private readonly Series[] _response = [.. Kinds.Select(_ => new Series())];
+    private readonly Series[] _service = [.. Kinds.Select(_ => new Series())];
+    private readonly Series _lag = new();
 
     public void Record(in Operation operation)
     {
@@ -25,22 +26,39 @@ public sealed class LatencyRecorder
         if (place < 0)
             return;
 
-        _response[place].RecordValue(Microseconds(operation.DoneNs - operation.IntendedNs));
-        _service[place].RecordValue(Microseconds(operation.DoneNs - operation.SentNs));
-        _lag.RecordValue(Microseconds(operation.SentNs - operation.IntendedNs));
+        _response[place].Recorder.RecordValue(Microseconds(operation.DoneNs - operation.IntendedNs));
+        _service[place].Recorder.RecordValue(Microseconds(operation.DoneNs - operation.SentNs));
+        _lag.Recorder.RecordValue(Microseconds(operation.SentNs - operation.IntendedNs));
     }
 
-    /// <summary>Every histogram with the name that thresholds and stores give it.</summary>
-    public IEnumerable<(string Metric, string Of, HistogramBase Histogram)> All()
+    /// <summary>Every histogram so far with the name that thresholds and stores give it; copies.</summary>
+    public IReadOnlyList<(string Metric, string Of, HistogramBase Histogram)> All()
     {
-        for (var place = 0; place < Kinds.Length; place++)
+        lock (_gate)
         {
-            var of = NameOf(Kinds[place]);
-            yield return ("response", of, _response[place]);
-            yield return ("service", of, _service[place]);
-        }
+            var all = new List<(string, string, HistogramBase)>();
+            for (var place = 0; place < Kinds.Length; place++)
+            {
+                var of = NameOf(Kinds[place]);
+                all.Add(("response", of, _response[place].Collect().Copy()));
+                all.Add(("service", of, _service[place].Collect().Copy()));
+            }
 
-        yield return ("lag", "", _lag);
+            all.Add(("lag", "", _lag.Collect().Copy()));
+            return all;
+        }
+    }
+
+    /// <summary>Percentiles of one operation's response time since this was asked last.</summary>
+    public (double P50Ms, double P99Ms) Recent(OperationKind kind)
+    {
+        lock (_gate)
+        {
+            var interval = _response[Array.IndexOf(Kinds, kind)].Interval();
+            return interval.TotalCount == 0
+                ? default
+                : (interval.GetValueAtPercentile(50) / 1000.0, interval.GetValueAtPercentile(99) / 1000.0);
+        }
     }
 
     /// <summary>One histogram of a metric over all operations, or of one.</summary>
@@ -71,6 +89,28 @@ public sealed class LatencyRecorder
 
     private static long Microseconds(long ns) => Math.Clamp(ns / 1000, 0, HighestUs);
 
-    private static HistogramBase Create() => HistogramFactory.With64BitBucketSize()
-        .WithValuesUpTo(HighestUs).WithPrecisionOf(3).WithThreadSafeWrites().Create();
+    private static LongHistogram Create() => new(HighestUs, 3);
+
+    /// <summary>Writers take no lock and are never seen half way: a reader swaps what they write to.</summary>
+    private sealed class Series
+    {
+        private readonly LongHistogram _total = Create();
+        private HistogramBase? _interval;
+
+        public Recorder Recorder { get; } = HistogramFactory.With64BitBucketSize()
+            .WithValuesUpTo(HighestUs).WithPrecisionOf(3).WithThreadSafeWrites().WithThreadSafeReads().Create();
+
+        public HistogramBase Interval()
+        {
+            _interval = Recorder.GetIntervalHistogram(_interval);
+            _total.Add(_interval);
+            return _interval;
+        }
+
+        public LongHistogram Collect()
+        {
+            _ = Interval();
+            return _total;
+        }
+    }
 }

@@ -110,10 +110,10 @@ public sealed class LoadGenerator : IAsyncDisposable
 
     /// <summary>Waits until no ticket is open, or none ended for as long as patience lasts.</summary>
     /// <returns>True when none is open.</returns>
-    public async Task<bool> AwaitTicketsAsync(TimeSpan patience, CancellationToken stop)
+    public async Task<bool> AwaitTicketsAsync(TimeSpan patience)
     {
         var from = MonotonicNs.Now;
-        while (_unbinds.Running > 0 && !stop.IsCancellationRequested)
+        while (_unbinds.Running > 0)
         {
             var last = Math.Max(from, _unbinds.LastEndedNs);
             if (MonotonicNs.Now - last > patience.Ticks * 100)
@@ -122,20 +122,21 @@ public sealed class LoadGenerator : IAsyncDisposable
             await Task.Delay(TicketLook, CancellationToken.None);
         }
 
-        return _unbinds.Running == 0;
+        return true;
     }
 
     /// <summary>Ends every wait that is left: its outcome stays unknown.</summary>
-    public async Task GiveUpAsync()
+    /// <param name="lastAnswers">How long the polls that are out may take to come back, so that none outlives its fleet.</param>
+    public async Task GiveUpAsync(TimeSpan lastAnswers)
     {
         _hasGivenUp = true;
-        await _unbinds.GiveUpAsync();
+        await _unbinds.GiveUpAsync(lastAnswers);
     }
 
     public async ValueTask DisposeAsync()
     {
         if (!_hasGivenUp)
-            await GiveUpAsync();
+            await GiveUpAsync(TimeSpan.Zero);
         await _watch.DisposeAsync();
     }
 

@@ -35,6 +35,7 @@ public sealed class UnbindOperators(
     private readonly ConcurrentBag<OperationNumbers> _idle = [];
     private readonly ConcurrentDictionary<long, Task> _running = new();
     private readonly ConcurrentQueue<StuckTicket> _stuck = new();
+    private readonly ConcurrentBag<Task> _abandoned = [];
     private int _operators;
     private long _lastEndedNs;
 
@@ -67,11 +68,13 @@ public sealed class UnbindOperators(
     public void Drain() => _noMore.Cancel();
 
     /// <summary>Ends every wait; what is still open becomes an unknown outcome and a <see cref="StuckTicket"/>.</summary>
-    public async Task GiveUpAsync()
+    /// <param name="lastAnswers">How long the polls that are out may take to come back.</param>
+    public async Task GiveUpAsync(TimeSpan lastAnswers)
     {
         await _noMore.CancelAsync();
         await _giveUp.CancelAsync();
         await Task.WhenAll(_running.Values);
+        await Task.WhenAny(Task.WhenAll(_abandoned), Task.Delay(lastAnswers));
         foreach (var numbers in _idle)
             numbers.Dispose();
     }
@@ -192,6 +195,7 @@ public sealed class UnbindOperators(
     private async Task<TicketReply?> FollowAsync(OperationKind kind, int device, long number)
     {
         TicketReply? last = null;
+        Task<TicketReply>? pending = null;
         while (!_giveUp.IsCancellationRequested)
         {
             try
@@ -199,12 +203,15 @@ public sealed class UnbindOperators(
                 var call = last is { } open ? port.AwaitTicketAsync(device, open.Ticket)
                     : kind is OperationKind.Unbind ? port.UnbindAsync(device, number)
                     : port.BindAsync(device, number);
-                last = await call.AsTask().WaitAsync(_giveUp.Token);
+                pending = call.AsTask();
+                last = await pending.WaitAsync(_giveUp.Token);
                 if (last.Value.IsDone)
                     return last;
             }
             catch (OperationCanceledException) when (_giveUp.IsCancellationRequested)
             {
+                if (pending is not null)
+                    _abandoned.Add(pending);
                 return last;
             }
             catch (Exception e) when (e is TimeoutException or Orleans.Runtime.OrleansException)

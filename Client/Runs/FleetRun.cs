@@ -7,6 +7,7 @@ using Fleet.Checking;
 using Fleet.Client.Load;
 using Fleet.Client.Scenarios;
 using Fleet.Grains;
+using Fleet.Kernel;
 using Fleet.Kernel.History;
 using Fleet.Protocol.Wire;
 using Fleet.Silo;
@@ -28,7 +29,9 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
     private const int Process = 1;
     private const int HostsBuiltAtOnce = 8;
 
-    private static readonly TimeSpan CallPatience = TimeSpan.FromMilliseconds(200);
+    private static readonly TimeSpan CallPatience = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan LongPoll = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan QuickLook = TimeSpan.FromMilliseconds(500);
     private static readonly TimeSpan Lease = TimeSpan.FromSeconds(30);
     private static readonly TimeSpan MomentInterval = TimeSpan.FromMilliseconds(500);
 
@@ -45,7 +48,6 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
     private readonly Dictionary<string, double> _seconds = new(StringComparer.Ordinal);
     private readonly TaskCompletionSource _decided = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private long _findings;
-    private int _failedBinds;
 
     private Scenario Scenario => request.Scenario;
 
@@ -113,7 +115,7 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         progress.Begin("starting the fleet");
         var starting = Stopwatch.StartNew();
         await using var silo = await EmbeddedFleet.StartAsync(
-            new() { Run = request.Name, Objects = _objects, Log = new SpoolLog(spool), Streams = checker }, interrupt);
+            new() { Run = request.Name, Objects = _objects, Log = new SpoolLog(spool), Streams = checker, LongPoll = LongPoll }, interrupt);
         _seconds["start"] = starting.Elapsed.TotalSeconds;
 
         progress.Begin(string.Create(
@@ -140,7 +142,7 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
             await generator.RunAsync(stop.Token);
             _seconds["load"] = loading.Elapsed.TotalSeconds;
             progress.Begin("waiting for what is open");
-            await generator.AwaitTicketsAsync(Scenario.Unbind.Patience, CancellationToken.None);
+            await AwaitQuietAsync(generator, silo.Grains, fleet);
             await over.CancelAsync();
             await Task.WhenAll(renewing, watching, stopping);
         }
@@ -148,8 +150,8 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         // Closing the session frees what no client could: calls whose answers were lost. That may end a wait.
         var reaped = await session.Close();
         if (reaped > 0)
-            await generator.AwaitTicketsAsync(Scenario.Unbind.Patience, CancellationToken.None);
-        await generator.GiveUpAsync();
+            await AwaitQuietAsync(generator, silo.Grains, fleet);
+        await generator.GiveUpAsync(LongPoll);
         var reports = await Task.WhenAll(
             fleet.Hosts.Select(host => silo.Grains.GetGrain<IHostGrain>(host.Name).Close().AsTask()));
         _seconds["live"] = starting.Elapsed.TotalSeconds;
@@ -167,12 +169,24 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
             async (host, _) =>
             {
                 var reply = await grains.GetGrain<IHostGrain>(host.Name).Build(plan, host);
-                foreach (var device in reply.Failed)
+                foreach (var device in reply.Failed.Where(device => device.Err is not Errno.OK))
                     failed.Add(device.Device);
             });
-        _failedBinds = failed.Count;
         var places = fleet.Devices.Index().ToDictionary(device => device.Item.Key, device => device.Index, StringComparer.Ordinal);
         return [.. failed.Select(key => places[key.StartsWith("dev:", StringComparison.Ordinal) ? key[4..] : key])];
+    }
+
+    /// <summary>Waits for open tickets as long as patience lasts, unless every one of them is known never to end.</summary>
+    private async Task AwaitQuietAsync(LoadGenerator generator, IGrainFactory grains, LoadFleet fleet)
+    {
+        if (await generator.AwaitTicketsAsync(QuickLook))
+            return;
+
+        var reports = await Task.WhenAll(
+            fleet.Hosts.Select(host => grains.GetGrain<IHostGrain>(host.Name).Quiesce().AsTask()));
+        var open = reports.SelectMany(report => report.Open).ToList();
+        if (open.Any(ticket => !ticket.IsStuck) || open.Count < generator.TicketsOpen)
+            await generator.AwaitTicketsAsync(Scenario.Unbind.Patience);
     }
 
     private static async Task RenewAsync(ISessionGrain session, CancellationToken over)
@@ -219,14 +233,14 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
                 var counters = generator.Counters;
                 var done = counters.Operations;
                 var rate = (done - operations) / Stopwatch.GetElapsedTime(at, now).TotalSeconds;
-                var alloc = generator.Latency.Of("response", "alloc");
+                var (allocP50Ms, allocP99Ms) = generator.Latency.Recent(OperationKind.Alloc);
                 var moment = new RunMoment(
                     generator.Clock.Current.Phase,
                     Stopwatch.GetElapsedTime(began, now),
                     done,
                     rate,
-                    alloc.GetValueAtPercentile(50) / 1000.0,
-                    alloc.GetValueAtPercentile(99) / 1000.0,
+                    allocP50Ms,
+                    allocP99Ms,
                     counters.Live,
                     counters.UnbindsInFlight,
                     counters.Of(OperationKind.Unbind),
