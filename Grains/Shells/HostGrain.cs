@@ -23,7 +23,7 @@ internal sealed class HostGrain : Grain, IHostGrain
         await Each(async (grain, device) =>
         {
             await grain.Configure(run, device);
-            var reply = await grain.Bind(0);
+            var reply = await Settle(grain, await grain.Bind(0));
             bound += reply.IsDone && reply.Err is not Errno.ENODEV ? 1 : 0;
             if (!reply.IsDone || reply.Err is not Errno.OK)
             {
@@ -57,6 +57,17 @@ internal sealed class HostGrain : Grain, IHostGrain
             bound += report.IsBound ? 1 : 0;
         });
         return new(this.GetPrimaryKeyString(), _plan?.Devices.Count ?? 0, bound, counters, open);
+    }
+
+    /// <summary>Polls a bind until it is done, or is known never to be.</summary>
+    private static async ValueTask<TicketReply> Settle(IPciDeviceGrain grain, TicketReply ticket)
+    {
+        while (!ticket.IsDone && !(await grain.Report()).Open.Any(open => open.Ticket == ticket.Ticket && open.IsStuck))
+        {
+            ticket = await grain.AwaitTicket(ticket.Ticket);
+        }
+
+        return ticket;
     }
 
     /// <summary>Runs one piece of work for each device, a bounded number of them at once, all in this grain's turns.</summary>

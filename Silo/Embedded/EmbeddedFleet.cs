@@ -1,10 +1,8 @@
 using System.Net;
 using System.Net.Sockets;
-using Fleet.Grains.Shells;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
-using Orleans.Configuration;
 
 namespace Fleet.Silo;
 
@@ -15,10 +13,12 @@ public sealed class EmbeddedFleet : IAsyncDisposable
     private const int PortAttemptsMax = 5;
 
     private readonly IHost _host;
+    private readonly LogGate _log;
 
-    private EmbeddedFleet(IHost host)
+    private EmbeddedFleet(IHost host, LogGate log)
     {
         _host = host;
+        _log = log;
         Grains = host.Services.GetRequiredService<IClusterClient>();
     }
 
@@ -30,11 +30,12 @@ public sealed class EmbeddedFleet : IAsyncDisposable
     {
         for (var attempt = 1; ; attempt++)
         {
-            var host = Build(options);
+            var log = new LogGate();
+            var host = Build(options, log);
             try
             {
                 await host.StartAsync(ct);
-                return new(host);
+                return new(host, log);
             }
             catch (Exception e) when (attempt < PortAttemptsMax && IsAddressInUse(e))
             {
@@ -52,6 +53,8 @@ public sealed class EmbeddedFleet : IAsyncDisposable
     /// <summary>Stops the silo at once: what had to last is in the log already.</summary>
     public async ValueTask DisposeAsync()
     {
+        _log.IsStopping = true;
+
         // An expired token skips the graceful part: deactivating every device one by one would serve nobody.
         await _host.StopAsync(new CancellationToken(canceled: true));
         await DisposeAsync(_host);
@@ -69,13 +72,12 @@ public sealed class EmbeddedFleet : IAsyncDisposable
         }
     }
 
-    private static IHost Build(EmbeddedFleetOptions options)
+    private static IHost Build(EmbeddedFleetOptions options, LogGate log)
     {
         var builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings { DisableDefaults = true });
         builder.Logging.AddSimpleConsole(console => console.SingleLine = true);
-        builder.Logging.AddFilter("Polly", LogLevel.Error);
-        builder.Logging.AddFilter("Orleans.Runtime.NoOpHostEnvironmentStatistics", LogLevel.Error);
         builder.Logging.SetMinimumLevel(LogLevel.Warning);
+        builder.Logging.AddFilter((category, level) => log.Lets(category, level));
         builder.Services.Configure<Microsoft.Extensions.Logging.Console.ConsoleLoggerOptions>(
             console => console.LogToStandardErrorThreshold = LogLevel.Trace);
         var ports = FreePorts();
@@ -94,6 +96,19 @@ public sealed class EmbeddedFleet : IAsyncDisposable
         first.Bind(new IPEndPoint(IPAddress.Loopback, 0));
         second.Bind(new IPEndPoint(IPAddress.Loopback, 0));
         return (((IPEndPoint)first.LocalEndPoint!).Port, ((IPEndPoint)second.LocalEndPoint!).Port);
+    }
+
+    /// <summary>Keeps what is no news out of the log: retries, advice for servers, and the noise of an immediate stop.</summary>
+    private sealed class LogGate
+    {
+        public bool IsStopping { get; set; }
+
+        public bool Lets(string? category, LogLevel level) => category switch
+        {
+            _ when IsStopping => level >= LogLevel.Critical,
+            "Polly" or "Orleans.Runtime.Silo" or "Orleans.Runtime.Watchdog" => level >= LogLevel.Error,
+            _ => level >= LogLevel.Warning,
+        };
     }
 
     private static bool IsAddressInUse(Exception e)

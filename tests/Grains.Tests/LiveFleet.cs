@@ -15,16 +15,18 @@ namespace Fleet.Grains.Tests;
 internal sealed class LiveFleet : IAsyncDisposable
 {
     public const string Host = "host-0001";
-    public const string Device = Host + "/0000:3b:00.0";
+    public const string Device = Host + "/0000:00:00.0";
     public const ulong ResourceBytes = 64 * 1024;
 
     private readonly EmbeddedFleet _fleet;
     private readonly MemoryLog _log;
     private long _op;
 
-    private LiveFleet(EmbeddedFleet fleet, MemoryLog log, ObjectTable objects, OnlineChecker checker, HostPlan plan, RunPlan run)
+    private LiveFleet(
+        EmbeddedFleet fleet, MemoryLog log, ObjectTable objects, OnlineChecker checker, PositionWatch positions, HostPlan plan,
+        RunPlan run)
     {
-        (_fleet, _log, Objects, Checker, Plan, Run) = (fleet, log, objects, checker, plan, run);
+        (_fleet, _log, Objects, Checker, Positions, Plan, Run) = (fleet, log, objects, checker, positions, plan, run);
         Session = objects.Intern("session:gen-01");
     }
 
@@ -46,26 +48,34 @@ internal sealed class LiveFleet : IAsyncDisposable
 
     public IReadOnlyList<HistoryEvent> Events => [.. _log.Events];
 
-    public static async Task<LiveFleet> Start(string profile, int resources = 1, params InjectionPlan[] injections)
+    /// <summary>Positions as the objects gave them; each is one more than the last of its object.</summary>
+    public PositionWatch Positions { get; }
+
+    public static Task<LiveFleet> Start(string profile, int resources = 1, params InjectionPlan[] injections) =>
+        Start(profile, devices: 1, resources, injections);
+
+    public static async Task<LiveFleet> Start(string profile, int devices, int resources, InjectionPlan[] injections)
     {
         var objects = new ObjectTable();
         var log = new MemoryLog();
         var checker = new OnlineChecker(profile, objects, _ => { });
+        var positions = new PositionWatch(checker);
         var fleet = await EmbeddedFleet.StartAsync(
             new EmbeddedFleetOptions
             {
                 Run = "test-" + Guid.NewGuid().ToString("n"),
                 Objects = objects,
                 Log = log,
-                Streams = checker,
+                Streams = positions,
                 LongPoll = TimeSpan.FromMilliseconds(200),
             },
             CancellationToken.None);
-        var bars = Enumerable.Range(0, resources)
-            .Select(i => new PciBar(2 + i, true, 0x4_0000_0000UL + ((ulong)i << 30), ResourceBytes)).ToArray();
-        var plan = new HostPlan(Host, [new DevicePlan(Device, "p2pdma", bars)]);
+        var plan = new HostPlan(Host, [.. Enumerable.Range(0, devices).Select(d => new DevicePlan(
+            $"{Host}/0000:{d:x2}:00.0", "p2pdma",
+            [.. Enumerable.Range(0, resources).Select(
+                i => new PciBar(2 + i, true, ((ulong)d + 1 << 34) + ((ulong)i << 30), ResourceBytes))]))]);
         var run = new RunPlan("test", profile, 1, TimeSpan.FromMilliseconds(200), 30, injections);
-        return new(fleet, log, objects, checker, plan, run);
+        return new(fleet, log, objects, checker, positions, plan, run);
     }
 
     public Task<BuildReply> Build() => HostGrain.Build(Run, Plan).AsTask();
@@ -93,6 +103,24 @@ internal sealed class LiveFleet : IAsyncDisposable
 
         return ticket;
     }
+
+    /// <summary>Begins an unbind and polls until it says that it waits for something in particular.</summary>
+    public async Task<TicketReply> UnbindUntil(string waitsFor) => await Until(await DeviceGrain.Unbind(1000), waitsFor);
+
+    public async Task<TicketReply> Until(TicketReply ticket, string waitsFor)
+    {
+        while (!ticket.IsDone && !ticket.WaitsFor!.Contains(waitsFor, StringComparison.Ordinal))
+        {
+            ticket = await DeviceGrain.AwaitTicket(ticket.Ticket);
+        }
+
+        Assert.False(ticket.IsDone, $"done, and never waited for \"{waitsFor}\"");
+        return ticket;
+    }
+
+    public async Task<Errno> Bind() => (await Await(await DeviceGrain.Bind(1001))).Err;
+
+    public async Task<Errno> Unbind() => (await Await(await DeviceGrain.Unbind(1002))).Err;
 
     /// <summary>Kinds of the events of one object, in its own order.</summary>
     public EventKind[] Kinds(string name) =>

@@ -19,9 +19,7 @@ public sealed class TeardownTests
         Assert.Equal(0x77UL, (await fleet.Write(held, 0x77)).Tag);
         Assert.Equal(0x77UL, (await fleet.Read(held)).Tag);
 
-        var unbind = await fleet.DeviceGrain.Unbind(100);
-        Assert.False(unbind.IsDone);
-        Assert.Contains("session:gen-01 (1 allocation)", unbind.WaitsFor);
+        var unbind = await fleet.UnbindUntil("session:gen-01 (1 allocation)");
         Assert.Equal(Errno.ENODEV, (await fleet.Alloc()).Err);
         Assert.Equal(0x77UL, (await fleet.Read(held)).Tag);
 
@@ -62,9 +60,7 @@ public sealed class TeardownTests
         await using var fleet = await LiveFleet.Start("P0");
         await fleet.Build();
         var held = await fleet.Alloc();
-        var unbind = await fleet.DeviceGrain.Unbind(100);
-        Assert.False(unbind.IsDone);
-
+        var unbind = await fleet.UnbindUntil("the last reference of ref:");
         var touched = await fleet.Read(held);
         Assert.Equal(Errno.EFAULT, touched.Err);
         Assert.NotEqual(0, touched.At.Seq);
@@ -78,15 +74,11 @@ public sealed class TeardownTests
     {
         await using var fleet = await LiveFleet.Start("V1");
         await fleet.Build();
-        var unbind = await fleet.DeviceGrain.Unbind(100);
-        Assert.False(unbind.IsDone);
-        Assert.Contains("died and holds the device lock", unbind.WaitsFor);
+        await fleet.UnbindUntil("died and holds the device lock");
         var oops = fleet.Stream("dev:" + LiveFleet.Device).Single(e => e.Kind is EventKind.Oops);
         Assert.Equal("null-deref", oops.Text);
 
-        var bind = await fleet.DeviceGrain.Bind(101);
-        Assert.False(bind.IsDone);
-        Assert.Contains("waits for the device lock held by unbind", bind.WaitsFor);
+        await fleet.Until(await fleet.DeviceGrain.Bind(101), "waits for the device lock held by unbind");
         var report = await fleet.HostGrain.Close();
         Assert.Equal(2, report.Open.Count);
         Assert.All(report.Open, ticket => Assert.True(ticket.IsStuck));
@@ -98,9 +90,7 @@ public sealed class TeardownTests
     {
         await using var fleet = await LiveFleet.Start("X6-5", resources: 2);
         await fleet.Build();
-        var unbind = await fleet.DeviceGrain.Unbind(100);
-        Assert.False(unbind.IsDone);
-        Assert.Contains("owed by a later step of the same thread", unbind.WaitsFor);
+        await fleet.UnbindUntil("owed by a later step of the same thread");
         Assert.True((await fleet.HostGrain.Quiesce()).Open.Single().IsStuck);
     }
 
@@ -115,9 +105,7 @@ public sealed class TeardownTests
         var older = await fleet.Alloc();
         Assert.Equal((1, 0), (newer.Resource, older.Resource));
         await fleet.Free(newer, LiveFleet.ResourceBytes);
-        var unbind = await fleet.DeviceGrain.Unbind(100);
-        Assert.False(unbind.IsDone);
-
+        await fleet.UnbindUntil($"{LiveFleet.Device}/bar2");
         var died = await fleet.Alloc();
         Assert.Equal(Errno.EFAULT, died.Err);
         Assert.Equal(1, died.Owner);
@@ -134,11 +122,11 @@ public sealed class TeardownTests
         var newer = await fleet.Alloc(LiveFleet.ResourceBytes);
         var older = await fleet.Alloc();
         await fleet.Free(newer, LiveFleet.ResourceBytes);
-        var unbind = await fleet.DeviceGrain.Unbind(100);
+        var unbind = await fleet.UnbindUntil($"{LiveFleet.Device}/bar2");
         Assert.Equal(Errno.ENODEV, (await fleet.Alloc()).Err);
         Assert.Equal(Errno.OK, (await fleet.Free(older)).Err);
         Assert.Equal(Errno.OK, (await fleet.Await(unbind)).Err);
-        Assert.Equal(Errno.OK, (await fleet.Await(await fleet.DeviceGrain.Bind(101))).Err);
+        Assert.Equal(Errno.OK, await fleet.Bind());
         Assert.Equal(Errno.OK, (await fleet.Alloc()).Err);
         Assert.Empty(fleet.Checker.Snapshot().Findings);
     }
@@ -151,8 +139,7 @@ public sealed class TeardownTests
         var built = await fleet.Build();
         Assert.Equal(Errno.ENOMEM, built.Failed.Single().Err);
         Assert.Contains(fleet.Stream("dev:" + LiveFleet.Device), e => e.Kind is EventKind.Inject);
-        var unbind = await fleet.DeviceGrain.Unbind(100);
-        Assert.Contains("died", unbind.WaitsFor);
+        await fleet.UnbindUntil("died");
         Assert.Contains(fleet.Checker.Snapshot().Findings, f => f.Rule == "NO-STALE-DATA");
     }
 }
