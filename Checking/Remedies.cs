@@ -63,6 +63,7 @@ public static class Remedies
             "NO-NULL-DEREF" => id is "V1" && !IsAlloc(variant) ? LocalCopy : R1,
             "UNBIND-LIVE" or "ERROR-PATH-TERMINATES" or "KILL-PROGRESS" =>
                 id is "X6-5" ? Patch(5) : beforeSix ? Patch(6) : id is "V1" ? LocalCopy : null,
+            "DESTROY-EMPTY" when variant is "after-oops" && !beforeFive => R2,
             "UNBIND-QUIESCENT" or "PROBE-FAIL-QUIESCENT" or "NO-LEAK" or "DESTROY-EMPTY" => beforeThree ? Patch(3) : beforeSix ? Patch(6) : null,
             _ => null,
         };

@@ -29,11 +29,13 @@ internal sealed class RecordParser(ObjectTable objects, bool extensions)
     public bool Parse(ReadOnlySpan<byte> line, long number, out HistoryRecord record)
     {
         _line = number;
-        var reader = new Utf8JsonReader(line);
-        if (!reader.Read())
+        if (line.Trim(" \t\r"u8).IsEmpty)
         {
             throw Bad("the line is empty");
         }
+
+        var reader = new Utf8JsonReader(line);
+        reader.Read();
 
         if (reader.TokenType is not JsonTokenType.StartObject)
         {

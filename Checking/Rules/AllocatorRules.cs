@@ -250,9 +250,10 @@ public sealed class DestroyEmpty : Rule, IDeviceRule
     }
 
     private void Violate(DeviceStream device, HistoryEvent record, LiveAllocation a) =>
-        device.Ledger.Violated(this, Class, record.Kind is EventKind.Bug ? "bug" : "live", device.Obj, () => new(
+        device.Ledger.Violated(this, Class, device.OopsEver ? "after-oops" : record.Kind is EventKind.Bug ? "bug" : "live", device.Obj, () => new(
             $"Let P = the pool of {device.Name}{(a.Id.IsNone ? "" : $", A = {Prose.Allocation(device.Context, a)}")}. Then P may be destroyed only when it is empty; "
-            + $"however, it was destroyed at seq {record.At.Seq} with {(a.Id.IsNone ? $"{record.Count} live allocations" : "A live")}: a contradiction.",
+            + $"however, it was destroyed at seq {record.At.Seq} {(!a.Id.IsNone ? "with A live" : record.Kind is EventKind.Bug ? "with bits set" : $"with {record.Count} live allocations")}: a contradiction."
+            + (device.OopsEver ? " An actor that died of an oops on this device never gave back what it had taken." : ""),
             a.Id.IsNone ? [record] : [a.Record(), record]));
 }
 

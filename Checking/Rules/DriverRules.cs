@@ -50,8 +50,8 @@ public sealed class NoOpAfterFree : Rule, IDeviceRule
             ? [record]
             : [new HistoryEvent { Kind = EventKind.ObjFree, At = new(device.Obj, device.Gen, known.FreedSeq, known.Life), Other = record.Other, Text = known.Kind }, record];
         return new(
-            $"Let O = {name} of {device.Name}. {freed}; however, {record.Actor ?? "somebody"} touched it in {record.Fn ?? "an unnamed step"} at seq {record.At.Seq}, "
-            + "which is a use after free: a contradiction.",
+            $"Let O = {name} of {device.Name}. {freed}; however, at seq {record.At.Seq} {record.Fn ?? "a step touches it"} "
+            + $"(use after free by actor {record.Actor ?? "unknown"}): a contradiction.",
             records);
     }
 }
@@ -88,7 +88,7 @@ public sealed class NoNullDeref : Rule, IDeviceRule
 
         var (unbind, cleared) = (device.Unbind, device.FieldCleared);
         var step = record.Fn ?? "unnamed";
-        device.Ledger.Violated(this, Class, unbind is not null && FromUnbind(device, record) ? "unbind" : step, device.Obj, () =>
+        device.Ledger.Violated(this, Class, unbind is not null && device.IsOfPass(record) ? "unbind" : step, device.Obj, () =>
         {
             List<HistoryRecord> records = [];
             if (unbind is not null)
@@ -105,14 +105,11 @@ public sealed class NoNullDeref : Rule, IDeviceRule
             return new(
                 $"Let D = {device.Name}{(unbind is null ? "" : $", U = its unbind (begun at seq {unbind.At.Seq})")}. Then "
                 + (cleared is null ? "a step of the kernel may follow only pointers that are set" : $"D's p2pdma field was cleared at seq {cleared.At.Seq}")
-                + $"; however, {record.Actor ?? "somebody"} followed it in {record.Fn ?? "an unnamed step"} at seq {record.At.Seq} ({record.Text ?? "oops"}"
-                + $"{(record.Other == 0 ? "" : $" of {device.Context.Name(record.Other)}")}): a contradiction.",
+                + $"; however, at seq {record.At.Seq} {record.Fn ?? "a step"} ({record.Text ?? "oops"} of actor {record.Actor ?? "unknown"}"
+                + $"{(record.Other == 0 ? "" : $", {device.Context.Name(record.Other)}")}): a contradiction.",
                 records);
         });
     }
-
-    internal static bool FromUnbind(DeviceStream device, HistoryEvent record) =>
-        record.Actor is null || record.Actor.StartsWith("unbind", StringComparison.Ordinal) || record.Actor == device.Unbind?.Actor;
 }
 
 /// <summary>I34: when an unbind has ended, nothing of the device is left.</summary>
@@ -401,7 +398,7 @@ public sealed class UnbindLive : Rule, IDeviceRule, IDeviceEndRule
 
     internal static bool MayJudge(DeviceStream device, HistoryEvent? hang, Rule rule)
     {
-        if (device.OopsInPass is { } oops && NoNullDeref.FromUnbind(device, oops))
+        if (device.Died)
         {
             // The actor died on the way; that is the finding.
             return false;

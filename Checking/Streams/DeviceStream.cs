@@ -73,6 +73,9 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
 
     public HistoryEvent? OopsInPass { get; private set; }
 
+    /// <summary>The running bind or unbind died of an oops: what is left undone is that oops's doing.</summary>
+    public bool Died { get; private set; }
+
     /// <summary>Something of the device died half-way; what it left is the oops's, not a leak of its own.</summary>
     public bool OopsEver { get; private set; }
 
@@ -158,6 +161,10 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
 
         return null;
     }
+
+    /// <summary>Whether an oops is of the running bind or unbind, and not of a client's or a callback's.</summary>
+    public bool IsOfPass(HistoryEvent oops) =>
+        oops.Actor is null or "unbind" or "bind" || oops.Actor == (Unbind ?? Binding)?.Actor;
 
     public IEnumerable<int> LiveSlots() => Live?.Slots() ?? NoSlots;
 
@@ -252,7 +259,12 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
             case EventKind.ObjFree: NoteObject(record, freed: true); break;
             case EventKind.Oops or EventKind.Bug:
                 OopsEver = true;
-                OopsInPass = Unbind is null && Binding is null ? OopsInPass : record;
+                if (Unbind is not null || Binding is not null)
+                {
+                    OopsInPass = record;
+                    Died |= IsOfPass(record);
+                }
+
                 break;
             case EventKind.Hang or EventKind.HangDetected: HangSeen = true; break;
             case EventKind.Reap: Free(record.Alloc, default); break;
@@ -450,7 +462,7 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
         Binding = record;
         Life = record.At.Life;
         (ResourcesFailed, ResourcesAdded, RefusalsWithRoom, FirstRefusal) = (0, 0, 0, null);
-        (OopsInPass, HangSeen, AddResource, ReleasedInBind) = (null, false, null, false);
+        (OopsInPass, HangSeen, AddResource, ReleasedInBind, Died) = (null, false, null, false, false);
         if (_objects is not null)
         {
             foreach (var (id, known) in _objects)
@@ -481,8 +493,7 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
     {
         Unbind = record;
         InReleaseAll = true;
-        OopsInPass = null;
-        HangSeen = false;
+        (OopsInPass, HangSeen, Died) = (null, false, false);
         Group.Unbinding = true;
         if (Live is { Count: > 0 })
         {
