@@ -61,6 +61,7 @@ internal sealed class DuckRunWriter : IRunWriter
         var connection = Open(path + DuckResultStore.PartSuffix);
         Execute(connection, Resources.Text("Results/Embedded/tables.sql"));
         Execute(connection, Resources.Text("Results/views.sql"));
+        Execute(connection, Resources.Text("Checks/checks.sql"));
         DuckRows.Append(connection, "runs", [Columns(info)]);
         return new(connection, info, path, objects, isCreator: true);
     }

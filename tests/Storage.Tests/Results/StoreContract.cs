@@ -8,7 +8,7 @@ using Fleet.Storage.Spool;
 namespace Fleet.Storage.Tests.Results;
 
 /// <summary>What both stores promise, tried on each.</summary>
-public abstract class StoreContract
+public abstract partial class StoreContract
 {
     protected abstract Task<IResultStore> StoreAsync();
 

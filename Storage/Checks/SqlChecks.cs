@@ -1,0 +1,92 @@
+using System.Globalization;
+using Fleet.Storage.Query;
+using Fleet.Storage.Results;
+
+namespace Fleet.Storage.Checks;
+
+/// <summary>What the SQL of one rule found in a stored run.</summary>
+/// <param name="Excused">Instances that an unanswered operation, or an incomplete history, could explain.</param>
+/// <param name="Examples">Up to three instances, as <c>object gen seq</c>.</param>
+public sealed record SqlRuleResult(string Rule, long Violated, long Excused, IReadOnlyList<string> Examples)
+{
+    /// <summary>The same in the form that is stored beside the other checkers' counts.</summary>
+    public RuleEvidence Evidence => new("sql", Rule, 0, Violated, Excused);
+}
+
+/// <summary>The second, independent checker: plain SQL over the stored history.</summary>
+/// <remarks>Its views stand in <c>Checks/checks.sql</c>; both stores have them, and so have analysts.</remarks>
+public static class SqlChecks
+{
+    private static readonly (string Rule, string View, bool NeedsQuiescence)[] Rules =
+    [
+        ("NO-USE-AFTER-REMOVE", "c_use_after_remove", false),
+        ("REAP-BEFORE-REMOVE", "c_removed_while_referenced", false),
+        ("NO-OVERLAP", "c_overlaps", false),
+        ("UNBIND-LIVE", "c_stuck_unbinds", true),
+        ("NO-LEAK", "c_leaks", true),
+        ("EXACTLY-ONCE", "c_devres_twice", false),
+        ("ONE-INCARNATION", "c_two_incarnations", false),
+    ];
+
+    /// <summary>Names of the rules that the SQL states.</summary>
+    public static IReadOnlyList<string> RuleNames { get; } = [.. Rules.Select(r => r.Rule)];
+
+    /// <param name="isComplete">No record was lost; else every violation counts as excused.</param>
+    /// <param name="isQuiescent">Only waits remained at the end; else leaks and stuck unbinds are not judged.</param>
+    /// <exception cref="StorageException">The checks took longer than the limits allow.</exception>
+    public static async Task<IReadOnlyList<SqlRuleResult>> RunAsync(
+        IRunReader reader, bool isComplete, bool isQuiescent, SqlLimits limits, CancellationToken ct)
+    {
+        var results = new List<SqlRuleResult>();
+        foreach (var (rule, view, needsQuiescence) in Rules)
+        {
+            if (needsQuiescence && !isQuiescent)
+            {
+                results.Add(new SqlRuleResult(rule, 0, 0, []));
+                continue;
+            }
+
+            // One scan: the counts, and the first instances of each verdict.
+            var table = await reader.QueryAsync(
+                "SELECT c.verdict, c.n, o.name, c.gen, c.seq FROM ("
+                + "SELECT verdict, obj, gen, seq, count(*) OVER (PARTITION BY verdict) AS n, "
+                + $"row_number() OVER (PARTITION BY verdict ORDER BY obj, gen, seq) AS i FROM {view}) AS c "
+                + "LEFT JOIN run_objects o ON o.id = c.obj WHERE c.i <= 3 ORDER BY c.verdict DESC, c.i",
+                limits, ct);
+            var (violated, excused) = (Count(table, "violated"), Count(table, "excused"));
+            results.Add(new SqlRuleResult(
+                rule, isComplete ? violated : 0, isComplete ? excused : excused + violated,
+                [.. table.Rows.Select(r => string.Create(CultureInfo.InvariantCulture, $"{r[2]} {r[3]} {r[4]}"))]));
+        }
+
+        return results;
+    }
+
+    /// <summary>Compares with the rules' own counts; each difference is a defect of Fleet (exit 70).</summary>
+    /// <param name="rules">Counts of the C# rules over the same stored history.</param>
+    /// <returns>One sentence for each rule that the two decide differently.</returns>
+    public static IReadOnlyList<string> Disagreements(
+        IReadOnlyList<SqlRuleResult> sql, IReadOnlyList<RuleEvidence> rules)
+    {
+        var sentences = new List<string>();
+        foreach (var result in sql)
+        {
+            var counts = rules.Where(r => r.Rule == result.Rule).ToList();
+            var (violated, undecided) = (counts.Sum(c => c.Violated), counts.Sum(c => c.Undecided));
+            if (result.Violated > 0 && violated == 0 && undecided == 0)
+            {
+                sentences.Add(
+                    $"{result.Rule}: the SQL check finds {result.Violated} (first at {result.Examples[0]}), the rule finds none.");
+            }
+            else if (violated > 0 && result.Violated == 0 && result.Excused == 0)
+            {
+                sentences.Add($"{result.Rule}: the rule finds {violated}, the SQL check finds none.");
+            }
+        }
+
+        return sentences;
+    }
+
+    private static long Count(SqlTable table, string verdict) =>
+        table.Rows.Where(r => (string?)r[0] == verdict).Select(r => (long)r[1]!).FirstOrDefault();
+}
