@@ -16,8 +16,10 @@ internal static class CheckCommand
             Description = "Name of a run, the beginning of it, its file, or 'last'.",
             Arity = ArgumentArity.ZeroOrOne,
         };
-        var history = new Option<string?>("--history") { Description = "A history file, *.jsonl or *.jsonl.gz.", HelpName = "FILE" };
-        var profile = new Option<string?>("--profile") { Description = "Judge as this kernel, instead of what is recorded.", HelpName = "P" };
+        var history = new Option<string?>(
+            "--history") { Description = "A history file, *.jsonl or *.jsonl.gz.", HelpName = "FILE" };
+        var profile = new Option<string?>(
+            "--profile") { Description = "Judge as this kernel, instead of what is recorded.", HelpName = "P" };
         var store = new StoreOptions();
         var command = new Command("check", "Judges a stored run again, or a history file.") { run, history, profile };
         store.AddTo(command);
@@ -29,7 +31,8 @@ internal static class CheckCommand
                 ({ } reference, null) => await CheckRunAsync(
                     reference, parsed.GetValue(store.Store), parsed.GetValue(store.Results), kernel, ct),
                 (null, { } file) => CheckFile(file, kernel),
-                _ => throw new UsageException("fleet check needs one thing to judge; accepted: RUN, or --history FILE."),
+                _ => throw new UsageException(
+                    "fleet check needs one thing to judge; accepted: RUN, or --history FILE."),
             };
             if (parsed.GetValue(store.Json))
             {
@@ -38,7 +41,8 @@ internal static class CheckCommand
             else
             {
                 ReportView.Show(terminal, report, withRules: true);
-                terminal.Say($"{source}: {report.Verdict.ToString().ToLowerInvariant()}, {report.Records} record(s) judged, exit {report.ExitCode}.");
+                terminal.Say(
+                    $"{source}: {report.Verdict.ToString().ToLowerInvariant()}, {report.Records} record(s) judged, exit {report.ExitCode}.");
             }
 
             return report.ExitCode;
@@ -78,7 +82,8 @@ internal static class CheckCommand
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or InvalidDataException)
         {
-            throw new UsageException($"{ForeignText.Quote(file)} cannot be read ({ForeignText.Clean(e.Message)}); accepted: {accepted}.", e);
+            throw new UsageException(
+                $"{ForeignText.Quote(file)} cannot be read ({ForeignText.Clean(e.Message)}); accepted: {accepted}.", e);
         }
     }
 }

@@ -49,7 +49,8 @@ internal static class FindingsCommand
     {
         var finding = new Argument<string>("FINDING") { Description = "RUN/NUMBER, or NUMBER for the newest run." };
         var store = new StoreOptions();
-        var command = new Command("explain", "Explains one finding: the rule, the contradiction, the records that prove it.")
+        var command = new Command(
+            "explain", "Explains one finding: the rule, the contradiction, the records that prove it.")
         {
             finding,
         };
@@ -65,7 +66,8 @@ internal static class FindingsCommand
             var found = findings.FirstOrDefault(one => one.Id == reference.Number) ?? throw new UsageException(
                 $"Run {reader.Run.Info.Run} has no finding {reference.Number}; accepted: 1 to {findings.Count}.");
             if (parsed.GetValue(store.Json))
-                terminal.WriteJson(new { run = reader.Run.Info.Run, profile = reader.Run.Info.Profile, finding = ToJson(found) });
+                terminal.WriteJson(
+                    new { run = reader.Run.Info.Run, profile = reader.Run.Info.Profile, finding = ToJson(found) });
             else
                 Explain(terminal, reader.Run, found);
             return ExitCode.Valid;
@@ -95,12 +97,14 @@ internal static class FindingsCommand
     private static void Explain(Terminal terminal, StoredRun run, StoredFinding stored)
     {
         var finding = stored.Finding;
-        terminal.Say($"Finding {run.Info.Run}/{stored.Id}: {ForeignText.Clean(finding.Rule)} ({finding.Class.ToString().ToLowerInvariant()}), "
+        terminal.Say(
+            $"Finding {run.Info.Run}/{stored.Id}: {ForeignText.Clean(finding.Rule)} ({finding.Class.ToString().ToLowerInvariant()}), "
             + $"profile {ForeignText.Clean(run.Info.Profile)}, seed {run.Info.Seed}");
         terminal.Say($"  at        {ForeignText.Clean(finding.Object)}");
         terminal.Say($"  times     {finding.Count}, equal but for place and time");
         terminal.Say($"  found by  the {ForeignText.Clean(stored.Checker)} checker");
-        terminal.Say($"  repair    {ForeignText.Clean(finding.Remedy ?? "no patch and no known residual defect is named", 1000)}");
+        terminal.Say(
+            $"  repair    {ForeignText.Clean(finding.Remedy ?? "no patch and no known residual defect is named", 1000)}");
         terminal.Say("");
         terminal.Say(ForeignText.Clean(finding.Text, 8192));
         terminal.Say("");

@@ -45,6 +45,17 @@ public static class FleetCommand
             await terminal.Error.WriteLineAsync($"fleet: {e.Message}");
             return ExitCode.Usage;
         }
+        catch (OutcomeUnknownException e)
+        {
+            await terminal.Error.WriteLineAsync($"fleet: the store stopped answering: {e.Message}");
+            return ExitCode.Infrastructure;
+        }
+        catch (Exception e)
+        {
+            await terminal.Error.WriteLineAsync(
+                $"fleet: this is a defect of Fleet itself, please report it with what follows.\n{e}");
+            return ExitCode.Harness;
+        }
     }
 
     /// <summary>One sentence for the first thing that is wrong, with what could stand there.</summary>

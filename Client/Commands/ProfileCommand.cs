@@ -43,7 +43,10 @@ internal static class ProfileCommand
             var table = new Table { Border = TableBorder.Simple };
             table.AddColumns("profile", "also called", "meaning");
             foreach (var profile in KernelProfile.All)
-                table.AddRow(Terminal.Safe(profile.Name), Terminal.Safe(string.Join(", ", profile.Aliases)), Terminal.Safe(profile.Meaning));
+                table.AddRow(
+                    Terminal.Safe(profile.Name),
+                    Terminal.Safe(string.Join(", ", profile.Aliases)),
+                    Terminal.Safe(profile.Meaning));
             terminal.Screen.Write(table);
             return ExitCode.Valid;
         });
@@ -80,7 +83,11 @@ internal static class ProfileCommand
             var table = new Table { Border = TableBorder.Simple };
             table.AddColumns("switch", "on in", "set by", "effect");
             foreach (var (note, on) in differences)
-                table.AddRow(note.Switch.ToString(), Terminal.Safe(on.Name), Terminal.Safe(note.SetBy), Terminal.Safe(note.Effect));
+                table.AddRow(
+                    note.Switch.ToString(),
+                    Terminal.Safe(on.Name),
+                    Terminal.Safe(note.SetBy),
+                    Terminal.Safe(note.Effect));
             terminal.Screen.Write(table);
             terminal.Say(differences.Count == 0
                 ? $"{one.Name} and {other.Name} take the same steps."

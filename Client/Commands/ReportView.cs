@@ -21,7 +21,8 @@ internal static class ReportView
                 .Select(probe => string.Create(CultureInfo.InvariantCulture, $"{probe.Key} {probe.Value:N0}"))) + ".");
         }
 
-        foreach (var (finding, number) in report.Findings.Select((finding, place) => (finding, place + 1)).Take(FindingsShownMax))
+        foreach (var (finding, number) in report.Findings.Select((finding, place) => (finding, place + 1))
+            .Take(FindingsShownMax))
         {
             terminal.Say("");
             terminal.Say(string.Create(
@@ -57,7 +58,8 @@ internal static class ReportView
             evidence = finding.Evidence,
         }),
         rules = report.Rules.Where(rule => rule.Ok + rule.Violated + rule.Undecided > 0)
-            .Select(rule => new { rule = rule.Rule, ok = rule.Ok, violated = rule.Violated, undecided = rule.Undecided }),
+            .Select(rule =>
+                new { rule = rule.Rule, ok = rule.Ok, violated = rule.Violated, undecided = rule.Undecided }),
         probes = report.Probes,
     };
 

@@ -16,29 +16,37 @@ internal static class RunCommand
             Description = "A scenario's name or file; fleet scenario list shows the names.",
             DefaultValueFactory = _ => ScenarioFile.Default,
         };
-        var profile = new Option<string?>("--profile") { Description = "The kernel that the fleet runs, such as ALL, P0, CLEAN.", HelpName = "P" };
+        var profile = new Option<string?>(
+            "--profile") { Description = "The kernel that the fleet runs, such as ALL, P0, CLEAN.", HelpName = "P" };
         var inventory = new Option<string?>("--inventory")
         {
-            Description = "Real hardware instead of the scenario's: text of lspci -vv, a sysfs tree, or 'scan' for this machine.",
+            Description =
+                "Real hardware instead of the scenario's: text of lspci -vv, a sysfs tree, or 'scan' for this machine.",
             HelpName = "F",
         };
         var devices = CommonOptions.Whole("--devices", 1, 1_000_000, "Devices of the fleet.");
-        var replicate = CommonOptions.Whole("--replicate", 1, HostInventory.HostsMax, "Make this many hosts of the one described.");
+        var replicate = CommonOptions.Whole(
+            "--replicate", 1, HostInventory.HostsMax, "Make this many hosts of the one described.");
         var clients = CommonOptions.Whole("--clients", 1, 100_000, "Logical clients.");
         var duration = CommonOptions.Duration("--duration", "Length of the main phase ('steady', else the longest).");
         var rate = CommonOptions.Number("--rate", 0.001, 10_000_000, "Operations per second: makes the arrival open.");
-        var seed = CommonOptions.WholeLong("--seed", 0, long.MaxValue, "Every random choice comes from it; 0 draws one.");
-        var patience = CommonOptions.Duration("--patience", "How long an unbind may take at the end before it counts as stuck.");
-        var faults = new Option<string?>("--faults") { Description = "A fault plan's name or file, added to the scenario's own.", HelpName = "F" };
+        var seed = CommonOptions.WholeLong(
+            "--seed", 0, long.MaxValue, "Every random choice comes from it; 0 draws one.");
+        var patience = CommonOptions.Duration(
+            "--patience", "How long an unbind may take at the end before it counts as stuck.");
+        var faults = new Option<string?>(
+            "--faults") { Description = "A fault plan's name or file, added to the scenario's own.", HelpName = "F" };
         var keepGoing = new Option<bool>("--keep-going")
         {
-            Description = "Go on after a finding; without it the load ends 3 s after the first that decides the verdict.",
+            Description =
+                "Go on after a finding; without it the load ends 3 s after the first that decides the verdict.",
         };
         var set = ScenarioCommand.Set();
         var store = new StoreOptions();
         var command = new Command("run", "Hammers an embedded fleet, stores what happened, judges it.")
         {
-            scenario, profile, inventory, devices, replicate, clients, duration, rate, seed, set, faults, patience, keepGoing,
+            scenario, profile, inventory, devices, replicate, clients, duration, rate, seed, set, faults, patience,
+            keepGoing,
         };
         store.AddTo(command);
         command.SetAction(async (parsed, ct) =>
@@ -101,7 +109,8 @@ internal static class RunCommand
                 return;
 
             context.Cancel = true;
-            terminal.SayProgress("fleet: interrupted; storing and checking what was recorded (interrupt again to stop at once).");
+            terminal.SayProgress(
+                "fleet: interrupted; storing and checking what was recorded (interrupt again to stop at once).");
             interrupt.Cancel();
         }
     }

@@ -23,7 +23,8 @@ internal sealed class RunProgress(Terminal terminal) : IRunProgress, IAsyncDispo
         lock (_gate)
         {
             StopLive();
-            terminal.SayProgress(string.Create(CultureInfo.InvariantCulture, $"[{_clock.Elapsed.TotalSeconds,6:0.0}s] {part}"));
+            terminal.SayProgress(
+                string.Create(CultureInfo.InvariantCulture, $"[{_clock.Elapsed.TotalSeconds,6:0.0}s] {part}"));
         }
     }
 
@@ -52,7 +53,8 @@ internal sealed class RunProgress(Terminal terminal) : IRunProgress, IAsyncDispo
     {
         lock (_gate)
         {
-            terminal.Progress.MarkupLine($"[red]finding[/] {Terminal.Safe(finding.Rule)} at {Terminal.Safe(finding.Object)}");
+            terminal.Progress.MarkupLine(
+                $"[red]finding[/] {Terminal.Safe(finding.Rule)} at {Terminal.Safe(finding.Object)}");
         }
     }
 
@@ -87,7 +89,9 @@ internal sealed class RunProgress(Terminal terminal) : IRunProgress, IAsyncDispo
     private static Table TableOf(in RunMoment moment)
     {
         var table = new Table { Border = TableBorder.Rounded };
-        table.AddColumns("phase", "elapsed", "operations", "rate", "alloc p50", "alloc p99", "live", "unbinds", "in flight", "unknown", "findings", "spool");
+        table.AddColumns(
+            "phase", "elapsed", "operations", "rate", "alloc p50", "alloc p99", "live", "unbinds", "in flight",
+            "unknown", "findings", "spool");
         table.AddRow(
             Terminal.Safe(moment.Phase),
             Number(moment.Elapsed.TotalSeconds, "0.0 s"),
@@ -104,5 +108,6 @@ internal sealed class RunProgress(Terminal terminal) : IRunProgress, IAsyncDispo
         return table;
     }
 
-    private static string Number(double value, string format) => Terminal.Safe(value.ToString(format, CultureInfo.InvariantCulture));
+    private static string Number(double value, string format) =>
+        Terminal.Safe(value.ToString(format, CultureInfo.InvariantCulture));
 }

@@ -67,7 +67,8 @@ internal static class RunsCommand
     private static Table TableOf(IReadOnlyList<StoredRun> runs)
     {
         var table = new Table { Border = TableBorder.Simple };
-        table.AddColumns("run", "started (UTC)", "scenario", "profile", "verdict", "exit", "operations", "events", "findings");
+        table.AddColumns(
+            "run", "started (UTC)", "scenario", "profile", "verdict", "exit", "operations", "events", "findings");
         foreach (var run in runs)
         {
             table.AddRow(

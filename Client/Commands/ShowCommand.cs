@@ -32,13 +32,15 @@ internal static class ShowCommand
             var summary = SummaryOf(reader.Run.Outcome?.Summary);
             if (parsed.GetValue(store.Json))
             {
-                terminal.WriteJson(new { run = RunsCommand.ToJson(reader.Run), commandLine = reader.Run.Info.CommandLine, summary });
+                terminal.WriteJson(
+                    new { run = RunsCommand.ToJson(reader.Run), commandLine = reader.Run.Info.CommandLine, summary });
                 return ExitCode.Valid;
             }
 
             terminal.Say($"{reader.Run.Info.Run}: {ForeignText.Clean(reader.Run.Info.CommandLine, 1000)}");
             if (summary is null)
-                terminal.Say($"{reader.Run.Operations} operations, {reader.Run.Events} events, {reader.Run.Findings} findings; the run stored no summary.");
+                terminal.Say(
+                    $"{reader.Run.Operations} operations, {reader.Run.Events} events, {reader.Run.Findings} findings; the run stored no summary.");
             else
                 SummaryView.Show(terminal, summary with { Location = reader.Run.Location });
             return ExitCode.Valid;

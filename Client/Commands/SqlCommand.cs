@@ -11,15 +11,18 @@ internal static class SqlCommand
 {
     public static Command Create(Terminal terminal)
     {
-        var run = new Argument<string>("RUN") { Description = "Name of a run, the beginning of it, its file, or 'last'." };
+        var run = new Argument<string>(
+            "RUN") { Description = "Name of a run, the beginning of it, its file, or 'last'." };
         var query = new Argument<string>("QUERY")
         {
-            Description = "One SELECT; the views are v_run, v_operations, v_events, v_findings and more (docs/schema.md).",
+            Description =
+                "One SELECT; the views are v_run, v_operations, v_events, v_findings and more (docs/schema.md).",
         };
         var rows = CommonOptions.Whole("--rows", 1, 1_000_000, "Rows shown at most (default 10000).");
         var time = CommonOptions.Duration("--time", "Time that the query may take (default 30s).");
         var store = new StoreOptions();
-        var command = new Command("sql", "Asks a stored run one question in SQL; nothing can be written.") { run, query, rows, time };
+        var command = new Command(
+            "sql", "Asks a stored run one question in SQL; nothing can be written.") { run, query, rows, time };
         store.AddTo(command);
         command.SetAction(async (parsed, ct) =>
         {

@@ -14,10 +14,12 @@ internal static class SummaryView
     {
         var screen = terminal.Screen;
         screen.Write(OperationsOf(summary));
-        Say(terminal, $"{summary.Devices:N0} devices of {summary.Hosts:N0} hosts, {summary.Resources:N0} resources, {summary.Clients:N0} clients: "
+        Say(terminal,
+            $"{summary.Devices:N0} devices of {summary.Hosts:N0} hosts, {summary.Resources:N0} resources, {summary.Clients:N0} clients: "
             + $"{summary.OperationsTotal:N0} operations ({summary.OperationsPerSecond:N0}/s), {summary.Unbinds:N0} unbinds, "
             + $"{summary.UnbindsWithHolders:N0} of them with live holders, {summary.EventsStored:N0} events.");
-        Say(terminal, $"Rare situations met: {string.Join(", ", summary.Probes.Select(probe => string.Create(CultureInfo.InvariantCulture, $"{probe.Key} {probe.Value:N0}")))}.");
+        Say(terminal,
+            $"Rare situations met: {string.Join(", ", summary.Probes.Select(probe => string.Create(CultureInfo.InvariantCulture, $"{probe.Key} {probe.Value:N0}")))}.");
         if (summary.Achieved is { } achieved)
             Say(terminal, $"Sent {achieved:P1} of the operations that were due.");
         if (summary.BindErrors.Count > 0)
@@ -25,26 +27,31 @@ internal static class SummaryView
         if (summary.Failures.Count > 0)
             Say(terminal, $"Calls that failed: {Counts(summary.Failures)}.");
         foreach (var stuck in summary.Stuck.Take(StuckShownMax))
-            Say(terminal, $"Stuck: {stuck.Kind} of {ForeignText.Clean(stuck.Device)} for {stuck.SinceSeconds:0.0} s, waits for {ForeignText.Clean(stuck.WaitsFor, 500)}.");
+            Say(terminal,
+                $"Stuck: {stuck.Kind} of {ForeignText.Clean(stuck.Device)} for {stuck.SinceSeconds:0.0} s, waits for {ForeignText.Clean(stuck.WaitsFor, 500)}.");
         if (summary.Stuck.Length > StuckShownMax)
             Say(terminal, $"… and {summary.Stuck.Length - StuckShownMax:N0} more stuck.");
         foreach (var finding in summary.Findings.Take(FindingsShownMax))
         {
             terminal.Say("");
-            Say(terminal, $"Finding {finding.Id}: {ForeignText.Clean(finding.Rule)} ({finding.Class}) at {ForeignText.Clean(finding.Object)}, {finding.Count:N0} time(s)");
+            Say(terminal,
+                $"Finding {finding.Id}: {ForeignText.Clean(finding.Rule)} ({finding.Class}) at {ForeignText.Clean(finding.Object)}, {finding.Count:N0} time(s)");
             terminal.Say("  " + ForeignText.Clean(finding.Text, 8192));
         }
 
         if (summary.Findings.Length > FindingsShownMax)
-            Say(terminal, $"… and {summary.Findings.Length - FindingsShownMax:N0} more finding(s): fleet findings {summary.Run}");
+            Say(terminal,
+                $"… and {summary.Findings.Length - FindingsShownMax:N0} more finding(s): fleet findings {summary.Run}");
         terminal.Say("");
         foreach (var reason in summary.Reasons)
             terminal.Say(ForeignText.Clean(reason, 2000));
         if (summary.AsExpected is { } asExpected)
-            terminal.Say($"The scenario expects {summary.Expected} of {summary.Profile}: {(asExpected ? "as expected" : "NOT as expected")}.");
+            terminal.Say(
+                $"The scenario expects {summary.Expected} of {summary.Profile}: {(asExpected ? "as expected" : "NOT as expected")}.");
         if (summary.Interrupted)
             terminal.Say("Interrupted: what was recorded until then is stored and judged.");
-        screen.MarkupLine($"{ColourOf(summary)}{summary.Verdict.ToString().ToLowerInvariant()}[/] (exit {summary.ExitCode}) · profile {Terminal.Safe(summary.Profile)}"
+        screen.MarkupLine(
+            $"{ColourOf(summary)}{summary.Verdict.ToString().ToLowerInvariant()}[/] (exit {summary.ExitCode}) · profile {Terminal.Safe(summary.Profile)}"
             + $" · seed {summary.Seed} · {Terminal.Safe(string.Join(", ", summary.Seconds.Select(part => string.Create(CultureInfo.InvariantCulture, $"{part.Key} {part.Value:0.0} s"))))}");
         if (summary.Location.Length > 0)
             terminal.Say($"Results: {summary.Location}");
@@ -54,7 +61,9 @@ internal static class SummaryView
     {
         var table = new Table { Border = TableBorder.Simple };
         table.AddColumn("operation");
-        foreach (var column in (string[])["ok", "fail", "unknown", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "max ms", "service p99 ms"])
+        string[] columns =
+            ["ok", "fail", "unknown", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "max ms", "service p99 ms"];
+        foreach (var column in columns)
             table.AddColumn(new TableColumn(column).RightAligned());
         foreach (var operation in summary.Operations)
         {
@@ -84,7 +93,8 @@ internal static class SummaryView
     };
 
     private static string Counts(IReadOnlyDictionary<string, long> counts) => string.Join(
-        ", ", counts.Select(count => string.Create(CultureInfo.InvariantCulture, $"{ForeignText.Clean(count.Key)} {count.Value:N0}")));
+        ", ", counts.Select(
+            count => string.Create(CultureInfo.InvariantCulture, $"{ForeignText.Clean(count.Key)} {count.Value:N0}")));
 
     private static string Whole(long value) => value.ToString("N0", CultureInfo.InvariantCulture);
 

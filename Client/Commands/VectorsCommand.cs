@@ -14,9 +14,11 @@ internal static class VectorsCommand
 
     public static Command Create(Terminal terminal)
     {
-        var directory = new Argument<string>("DIR") { Description = "Directory with recordings (*.jsonl), searched to any depth." };
+        var directory = new Argument<string>(
+            "DIR") { Description = "Directory with recordings (*.jsonl), searched to any depth." };
         var json = CommonOptions.Json();
-        var command = new Command("vectors", "Replays recordings of the real kernel code on the primitives, and compares.")
+        var command = new Command(
+            "vectors", "Replays recordings of the real kernel code on the primitives, and compares.")
         {
             directory,
             json,
@@ -27,7 +29,8 @@ internal static class VectorsCommand
 
     private static int Replay(Terminal terminal, string directory, bool asJson)
     {
-        var results = FilesOf(directory).Select(file => (File: Path.GetRelativePath(directory, file), Result: ReplayFile(file))).ToList();
+        var results = FilesOf(directory)
+            .Select(file => (File: Path.GetRelativePath(directory, file), Result: ReplayFile(file))).ToList();
         var differing = results.Count(one => one.Result.Verdict is VectorVerdict.Differs);
         var skipped = results.Count(one => one.Result.Verdict is VectorVerdict.Skipped);
         var agreeing = results.Count - differing - skipped;
@@ -45,7 +48,8 @@ internal static class VectorsCommand
                 operations,
                 exitCode = exit,
                 exceptions = results.Where(one => one.Result.Verdict is not VectorVerdict.Agrees)
-                    .Select(one => new { file = one.File, verdict = one.Result.Verdict, sentence = SentenceOf(one.Result) }),
+                    .Select(one =>
+                        new { file = one.File, verdict = one.Result.Verdict, sentence = SentenceOf(one.Result) }),
             });
             return exit;
         }
@@ -67,7 +71,8 @@ internal static class VectorsCommand
         }
 
         terminal.Screen.Write(table);
-        terminal.Say($"{agreeing} of {results.Count} recordings agree, {differing} differ, {skipped} skipped; {operations} operations compared.");
+        terminal.Say(
+            $"{agreeing} of {results.Count} recordings agree, {differing} differ, {skipped} skipped; {operations} operations compared.");
         return exit;
     }
 
@@ -78,14 +83,16 @@ internal static class VectorsCommand
 
         try
         {
-            var files = Directory.EnumerateFiles(directory, "*.jsonl", SearchOption.AllDirectories).Order(StringComparer.Ordinal).ToList();
+            var files = Directory.EnumerateFiles(directory, "*.jsonl", SearchOption.AllDirectories)
+                .Order(StringComparer.Ordinal).ToList();
             return files.Count > 0
                 ? files
                 : throw new UsageException($"{ForeignText.Quote(directory)} holds no recording; accepted: {Accepted}.");
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new UsageException($"{ForeignText.Quote(directory)} cannot be read ({ForeignText.Clean(e.Message)}); accepted: {Accepted}.", e);
+            throw new UsageException(
+                $"{ForeignText.Quote(directory)} cannot be read ({ForeignText.Clean(e.Message)}); accepted: {Accepted}.", e);
         }
     }
 

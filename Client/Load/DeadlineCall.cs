@@ -28,7 +28,8 @@ public sealed class DeadlineWatch : IAsyncDisposable
         void Expire(long now);
     }
 
-    /// <summary>The longest that this timer came late: a process that starves its own pool shows it here first.</summary>
+    /// <summary>The longest that this timer came late: a process that starves its own pool shows it here
+    /// first.</summary>
     public TimeSpan LagMax => Stopwatch.GetElapsedTime(0, Interlocked.Read(ref _lagMaxTicks));
 
     public async ValueTask DisposeAsync()
@@ -57,9 +58,11 @@ public sealed class DeadlineWatch : IAsyncDisposable
     }
 }
 
-/// <summary>One call at a time with the caller's own deadline; nothing is allocated for a call that is answered in time.</summary>
+/// <summary>One call at a time with the caller's own deadline; nothing is allocated for a call that is answered in
+/// time.</summary>
 /// <remarks>
-/// Concurrency: one caller. A call that ran into its deadline still owns its object: the caller goes on with a new one, and the
+/// Concurrency: one caller. A call that ran into its deadline still owns its object: the caller goes on with a new one,
+/// and the
 /// late answer is dropped, since its outcome is already recorded as unknown.
 /// </remarks>
 public sealed class DeadlineCall<T> : IValueTaskSource<CallAnswer<T>>, DeadlineWatch.IDeadlineCall, IDisposable
@@ -70,7 +73,8 @@ public sealed class DeadlineCall<T> : IValueTaskSource<CallAnswer<T>>, DeadlineW
     private ValueTaskAwaiter<T> _awaiter;
     private long _expiresAt;
 
-    /// <summary>Twice the number of the call, plus 1 while it is in flight: whoever changes it decides the outcome.</summary>
+    /// <summary>Twice the number of the call, plus 1 while it is in flight: whoever changes it decides the
+    /// outcome.</summary>
     private long _turn;
 
     public DeadlineCall(DeadlineWatch watch)
@@ -130,7 +134,8 @@ public sealed class DeadlineCall<T> : IValueTaskSource<CallAnswer<T>>, DeadlineW
             _core.SetResult(answer);
     }
 
-    /// <summary>Whatever a call throws says only that its outcome is not known here; the caller records it so.</summary>
+    /// <summary>Whatever a call throws says only that its outcome is not known here; the caller records it
+    /// so.</summary>
     private CallAnswer<T> Answer()
     {
         try

@@ -4,7 +4,8 @@ namespace Fleet.Client.Load;
 
 /// <summary>The fleet as a load sees it: devices by their place in the plan, whatever runs them.</summary>
 /// <remarks>
-/// Concurrency: any thread. A call that throws, or never returns, has an unknown outcome. The live fleet is behind it today; the
+/// Concurrency: any thread. A call that throws, or never returns, has an unknown outcome. The live fleet is behind it
+/// today; the
 /// simulation takes the same load through the same port.
 /// </remarks>
 public interface IFleetPort

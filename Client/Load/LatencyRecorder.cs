@@ -3,9 +3,11 @@ using HdrHistogram;
 
 namespace Fleet.Client.Load;
 
-/// <summary>Times of operations: from the intended moment (what a user would have waited) and from the sending (service).</summary>
+/// <summary>Times of operations: from the intended moment (what a user would have waited) and from the sending
+/// (service).</summary>
 /// <remarks>
-/// Microseconds, three significant digits, up to an hour; what is longer counts as an hour. Concurrency: any thread. The same
+/// Microseconds, three significant digits, up to an hour; what is longer counts as an hour. Concurrency: any thread.
+/// The same
 /// settings everywhere, so that histograms of several generators merge exactly.
 /// </remarks>
 public sealed class LatencyRecorder

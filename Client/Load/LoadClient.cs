@@ -24,9 +24,11 @@ public sealed record LoadContext(
     ArrivalSchedule? Schedule,
     long BeginNs);
 
-/// <summary>One sequential logical client: allocates, writes and reads back tags, holds, frees, and asks for unbinds.</summary>
+/// <summary>One sequential logical client: allocates, writes and reads back tags, holds, frees, and asks for
+/// unbinds.</summary>
 /// <remarks>
-/// Concurrency: one task. Every answer is in the spool before it is used. In a closed loop an operation is intended when the
+/// Concurrency: one task. Every answer is in the spool before it is used. In a closed loop an operation is intended
+/// when the
 /// answer before it came; in an open one when the schedule says, whatever was late.
 /// </remarks>
 public sealed class LoadClient : IDisposable
@@ -143,7 +145,9 @@ public sealed class LoadClient : IDisposable
             _intendedNs = _context.BeginNs + (long)(schedule.DueAt(number).TotalSeconds * 1e9);
             for (var wait = _intendedNs - MonotonicNs.Now; wait > 0; wait = _intendedNs - MonotonicNs.Now)
             {
-                await Task.WhenAny(Task.Delay(TimeSpan.FromMilliseconds(Math.Min((wait + 999_999) / 1_000_000, 1000)), stop), phase.Ended);
+                await Task.WhenAny(
+                    Task.Delay(
+                        TimeSpan.FromMilliseconds(Math.Min((wait + 999_999) / 1_000_000, 1000)), stop), phase.Ended);
                 if (_context.Clock.Current.IsDraining || stop.IsCancellationRequested)
                     return false;
             }
@@ -165,7 +169,8 @@ public sealed class LoadClient : IDisposable
             }
             else
             {
-                var wait = TimeSpan.FromMilliseconds(Math.Max(1, (_holdings[due].UntilNs - MonotonicNs.Now) / 1_000_000));
+                var wait = TimeSpan.FromMilliseconds(
+                    Math.Max(1, (_holdings[due].UntilNs - MonotonicNs.Now) / 1_000_000));
                 await Task.WhenAny(phase.Ended, Task.Delay(wait, stop));
             }
 
@@ -194,7 +199,8 @@ public sealed class LoadClient : IDisposable
                 await FreeAsync(_random.NextIndex(_holdings.Count));
                 break;
             case 3:
-                _context.Unbinds.Ask(_random, _holdings.Count > 0 ? _holdings[_random.NextIndex(_holdings.Count)].Device : null);
+                _context.Unbinds.Ask(
+                    _random, _holdings.Count > 0 ? _holdings[_random.NextIndex(_holdings.Count)].Device : null);
                 await AllocAsync();
                 break;
             default:
@@ -222,7 +228,8 @@ public sealed class LoadClient : IDisposable
         var operation = Begin(OperationKind.Alloc, device);
         operation.SizeBytes = sizeBytes;
         var answer = await _alloc.StartAsync(
-            _context.Port.AllocAsync(device, new(operation.Number, _sessionNumber, sizeBytes)), _context.Options.Deadline);
+            _context.Port.AllocAsync(
+                device, new(operation.Number, _sessionNumber, sizeBytes)), _context.Options.Deadline);
         var reply = answer.Value;
         if (answer.IsKnown)
         {

@@ -8,7 +8,8 @@ namespace Fleet.Client.Load;
 
 /// <summary>The devices of a run with the numbers of their objects and what the load knows of them.</summary>
 /// <remarks>
-/// Concurrency: any thread. What it knows (allocations that are out, whether an unbind is under way) only steers the load; no
+/// Concurrency: any thread. What it knows (allocations that are out, whether an unbind is under way) only steers the
+/// load; no
 /// rule of the lifecycle is decided from it.
 /// </remarks>
 public sealed class LoadFleet
@@ -46,7 +47,8 @@ public sealed class LoadFleet
 
     public void Released(int device) => Interlocked.Decrement(ref _liveAllocations[device]);
 
-    /// <summary>Claims a device for one bind or unbind; false while another is under way or waits for its rebind.</summary>
+    /// <summary>Claims a device for one bind or unbind; false while another is under way or waits for its
+    /// rebind.</summary>
     public bool TryClaim(int device) => Interlocked.CompareExchange(ref _isBusy[device], 1, 0) == 0;
 
     public void Unclaim(int device) => Volatile.Write(ref _isBusy[device], 0);

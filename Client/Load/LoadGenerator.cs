@@ -5,7 +5,8 @@ using Fleet.Storage.Spool;
 namespace Fleet.Client.Load;
 
 /// <summary>Runs the load of one scenario from one process: clients, unbinds, phases.</summary>
-/// <remarks>Order of calls: <see cref="RunAsync"/>, <see cref="AwaitTicketsAsync"/> as often as wanted, then dispose.</remarks>
+/// <remarks>Order of calls: <see cref="RunAsync"/>, <see cref="AwaitTicketsAsync"/> as often as wanted, then
+/// dispose.</remarks>
 public sealed class LoadGenerator : IAsyncDisposable
 {
     /// <summary>Where a scenario has no drain phase.</summary>
@@ -28,7 +29,8 @@ public sealed class LoadGenerator : IAsyncDisposable
     /// <param name="session">Name of its session, as an object of the history.</param>
     /// <param name="sessionNumber">Number of its session in the run, as requests carry it.</param>
     public LoadGenerator(
-        Scenario scenario, LoadFleet fleet, IFleetPort port, SpoolWriter spool, string name, string session, int sessionNumber)
+        Scenario scenario, LoadFleet fleet, IFleetPort port, SpoolWriter spool, string name, string session,
+            int sessionNumber)
     {
         (_scenario, _fleet, _port, _spool, _name) = (scenario, fleet, port, spool, name);
         _session = spool.Objects.Intern(session);
@@ -50,7 +52,8 @@ public sealed class LoadGenerator : IAsyncDisposable
 
     public IReadOnlyCollection<StuckTicket> Stuck => _unbinds.Stuck;
 
-    /// <summary>How late the process's timers came at worst: above some tens of milliseconds its latencies say little.</summary>
+    /// <summary>How late the process's timers came at worst: above some tens of milliseconds its latencies say
+    /// little.</summary>
     public TimeSpan TimerLagMax => _watch.LagMax;
 
     /// <summary>From the first phase's begin to the drain's, once that was reached.</summary>
@@ -91,7 +94,8 @@ public sealed class LoadGenerator : IAsyncDisposable
                 _sessionNumber))
             .ToList();
         using var abandon = new CancellationTokenSource();
-        var running = clients.Select(client => Task.Run(() => client.RunAsync(abandon.Token), CancellationToken.None)).ToList();
+        var running = clients.Select(client => Task.Run(() => client.RunAsync(abandon.Token), CancellationToken.None))
+            .ToList();
         var all = Task.WhenAll(running);
         await EnterPhasesAsync(all, stop);
         var sending = MonotonicNs.Now - begin;
@@ -126,7 +130,8 @@ public sealed class LoadGenerator : IAsyncDisposable
     }
 
     /// <summary>Ends every wait that is left: its outcome stays unknown.</summary>
-    /// <param name="lastAnswers">How long the polls that are out may take to come back, so that none outlives its fleet.</param>
+    /// <param name="lastAnswers">How long the polls that are out may take to come back, so that none outlives its
+    /// fleet.</param>
     public async Task GiveUpAsync(TimeSpan lastAnswers)
     {
         _hasGivenUp = true;

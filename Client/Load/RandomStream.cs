@@ -2,7 +2,8 @@ namespace Fleet.Client.Load;
 
 /// <summary>Random choices of one concern, drawn from the run's one seed.</summary>
 /// <remarks>
-/// Each concern (a client, the choice of faults, …) has a stream of its own, so that one more draw in one place moves no other
+/// Each concern (a client, the choice of faults, …) has a stream of its own, so that one more draw in one place moves
+/// no other
 /// choice. Source: xoshiro256** seeded by splitmix64 (Blackman, Vigna). Not for secrets. Concurrency: one owner.
 /// </remarks>
 public sealed class RandomStream

@@ -51,7 +51,8 @@ public static class HoldSampler
     public static TimeSpan Next(this HoldTime hold, RandomStream random) => hold switch
     {
         HoldTime.Uniform uniform => uniform.Min + ((uniform.Max - uniform.Min) * random.NextShare()),
-        HoldTime.Exponential exponential => Shorter(exponential.Max, exponential.Mean * -Math.Log(1 - random.NextShare())),
+        HoldTime.Exponential exponential =>
+            Shorter(exponential.Max, exponential.Mean * -Math.Log(1 - random.NextShare())),
         HoldTime.Constant constant => constant.Value,
         _ => throw new ArgumentOutOfRangeException(nameof(hold)),
     };

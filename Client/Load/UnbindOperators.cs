@@ -11,9 +11,11 @@ namespace Fleet.Client.Load;
 /// <param name="WaitsFor">What it waited for and who holds it, as its device said last.</param>
 public sealed record StuckTicket(string Device, OperationKind Kind, TimeSpan Since, string WaitsFor);
 
-/// <summary>Unbinds and rebinds devices beside the clients: each is a sequential client of its own while it lasts.</summary>
+/// <summary>Unbinds and rebinds devices beside the clients: each is a sequential client of its own while it
+/// lasts.</summary>
 /// <remarks>
-/// A client that held memory at the device and waited for its unbind itself would wait for ever. Concurrency: any thread may ask.
+/// A client that held memory at the device and waited for its unbind itself would wait for ever. Concurrency: any
+/// thread may ask.
 /// Limits: <see cref="OperatorsMax"/> at a time, stuck ones included; what is asked beyond is passed over.
 /// </remarks>
 public sealed class UnbindOperators(
@@ -67,7 +69,8 @@ public sealed class UnbindOperators(
     /// <summary>Nothing new from here on: what is open is awaited, what is unbound stays so.</summary>
     public void Drain() => _noMore.Cancel();
 
-    /// <summary>Ends every wait; what is still open becomes an unknown outcome and a <see cref="StuckTicket"/>.</summary>
+    /// <summary>Ends every wait; what is still open becomes an unknown outcome and a <see
+    /// cref="StuckTicket"/>.</summary>
     /// <param name="lastAnswers">How long the polls that are out may take to come back.</param>
     public async Task GiveUpAsync(TimeSpan lastAnswers)
     {
@@ -120,7 +123,8 @@ public sealed class UnbindOperators(
         begin.SetResult();
     }
 
-    /// <summary>Unbinds, and binds again; a driver one of whose resources was refused is unbound and tried once more.</summary>
+    /// <summary>Unbinds, and binds again; a driver one of whose resources was refused is unbound and tried once
+    /// more.</summary>
     private async Task RunAsync(Task begin, int device, OperationNumbers numbers)
     {
         await begin;

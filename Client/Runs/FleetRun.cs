@@ -17,16 +17,17 @@ using HdrHistogram;
 
 namespace Fleet.Client.Runs;
 
-/// <summary>One run from its start to its sealed result: builds a fleet in this process, hammers it, stores and judges.</summary>
+/// <summary>One run from its start to its sealed result: builds a fleet in this process, hammers it, stores and
+/// judges.</summary>
 /// <remarks>
-/// Order: store, spool, fleet, build, session, load, drain, close, store the rest, check, seal. Whatever ends the load early, the
+/// Order: store, spool, fleet, build, session, load, drain, close, store the rest, check, seal. Whatever ends the load
+/// early, the
 /// rest is done all the same, so that what was recorded is stored and judged.
 /// </remarks>
 public sealed class FleetRun(RunRequest request, IRunProgress progress)
 {
     private const string GeneratorName = "gen-1";
     private const string SessionName = "session:" + GeneratorName;
-    private const int Process = 1;
     private const int HostsBuiltAtOnce = 8;
 
     private static readonly TimeSpan CallPatience = TimeSpan.FromSeconds(2);
@@ -47,37 +48,49 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
     private readonly ConcurrentQueue<MetricPoint> _metrics = new();
     private readonly Dictionary<string, double> _seconds = new(StringComparer.Ordinal);
     private readonly TaskCompletionSource _decided = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly Stopwatch _total = new();
     private long _findings;
 
     private Scenario Scenario => request.Scenario;
 
-    /// <param name="interrupt">Ends the load; the run is then drained, stored and judged, and says that it was interrupted.</param>
+    /// <param name="interrupt">
+    /// Ends the load; the run is then drained, stored and judged, and says that it was interrupted.
+    /// </param>
     /// <exception cref="Storage.StorageException">The store cannot be used; nothing is left behind.</exception>
     public async Task<RunSummary> RunAsync(CancellationToken interrupt)
     {
-        var total = Stopwatch.StartNew();
-        var startedAt = DateTimeOffset.UtcNow;
-        await using var store = await ResultStores.OpenAsync(request.Store, interrupt);
-        var clock = SpoolOptions.MonotonicClock();
-        var info = new RunInfo(request.Name)
+        var spoolDirectory = Path.Combine(request.Store.Directory ?? Path.GetTempPath(), request.Name + ".spool");
+        try
         {
-            Scenario = Scenario.Name,
-            Profile = request.Profile.Name,
-            Seed = Scenario.Seed,
-            Clock = clock,
-            EpochNs = MonotonicNs.Now,
-            StartedAt = startedAt,
-            CommandLine = request.CommandLine,
-            Settings = JsonSerializer.Serialize(new { scenario = Scenario.Name, claim = Scenario.Claim, devices = request.Plan.Devices.Length }, SummaryJson),
-        };
+            return await RunAsync(spoolDirectory, interrupt);
+        }
+        finally
+        {
+            // A sealed run has no spool any more; one that failed leaves nothing half written.
+            if (Directory.Exists(spoolDirectory))
+                Directory.Delete(spoolDirectory, recursive: true);
+        }
+    }
+
+    private async Task<RunSummary> RunAsync(string spoolDirectory, CancellationToken interrupt)
+    {
+        _total.Start();
+        await using var store = await ResultStores.OpenAsync(request.Store, interrupt);
+
+        // The first name of the table, so that the process has one number in records and in the list of processes.
+        var process = _objects.Intern(GeneratorName);
+        var info = InfoOf(SpoolOptions.MonotonicClock());
         await using var writer = await store.CreateRunAsync(info, _objects, interrupt);
-        await writer.AddProcessAsync(new(Process, GeneratorName, clock, Environment.MachineName, Environment.ProcessId), interrupt);
-        using var spool = SpoolWriter.Create(new(SpoolDirectory(), request.Name, Process, GeneratorName, clock), _objects);
+        await writer.AddProcessAsync(
+            new(process, GeneratorName, info.Clock, Environment.MachineName, Environment.ProcessId), interrupt);
+        using var spool = SpoolWriter.Create(
+            new(spoolDirectory, request.Name, process, GeneratorName, info.Clock), _objects);
         await using var drain = SpoolDrain.Start(spool, writer);
 
         var fleet = new LoadFleet(request.Plan, _objects);
         var checker = new OnlineChecker(request.Profile.Name, _objects, OnFinding);
         var (generator, reaped, hosts) = await LiveAsync(fleet, checker, spool, drain, interrupt);
+        await using var _ = generator;
 
         progress.Begin("storing what was recorded");
         var storing = Stopwatch.StartNew();
@@ -88,13 +101,18 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         var checking = Stopwatch.StartNew();
         var isQuiescent = generator.IsDrained;
         var report = await StoredCheck.CheckAsync(
-            writer.Reader, request.Profile.Name, stored.IsExact, isQuiescent, Scenario.RequiredProbes, CancellationToken.None);
+            writer.Reader,
+            request.Profile.Name,
+            stored.IsExact,
+            isQuiescent,
+            Scenario.RequiredProbes,
+            CancellationToken.None);
         _seconds["check"] = checking.Elapsed.TotalSeconds;
-        _seconds["total"] = total.Elapsed.TotalSeconds;
+        _seconds["total"] = _total.Elapsed.TotalSeconds;
 
         var online = checker.Snapshot();
         var summary = Summarize(generator, report, online, stored, hosts, reaped, interrupt.IsCancellationRequested);
-        await StoreAsync(writer, summary, report, online, generator);
+        await StoreAsync(writer, report, online, generator);
         var location = await writer.SealAsync(
             new(report.Verdict, summary.ExitCode)
             {
@@ -104,9 +122,23 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
                 Summary = JsonSerializer.Serialize(summary, SummaryJson),
             },
             CancellationToken.None);
-        await generator.DisposeAsync();
         return summary with { Location = location };
     }
+
+    private RunInfo InfoOf(string clock) => new(request.Name)
+    {
+        Scenario = Scenario.Name,
+        Profile = request.Profile.Name,
+        Seed = Scenario.Seed,
+        Clock = clock,
+        EpochNs = MonotonicNs.Now,
+        StartedAt = DateTimeOffset.UtcNow,
+        CommandLine = request.CommandLine,
+        Settings = JsonSerializer.Serialize(
+            new { claim = Scenario.Claim, devices = request.Plan.Devices.Length,
+                resources = request.Plan.ResourceCount },
+            SummaryJson),
+    };
 
     /// <summary>The part of the run in which the fleet is alive.</summary>
     private async Task<(LoadGenerator Generator, long Reaped, IReadOnlyList<HostReport> Hosts)> LiveAsync(
@@ -115,11 +147,13 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         progress.Begin("starting the fleet");
         var starting = Stopwatch.StartNew();
         await using var silo = await EmbeddedFleet.StartAsync(
-            new() { Run = request.Name, Objects = _objects, Log = new SpoolLog(spool), Streams = checker, LongPoll = LongPoll }, interrupt);
+            new() { Run = request.Name, Objects = _objects, Log = new SpoolLog(
+                spool), Streams = checker, LongPoll = LongPoll }, interrupt);
         _seconds["start"] = starting.Elapsed.TotalSeconds;
 
         progress.Begin(string.Create(
-            CultureInfo.InvariantCulture, $"binding {fleet.Devices.Length:N0} devices of {fleet.Hosts.Length:N0} hosts"));
+            CultureInfo.InvariantCulture,
+                $"binding {fleet.Devices.Length:N0} devices of {fleet.Hosts.Length:N0} hosts"));
         var building = Stopwatch.StartNew();
         var failed = await BuildAsync(silo.Grains, fleet, interrupt);
         _seconds["build"] = building.Elapsed.TotalSeconds;
@@ -172,11 +206,13 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
                 foreach (var device in reply.Failed.Where(device => device.Err is not Errno.OK))
                     failed.Add(device.Device);
             });
-        var places = fleet.Devices.Index().ToDictionary(device => device.Item.Key, device => device.Index, StringComparer.Ordinal);
+        var places = fleet.Devices.Index()
+            .ToDictionary(device => device.Item.Key, device => device.Index, StringComparer.Ordinal);
         return [.. failed.Select(key => places[key.StartsWith("dev:", StringComparison.Ordinal) ? key[4..] : key])];
     }
 
-    /// <summary>Waits for open tickets as long as patience lasts, unless every one of them is known never to end.</summary>
+    /// <summary>Waits for open tickets as long as patience lasts, unless every one of them is known never to
+    /// end.</summary>
     private async Task AwaitQuietAsync(LoadGenerator generator, IGrainFactory grains, LoadFleet fleet)
     {
         if (await generator.AwaitTicketsAsync(QuickLook))
@@ -277,19 +313,19 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         progress.Found(finding);
     }
 
-    private string SpoolDirectory() => Path.Combine(request.Store.Directory ?? Path.GetTempPath(), request.Name + ".spool");
-
     private async Task StoreAsync(
-        IRunWriter writer, RunSummary summary, CheckReport report, OnlineSnapshot online, LoadGenerator generator)
+        IRunWriter writer, CheckReport report, OnlineSnapshot online, LoadGenerator generator)
     {
         var ct = CancellationToken.None;
         await writer.AddFindingsAsync("stored", report.Findings, ct);
         await writer.AddEvidenceAsync([.. report.Rules.Select(rule => ToEvidence("stored", rule))], ct);
         await writer.AddEvidenceAsync([.. online.Rules.Select(rule => ToEvidence("online", rule))], ct);
         await writer.AddProbesAsync(
-            [.. report.Probes.Select(probe => new ProbeCount(probe.Key, probe.Value, Scenario.RequiredProbes.Contains(probe.Key)))], ct);
+            [.. report.Probes.Select(
+                probe => new ProbeCount(probe.Key, probe.Value, Scenario.RequiredProbes.Contains(probe.Key)))], ct);
         await writer.AddMetricsAsync([.. _metrics], ct);
-        await writer.AddLatencyAsync([.. generator.Latency.All().SelectMany(one => BucketsOf(one.Metric, one.Of, one.Histogram))], ct);
+        await writer.AddLatencyAsync(
+            [.. generator.Latency.All().SelectMany(one => BucketsOf(one.Metric, one.Of, one.Histogram))], ct);
         await writer.AddFaultsAsync(
             [
                 .. Scenario.Faults.Select(fault => new FaultRecord(
@@ -321,7 +357,7 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         CheckReport report,
         OnlineSnapshot online,
         DrainReport stored,
-        IReadOnlyList<HostReport> hosts,
+        IReadOnlyCollection<HostReport> hosts,
         long reaped,
         bool interrupted)
     {
@@ -332,20 +368,28 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
             reasons.Insert(0, disagreement);
         if (!stored.IsExact)
         {
-            reasons.Insert(0, $"{stored.OperationsAcknowledged} operations and {stored.EventsAcknowledged} events were acknowledged, "
+            reasons.Insert(
+                0, $"{stored.OperationsAcknowledged} operations and {stored.EventsAcknowledged} events were acknowledged, "
                 + $"{stored.OperationsStored} and {stored.EventsStored} are stored: the history lost or doubled records.");
         }
 
-        var achieved = generator.Achieved.Due > 0 ? (double)generator.Achieved.Sent / generator.Achieved.Due : (double?)null;
+        var achieved = generator.Achieved.Due > 0 ? (double)generator.Achieved.Sent / generator.Achieved.Due : (
+            double?)null;
         var thresholds = Scenario.Thresholds.Where(threshold => generator.SendingTime >= threshold.After)
             .Select(threshold => Judge(threshold, generator, achieved)).ToArray();
         var rateMissed = achieved < RateSharePassed;
         if (rateMissed)
-            reasons.Add(string.Create(CultureInfo.InvariantCulture, $"Only {achieved:P1} of the operations that were due were sent: the rate was missed."));
+            reasons.Add(
+                string.Create(
+                    CultureInfo.InvariantCulture,
+                        $"Only {achieved:P1} of the operations that were due were sent: the rate was missed."));
         if (!generator.IsDrained)
             reasons.Add("Clients were not drained in time: rules that need a quiet end decide nothing.");
         foreach (var missed in thresholds.Where(threshold => threshold.Missed))
-            reasons.Add(string.Create(CultureInfo.InvariantCulture, $"Threshold missed: {missed.Metric} {missed.Of} is {missed.Value:0.###}."));
+            reasons.Add(
+                string.Create(
+                    CultureInfo.InvariantCulture,
+                        $"Threshold missed: {missed.Metric} {missed.Of} is {missed.Value:0.###}."));
         var exit = disagreement is not null || !stored.IsExact || report.ExitCode == ExitCode.Harness ? ExitCode.Harness
             : report.Verdict is RunVerdict.Invalid ? ExitCode.Invalid
             : interrupted ? ExitCode.Interrupted
@@ -353,7 +397,8 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
             : report.Verdict is RunVerdict.Unknown || rateMissed ? ExitCode.Unknown
             : thresholds.Any(threshold => threshold.Missed) ? ExitCode.Threshold
             : ExitCode.Valid;
-        var expected = Scenario.Expect.TryGetValue(request.Profile.Name, out var word) ? word.ToString().ToLowerInvariant() : null;
+        var expected = Scenario.Expect.TryGetValue(request.Profile.Name, out var word) ? word.ToString()
+            .ToLowerInvariant() : null;
         return new()
         {
             Run = request.Name,
@@ -371,7 +416,8 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
             Clients = Scenario.Load.Clients,
             Operations = [.. OperationsOf(counters)],
             OperationsTotal = counters.Operations,
-            OperationsPerSecond = generator.SendingTime > TimeSpan.Zero ? counters.Operations / generator.SendingTime.TotalSeconds : 0,
+            OperationsPerSecond = generator.SendingTime > TimeSpan.Zero
+                ? counters.Operations / generator.SendingTime.TotalSeconds : 0,
             Unbinds = counters.Of(OperationKind.Unbind),
             UnbindsWithHolders = counters.UnbindsWithHolders,
             EventsStored = stored.EventsStored,
@@ -381,8 +427,10 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
                 .. generator.Stuck.Select(stuck => new StuckSummary(
                     stuck.Device, LatencyRecorder.NameOf(stuck.Kind), stuck.Since.TotalSeconds, stuck.WaitsFor)),
             ],
-            Probes = report.Probes.Where(probe => probe.Value > 0 || Scenario.RequiredProbes.Contains(probe.Key)).ToDictionary(),
-            Latency = [.. generator.Latency.All().Where(one => one.Histogram.TotalCount > 0).Select(one => PercentilesOf(one.Metric, one.Of, one.Histogram))],
+            Probes = report.Probes.Where(probe => probe.Value > 0 || Scenario.RequiredProbes.Contains(probe.Key))
+                .ToDictionary(),
+            Latency = [.. generator.Latency.All().Where(one => one.Histogram.TotalCount > 0)
+                .Select(one => PercentilesOf(one.Metric, one.Of, one.Histogram))],
             Thresholds = thresholds,
             Achieved = achieved,
             TimerLagMaxMs = generator.TimerLagMax.TotalMilliseconds,
@@ -391,7 +439,8 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
             Findings =
             [
                 .. report.Findings.Select((finding, place) => new FindingSummary(
-                    place + 1, finding.Rule, finding.Class.ToString().ToLowerInvariant(), finding.Object, finding.Count, finding.Text, finding.Remedy)),
+                    place + 1, finding.Rule, finding.Class.ToString()
+                        .ToLowerInvariant(), finding.Object, finding.Count, finding.Text, finding.Remedy)),
             ],
             Seconds = _seconds,
             Interrupted = interrupted,
@@ -399,14 +448,16 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         };
     }
 
-    /// <summary>A run that sent less than this share of what was due says nothing about the load that it should have been.</summary>
+    /// <summary>A run that sent less than this share of what was due says nothing about the load that it should have
+    /// been.</summary>
     private const double RateSharePassed = 0.95;
 
     /// <summary>What the checker saw while it happened has to be in the stored history too.</summary>
     private static string? Disagreement(CheckReport report, OnlineSnapshot online)
     {
         var stored = report.Findings.Select(finding => finding.Rule).ToHashSet(StringComparer.Ordinal);
-        var missing = online.Findings.Select(finding => finding.Rule).Where(rule => !stored.Contains(rule)).Distinct().ToList();
+        var missing = online.Findings.Select(finding => finding.Rule).Where(rule => !stored.Contains(rule)).Distinct()
+            .ToList();
         return missing.Count == 0
             ? null
             : $"The two checkers disagree: {string.Join(", ", missing)} was found while the fleet ran, and not in the stored history.";
@@ -437,9 +488,11 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         var value = threshold.Metric switch
         {
             "achieved" => achieved ?? 1,
-            "unknown" => generator.Counters.Operations == 0 ? 0 : (double)generator.Counters.Unknown / generator.Counters.Operations,
+            "unknown" => generator.Counters.Operations == 0 ? 0 : (
+                double)generator.Counters.Unknown / generator.Counters.Operations,
             "lag" => generator.TimerLagMax.TotalMilliseconds,
-            _ => PercentileOf(generator.Latency.Of(threshold.Metric[..dot], threshold.Of), threshold.Metric[(dot + 1)..]) / 1000.0,
+            _ => PercentileOf(
+                generator.Latency.Of(threshold.Metric[..dot], threshold.Of), threshold.Metric[(dot + 1)..]) / 1000.0,
         };
         return new(
             threshold.Metric, threshold.Of, value, threshold.Below, threshold.Above,

@@ -40,16 +40,19 @@ public sealed record RunOptions
 /// <param name="Name">Unique in any store: time, scenario, profile, a random tail.</param>
 /// <param name="KeepGoing">Go on after a finding that decides the verdict.</param>
 public sealed record RunRequest(
-    string Name, Scenario Scenario, KernelProfile Profile, FleetPlan Plan, StoreAddress Store, bool KeepGoing, string CommandLine)
+    string Name, Scenario Scenario, KernelProfile Profile, FleetPlan Plan, StoreAddress Store, bool KeepGoing,
+        string CommandLine)
 {
     /// <exception cref="UsageException">Something cannot be read, is unknown, or is not run by this build.</exception>
     public static RunRequest Create(
-        string scenarioName, RunOptions options, StoreAddress store, bool keepGoing, string commandLine, DateTimeOffset now)
+        string scenarioName, RunOptions options, StoreAddress store, bool keepGoing, string commandLine,
+            DateTimeOffset now)
     {
         var scenario = Overlay(ScenarioFile.ReadScenario(scenarioName, options.Overrides), options);
         RunSupport.Demand(scenario);
         if (!KernelProfile.TryParse(scenario.Profile, out var profile))
-            throw new UsageException($"There is no profile {ForeignText.Quote(scenario.Profile)}; accepted: fleet profile list shows them.");
+            throw new UsageException(
+                $"There is no profile {ForeignText.Quote(scenario.Profile)}; accepted: fleet profile list shows them.");
 
         var name = $"{now.UtcDateTime:yyyyMMdd-HHmmss}-{scenario.Name}-{profile.Name}-{Guid.NewGuid().ToString("N")[..4]}";
         return new(name, scenario, profile, PlanOf(scenario.Fleet), store, keepGoing, commandLine);
@@ -73,9 +76,12 @@ public sealed record RunRequest(
     {
         var isGenerated = fleet.Inventory == FleetOptions.Generated;
         var hosts = isGenerated
-            ? GeneratedInventory.Build(fleet.Hosts, fleet.DevicesPerHost, fleet.Resources, (ulong)fleet.ResourceSizeBytes)
+            ? GeneratedInventory.Build(
+                fleet.Hosts, fleet.DevicesPerHost, fleet.Resources, (ulong)fleet.ResourceSizeBytes)
             : Replicated(InventoryFile.Read(fleet.Inventory), fleet);
-        return FleetPlan.Of(hosts, fleet.Resources, fleet.Sections, fleet.DevicesMax, isGenerated ? "The generated inventory" : fleet.Inventory);
+        return FleetPlan.Of(
+            hosts, fleet.Resources, fleet.Sections, fleet.DevicesMax, isGenerated ? "The generated inventory"
+                : fleet.Inventory);
     }
 
     private static ImmutableArray<HostInventory> Replicated(ImmutableArray<HostInventory> hosts, FleetOptions fleet) =>
@@ -93,7 +99,8 @@ public sealed record RunRequest(
             DevicesMax = options.Devices ?? scenario.Fleet.DevicesMax,
         };
         if (options.Devices is { } devices && fleet.Inventory == FleetOptions.Generated)
-            fleet = fleet with { Hosts = Math.Min(HostInventory.HostsMax, (devices + fleet.DevicesPerHost - 1) / fleet.DevicesPerHost) };
+            fleet = fleet with { Hosts = Math.Min(
+                HostInventory.HostsMax, (devices + fleet.DevicesPerHost - 1) / fleet.DevicesPerHost) };
         if (options.Replicate is not null && fleet.Inventory == FleetOptions.Generated)
             fleet = fleet with { Hosts = options.Replicate.Value, Replicate = 1 };
         var load = scenario.Load with { Clients = options.Clients ?? scenario.Load.Clients };

@@ -17,7 +17,8 @@ public static class RunStore
     /// <exception cref="UsageException">Both are given.</exception>
     public static StoreAddress AddressOf(string? store, string? results) => (store, results) switch
     {
-        (not null, not null) => throw new UsageException("--store and --results name two stores; accepted: one of them."),
+        (not null, not null) =>
+            throw new UsageException("--store and --results name two stores; accepted: one of them."),
         _ => StoreAddress.Parse(store ?? results ?? DefaultDirectory),
     };
 
@@ -52,7 +53,8 @@ public static class RunStore
         if (reference == Last)
         {
             return runs.FirstOrDefault(run => run.State is RunState.Sealed)?.Info.Run
-                ?? throw new UsageException($"There is no finished run in {store.Address}; accepted: a store with one.");
+                ?? throw new UsageException(
+                    $"There is no finished run in {store.Address}; accepted: a store with one.");
         }
 
         var named = runs.Where(run => run.Info.Run == reference).ToList();
@@ -79,7 +81,8 @@ public static class RunStore
     }
 }
 
-/// <summary>One finding of one run, as commands name it: <c>RUN/NUMBER</c>, or a number alone for the newest run.</summary>
+/// <summary>One finding of one run, as commands name it: <c>RUN/NUMBER</c>, or a number alone for the newest
+/// run.</summary>
 public sealed record FindingReference(string Run, int Number)
 {
     /// <exception cref="UsageException">It names no finding.</exception>

@@ -86,8 +86,10 @@ public sealed record OperationSummary(string Kind, long Ok, long Fail, long Unkn
 public sealed record LatencySummary(
     string Metric, string Of, long Count, double P50Ms, double P90Ms, double P99Ms, double P999Ms, double MaxMs);
 
-public sealed record ThresholdSummary(string Metric, string? Of, double Value, double? Below, double? Above, bool Missed);
+public sealed record ThresholdSummary(
+    string Metric, string? Of, double Value, double? Below, double? Above, bool Missed);
 
 public sealed record StuckSummary(string Device, string Kind, double SinceSeconds, string WaitsFor);
 
-public sealed record FindingSummary(int Id, string Rule, string Class, string Object, long Count, string Text, string? Remedy);
+public sealed record FindingSummary(
+    int Id, string Rule, string Class, string Object, long Count, string Text, string? Remedy);

@@ -34,7 +34,9 @@ public sealed class SamplerTests
                 for (var place = 0; place < weights.Length; place++)
                 {
                     var expected = (double)Draws * weights[place] / weights.Sum();
-                    Assert.InRange(counts[place], expected == 0 ? 0 : expected * 0.85 - 60, expected == 0 ? 0 : expected * 1.15 + 60);
+                    Assert.InRange(
+                        counts[place], expected == 0 ? 0 : expected * 0.85 - 60, expected == 0 ? 0
+                            : expected * 1.15 + 60);
                 }
             },
             iter: 50);

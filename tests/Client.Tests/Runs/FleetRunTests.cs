@@ -1,0 +1,130 @@
+using System.Text.Json;
+using Fleet.Client.Commands;
+
+namespace Fleet.Client.Tests.Runs;
+
+// Goal: what a newcomer types works from end to end, and says what each kernel is known for.
+// Method: the real command line, an embedded fleet, a store in a directory of its own; small, so that it takes seconds.
+[Trait("tier", "cluster")]
+public sealed class FleetRunTests : IDisposable
+{
+    private readonly DirectoryInfo _results = Directory.CreateTempSubdirectory("fleet-results-");
+
+    public void Dispose() => _results.Delete(recursive: true);
+
+    [Fact]
+    public async Task A_run_of_the_six_patches_is_valid_and_can_be_asked_about()
+    {
+        var run = await RunAsync(
+            ExitCode.Valid, "run", "--devices", "40", "--duration", "2s", "--set", "load.operations.unbind=2");
+
+        Assert.Equal("valid", run.GetProperty("verdict").GetString());
+        Assert.True(run.GetProperty("asExpected").GetBoolean());
+        Assert.True(run.GetProperty("operationsTotal").GetInt64() > 100);
+        Assert.True(run.GetProperty("unbindsWithHolders").GetInt64() > 0);
+        var file = Assert.Single(_results.EnumerateFileSystemInfos());
+        Assert.Equal(file.FullName, run.GetProperty("location").GetString());
+
+        var name = run.GetProperty("run").GetString()!;
+        var listed = await RunAsync(ExitCode.Valid, "runs");
+        Assert.Equal(name, Assert.Single(listed.GetProperty("runs").EnumerateArray()).GetProperty("run").GetString());
+        var shown = await RunAsync(ExitCode.Valid, "show", name);
+        Assert.Equal(
+            run.GetProperty("operationsTotal").GetInt64(), shown.GetProperty("summary").GetProperty("operationsTotal")
+                .GetInt64());
+        var counted = await RunAsync(ExitCode.Valid, "sql", "last", "select count(*) from v_operations");
+        Assert.Equal(run.GetProperty("operationsTotal").GetInt64(), counted.GetProperty("rows")[0][0].GetInt64());
+        var judged = await RunAsync(ExitCode.Valid, "check", name);
+        Assert.Equal("valid", judged.GetProperty("report").GetProperty("verdict").GetString());
+    }
+
+    [Theory]
+    [InlineData("smoke", "P0", "NO-USE-AFTER-REMOVE|REAP-BEFORE-REMOVE")]
+    [InlineData("smoke", "V1", "NO-NULL-DEREF")]
+    [InlineData("pair", "ALL", "OWNER-ALIVE")]
+    [InlineData("pair", "X6-5", "UNBIND-LIVE")]
+    public async Task A_defect_of_a_kernel_is_found_and_explained(string scenario, string profile, string rules)
+    {
+        var run = await RunAsync(
+            ExitCode.Invalid, "run", scenario, "--profile", profile, "--devices", "24", "--duration", "4s",
+            "--set", "load.operations.unbind=2", "--patience", "1s");
+
+        var found = run.GetProperty("findings").EnumerateArray()
+            .Select(finding => finding.GetProperty("rule").GetString()!).ToList();
+        Assert.Contains(found, rule => rules.Split('|').Contains(rule));
+        var explained = await RunAsync(ExitCode.Valid, "explain", "1");
+        Assert.StartsWith(
+            "Let ", explained.GetProperty("finding").GetProperty("text").GetString(), StringComparison.Ordinal);
+        Assert.NotEmpty(explained.GetProperty("finding").GetProperty("evidence").EnumerateArray());
+    }
+
+    [Fact]
+    public async Task A_failing_pool_finds_the_stale_action_of_the_kernel_without_patch_3()
+    {
+        var run = await RunAsync(
+            ExitCode.Invalid, "run", "--profile", "ALL-p3", "--faults", "alloc-fail", "--devices", "60", "--duration",
+                "2s", "--patience", "1s");
+
+        Assert.Contains(
+            "NO-STALE-DATA", run.GetProperty("findings").EnumerateArray()
+                .Select(finding => finding.GetProperty("rule").GetString()));
+        Assert.NotEmpty(run.GetProperty("stuck").EnumerateArray());
+    }
+
+    [Fact]
+    public async Task Real_hardware_gives_its_BARs_at_an_open_rate()
+    {
+        var run = await RunAsync(
+            ExitCode.Valid, "run", "--inventory", Samples.Path(
+                "lspci-vv.txt"), "--replicate", "4", "--rate", "500", "--duration", "3s",
+            "--set", "probes={ require: [] }");
+
+        Assert.Equal(20, run.GetProperty("devices").GetInt32());
+        Assert.True(run.GetProperty("achieved").GetDouble() > 0.95);
+    }
+
+    [Theory]
+    [InlineData("run nowhere", "There is no scenario 'nowhere'; accepted: ")]
+    [InlineData("run --profile P9", "There is no profile 'P9'; accepted: ")]
+    [InlineData("run --duration soon", "--duration is 'soon'; accepted: ")]
+    [InlineData("run --inventory /nowhere", "There is no inventory '/nowhere'; accepted: ")]
+    [InlineData("run --set load.clients=none", "load.clients is 'none'; accepted: ")]
+    [InlineData("run --set fleet.drivers={dax: 1}", "which this build does not run; accepted: ")]
+    public async Task A_bad_run_is_one_sentence_and_leaves_nothing_behind(string line, string sentence)
+    {
+        using var output = new StringWriter();
+        using var error = new StringWriter();
+        string[] words = [.. line.Split(' ', 3), "--results", Path.Combine(_results.FullName, "none")];
+
+        var exit = await FleetCommand.InvokeAsync(words, new Terminal(output, error, isInteractive: false));
+
+        Assert.Equal(ExitCode.Usage, exit);
+        Assert.Empty(output.ToString());
+        Assert.Contains(sentence, error.ToString(), StringComparison.Ordinal);
+        Assert.Equal(1, error.ToString().Count(character => character == '\n'));
+        Assert.Empty(_results.EnumerateFileSystemInfos());
+    }
+
+    [Fact]
+    public async Task A_store_address_of_another_kind_is_one_sentence()
+    {
+        using var output = new StringWriter();
+        using var error = new StringWriter();
+
+        var exit = await FleetCommand.InvokeAsync(
+            ["run", "--store", "mysql://host/db"], new Terminal(output, error, isInteractive: false));
+
+        Assert.Equal(ExitCode.Usage, exit);
+        Assert.Contains("accepted are postgres://", error.ToString(), StringComparison.Ordinal);
+    }
+
+    private async Task<JsonElement> RunAsync(int exitCode, params string[] args)
+    {
+        using var output = new StringWriter();
+        using var error = new StringWriter();
+        var exit = await FleetCommand.InvokeAsync(
+            [.. args, "--results", _results.FullName, "--json"], new Terminal(output, error, isInteractive: false));
+        Assert.True(exit == exitCode, $"exit {exit} of {string.Join(' ', args)}\n{error}\n{output}");
+        return JsonDocument.Parse(output.ToString()).RootElement;
+    }
+}
