@@ -88,6 +88,14 @@ public interface IHistorySink
     void Observe(in Operation record);
 }
 
+/// <summary>Form of an exported view; JSON Lines is the history format and has its own writer.</summary>
+public enum ExportFormat
+{
+    /// <summary>RFC 4180 with a header; an empty field is null.</summary>
+    Csv,
+    Parquet,
+}
+
 /// <summary>Reads one run.</summary>
 /// <remarks>Concurrency: one call at a time.</remarks>
 public interface IRunReader : IAsyncDisposable
@@ -119,6 +127,11 @@ public interface IRunReader : IAsyncDisposable
     Task<IReadOnlyList<MetricPoint>> MetricsAsync(CancellationToken ct);
 
     Task<IReadOnlyList<FaultRecord>> FaultsAsync(CancellationToken ct);
+
+    /// <summary>Writes the run's views as one file each into a directory, for other tools.</summary>
+    /// <returns>The files.</returns>
+    /// <exception cref="StorageException">The directory cannot be written.</exception>
+    Task<IReadOnlyList<string>> ExportAsync(string directory, ExportFormat format, CancellationToken ct);
 
     /// <summary>Runs one query that cannot write, nor reach files, networks or extensions.</summary>
     /// <exception cref="StorageException">The query is wrong, not allowed or over a limit; says which.</exception>

@@ -7,6 +7,12 @@ namespace Fleet.Storage.Results;
 /// <summary>Reads a run by the SQL that both stores understand.</summary>
 internal abstract class SqlRunReader(StoredRun run, ObjectTable objects) : IRunReader
 {
+    private static readonly string[] ExportedViews =
+    [
+        "v_run", "v_processes", "v_objects", "v_operations", "v_events", "v_event_after", "v_findings", "v_evidence",
+        "v_probes", "v_latency", "v_metrics", "v_faults",
+    ];
+
     public StoredRun Run { get; } = run;
 
     public ObjectTable Objects { get; } = objects;
@@ -97,6 +103,27 @@ internal abstract class SqlRunReader(StoredRun run, ObjectTable objects) : IRunR
         $"SELECT time_ns, kind, target, expects, text FROM {Table("faults")}{Where} ORDER BY time_ns",
         r => new FaultRecord(r.GetInt64(0), r.GetString(1), r.GetString(2), r.GetString(3), r.GetString(4)), ct);
 
+    public async Task<IReadOnlyList<string>> ExportAsync(string directory, ExportFormat format, CancellationToken ct)
+    {
+        try
+        {
+            Directory.CreateDirectory(directory);
+            var files = new List<string>();
+            foreach (var view in ExportedViews)
+            {
+                var file = Path.Combine(directory, $"{view[2..]}.{(format is ExportFormat.Csv ? "csv" : "parquet")}");
+                await ExportViewAsync(view, file, format, ct);
+                files.Add(file);
+            }
+
+            return files;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or DbException)
+        {
+            throw new StorageException($"The run cannot be exported to {directory}: {e.Message.Split('\n')[0]}", e);
+        }
+    }
+
     public abstract Task<SqlTable> QueryAsync(string sql, SqlLimits limits, CancellationToken ct);
 
     public abstract ValueTask DisposeAsync();
@@ -106,6 +133,8 @@ internal abstract class SqlRunReader(StoredRun run, ObjectTable objects) : IRunR
 
     /// <summary>Name of the table, or of this run's part of it.</summary>
     protected virtual string Table(string name) => name;
+
+    protected abstract Task ExportViewAsync(string view, string file, ExportFormat format, CancellationToken ct);
 
     /// <summary>Runs one query on a connection of its own.</summary>
     protected abstract Task<RowLease> OpenAsync(string sql, CancellationToken ct);

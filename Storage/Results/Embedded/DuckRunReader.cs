@@ -103,8 +103,7 @@ internal sealed class DuckRunReader : SqlRunReader
         await fenced.OpenAsync(ct);
         await using (var fence = fenced.CreateCommand())
         {
-            var path = _sealedPath.Replace("'", "''", StringComparison.Ordinal);
-            fence.CommandText = $"ATTACH '{path}' AS run (READ_ONLY); USE run; {Fence}";
+            fence.CommandText = $"ATTACH {Quoted(_sealedPath)} AS run (READ_ONLY); USE run; {Fence}";
             await fence.ExecuteNonQueryAsync(ct);
         }
 
@@ -112,6 +111,25 @@ internal sealed class DuckRunReader : SqlRunReader
     }
 
     public override ValueTask DisposeAsync() => _keepOpen.DisposeAsync();
+
+    protected override async Task ExportViewAsync(string view, string file, ExportFormat format, CancellationToken ct)
+    {
+        await using var connection = new DuckDBConnection(_connectionString);
+        await connection.OpenAsync(ct);
+        await CopyOutAsync(connection, $"SELECT * FROM {view}", file, format, ct);
+    }
+
+    /// <summary>Has DuckDB write the rows of a query to a file.</summary>
+    internal static async Task CopyOutAsync(
+        DuckDBConnection connection, string select, string file, ExportFormat format, CancellationToken ct)
+    {
+        await using var command = connection.CreateCommand();
+        command.CommandText = $"COPY ({select}) TO {Quoted(file)} "
+            + (format is ExportFormat.Csv ? "(FORMAT csv, HEADER)" : "(FORMAT parquet, COMPRESSION zstd)");
+        await command.ExecuteNonQueryAsync(ct);
+    }
+
+    internal static string Quoted(string text) => $"'{text.Replace("'", "''", StringComparison.Ordinal)}'";
 
     protected override async Task<RowLease> OpenAsync(string sql, CancellationToken ct)
     {

@@ -53,6 +53,37 @@ internal sealed class PostgresRunReader : SqlRunReader
 
     protected override string Table(string name) => Partitioned.Contains(name) ? $"{name}_{_runId}" : name;
 
+    protected override async Task ExportViewAsync(string view, string file, ExportFormat format, CancellationToken ct)
+    {
+        var csv = format is ExportFormat.Csv ? file : file + ".csv";
+        await using (var connection = await _source.OpenConnectionAsync(ct))
+        {
+            await using (var chosen = new NpgsqlCommand($"SET fleet.run_id = '{_runId}'; SET jit = off", connection))
+            {
+                await chosen.ExecuteNonQueryAsync(ct);
+            }
+
+            using var rows = await connection.BeginTextExportAsync(
+                $"COPY (SELECT * FROM {view}) TO STDOUT (FORMAT csv, HEADER)", ct);
+            await using var text = new StreamWriter(csv);
+            var buffer = new char[1 << 16];
+            for (int read; (read = await rows.ReadAsync(buffer, ct)) > 0;)
+            {
+                await text.WriteAsync(buffer.AsMemory(0, read), ct);
+            }
+        }
+
+        if (format is ExportFormat.Parquet)
+        {
+            // PostgreSQL knows no Parquet; the engine of the other store writes it.
+            await using var duck = new DuckDB.NET.Data.DuckDBConnection("Data Source=:memory:");
+            await duck.OpenAsync(ct);
+            await Embedded.DuckRunReader.CopyOutAsync(
+                duck, $"SELECT * FROM read_csv({Embedded.DuckRunReader.Quoted(csv)}, header = true)", file, format, ct);
+            File.Delete(csv);
+        }
+    }
+
     protected override async Task<RowLease> OpenAsync(string sql, CancellationToken ct)
     {
         if (Run.State is RunState.Running)
