@@ -1,6 +1,8 @@
 namespace Fleet.Kernel.Block;
 
-/// <summary>What decides about a request queue beside its counter: how often it is frozen, and whether it dies.</summary>
+/// <summary>
+/// What decides about a request queue beside its counter: how often it is frozen, and whether it dies.
+/// </summary>
 /// <remarks>
 /// Invariant: the usage counter is killed exactly while <see cref="FreezeDepth"/> is above 0; the answers of the freeze
 /// calls say when that changes. Source: block/blk-core.c and blk-mq.c @ v5.2, kernel-model B.9.

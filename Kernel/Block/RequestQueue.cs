@@ -52,7 +52,9 @@ public sealed class RequestQueue : KernelObject, IRcuCallback
         IsFreeQueued = false;
     }
 
-    /// <summary>Returns the same queue allocated once more: other memory, known to the scheduler by the same sets.</summary>
+    /// <summary>
+    /// Returns the same queue allocated once more: other memory, known to the scheduler by the same sets.
+    /// </summary>
     internal RequestQueue Another()
     {
         var another = new RequestQueue { Handle = Handle, Mask = Mask, Life = Life + 1 };

@@ -53,7 +53,9 @@ public static class RequestQueueProcedures
         await AfterFreezeBegan(host, queue, queue.Gate.StartFreeze());
     }
 
-    /// <summary>Waits until nobody uses the queue; polls the counter, so an earlier drain does not use this one up.</summary>
+    /// <summary>
+    /// Waits until nobody uses the queue; polls the counter, so an earlier drain does not use this one up.
+    /// </summary>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     public static async ValueTask WaitDrained<THost>(THost host, RequestQueue queue)
         where THost : struct, IKernelHost<THost>
@@ -86,7 +88,9 @@ public static class RequestQueueProcedures
         where THost : struct, IKernelHost<THost> => PutReference(host, queue, Step.DiskClose);
 
     /// <summary>blk_queue_enter: a request wants in.</summary>
-    /// <returns><see cref="QueueEnter.Frozen"/> asks the caller to try again once the queue is thawed or dying.</returns>
+    /// <returns>
+    /// <see cref="QueueEnter.Frozen"/> asks the caller to try again once the queue is thawed or dying.
+    /// </returns>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public static async ValueTask<QueueEnter> IoEnter<THost>(THost host, RequestQueue queue)
         where THost : struct, IKernelHost<THost>

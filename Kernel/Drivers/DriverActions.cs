@@ -5,7 +5,9 @@ using Fleet.Kernel.P2pdma;
 
 namespace Fleet.Kernel.Drivers;
 
-/// <summary>What the probes of all drivers have in common: registrations that reset on failure, regions, the managed key.</summary>
+/// <summary>
+/// What the probes of all drivers have in common: registrations that reset on failure, regions, the managed key.
+/// </summary>
 /// <remarks>Source: kernel-model B.1 (devm_add_action_or_reset), B.9.</remarks>
 internal static class DriverActions
 {
@@ -21,7 +23,11 @@ internal static class DriverActions
             return Errno.OK;
         }
 
-        host.Emit(new KernelEvent(EventKind.ActionAddFailed, null, data) { Text = "action", Fn = DevresFns.WireName(fn) });
+        host.Emit(new KernelEvent(EventKind.ActionAddFailed, null, data)
+        {
+            Text = "action",
+            Fn = DevresFns.WireName(fn),
+        });
         await DriverCore.Run(host, device, fn, data);
         return Errno.ENOMEM;
     }

@@ -26,7 +26,8 @@ public sealed class HmmDevmem : DriverState
     public const string Name = "hmm";
 
     /// <param name="source">With <see cref="HmmSource.FreeRange"/> the start is the end of the search.</param>
-    /// <param name="pfn">First page frame of the resource, or page frame after the last that the search may use.</param>
+    /// <param name="pfn">First page frame of the resource, or page frame after the last that the search may
+    /// use.</param>
     public HmmDevmem(IomemResources iomem, HmmSource source, ulong pfn, long pageCount)
         : base(Name)
     {
@@ -34,8 +35,8 @@ public sealed class HmmDevmem : DriverState
         SearchEndPfn = pfn;
         var isPublic = source is HmmSource.Resource;
         Counter = new RefObject(this, 0);
-        Map = new DevPagemap(
-            this, isPublic ? MemoryType.Public : MemoryType.Private, PagemapConsumer.Hmm, isPublic ? pfn : 0, pageCount);
+        var type = isPublic ? MemoryType.Public : MemoryType.Private;
+        Map = new DevPagemap(this, type, PagemapConsumer.Hmm, isPublic ? pfn : 0, pageCount);
         Region = new MemoryRegion(iomem, isPublic ? pfn : 0, pageCount);
     }
 

@@ -16,7 +16,8 @@ public static class PmemProcedures
 {
     /// <summary>Attaches the disk: memory, region, queue, mapping, disk, each with what undoes it.</summary>
     /// <returns>
-    /// The errno of the step that failed. From patch 6 to v5.15 a failure between the queue and the fsdax mapping leaves
+    /// The errno of the step that failed. From patch 6 to v5.15 a failure between the queue and the fsdax mapping
+    /// leaves
     /// the queue without anyone to release it.
     /// </returns>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]

@@ -7,7 +7,8 @@ namespace Fleet.Kernel.Memremap;
 /// <summary>get_dev_pagemap and put_dev_pagemap: from a page frame to its live page map, with one reference.</summary>
 /// <remarks>
 /// The events of a lookup, all of kind <c>map_lookup</c>: <c>load</c> when the entry was found, <c>flags</c> and
-/// <c>increment</c> at each read of the ref, <c>found</c> or <c>none</c> at the return. Needs the map of page maps here.
+/// <c>increment</c> at each read of the ref, <c>found</c> or <c>none</c> at the return. Needs the map of page maps
+/// here.
 /// Source: kernel/memremap.c @ v5.2; kernel-model B.4, C.7 (R4), C.10, I11.
 /// </remarks>
 public static class LookupProcedures

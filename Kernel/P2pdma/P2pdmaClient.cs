@@ -10,7 +10,8 @@ namespace Fleet.Kernel.P2pdma;
 public sealed record P2pScatterList(IReadOnlyList<P2pAllocation> Entries);
 
 /// <summary>Answer of an allocation of a scatter list.</summary>
-/// <param name="List">Null unless <paramref name="Err"/> is <see cref="Errno.OK"/>; the kernel returns NULL for all errors.</param>
+/// <param name="List">Null unless <paramref name="Err"/> is <see cref="Errno.OK"/>; the kernel returns NULL for all
+/// errors.</param>
 public readonly record struct P2pScatterListResult(P2pScatterList? List, Errno Err);
 
 /// <summary>What drivers do with peer-to-peer memory beside alloc and free.</summary>

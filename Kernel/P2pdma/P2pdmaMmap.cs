@@ -36,14 +36,16 @@ public sealed class P2pMapping
 
 /// <summary>Answer of mmap.</summary>
 /// <param name="Err">
-/// <see cref="Errno.EINVAL"/>, <see cref="Errno.ENODEV"/> and <see cref="Errno.ENOMEM"/> of the allocation, or the errno
+/// <see cref="Errno.EINVAL"/>, <see cref="Errno.ENODEV"/> and <see cref="Errno.ENOMEM"/> of the allocation, or the
+/// errno
 /// of the page insert.
 /// </param>
 public readonly record struct P2pMmapResult(P2pMapping? Mapping, Errno Err);
 
 /// <summary>The file p2pmem/allocate: mmap takes memory, munmap and revocation give it back page by page.</summary>
 /// <remarks>
-/// A page that is handed out is an event <c>page_get</c> of kind <c>hand-out</c> with the count that it had: anything but
+/// A page that is handed out is an event <c>page_get</c> of kind <c>hand-out</c> with the count that it had: anything
+/// but
 /// the idle count of its map is a defect. A mapped page counts one more than an idle one, whichever protocol is played.
 /// Source: p2pmem_alloc_mmap and p2pdma_page_free of drivers/pci/p2pdma.c @ v6.2, v6.15 and the fixes of 2026;
 /// kernel-model F, scenarios.md 3.4, S22, S23. Differs: docs/decisions/0053.
@@ -113,7 +115,9 @@ public static class P2pdmaMmap
         return Errno.OK;
     }
 
-    /// <summary>The action that removes the file before the first mapping is released: nobody maps, nobody has mapped.</summary>
+    /// <summary>
+    /// The action that removes the file before the first mapping is released: nobody maps, nobody has mapped.
+    /// </summary>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     internal static async ValueTask Revoke<THost>(THost host, PciDevice device)
         where THost : struct, IKernelHost<THost>
@@ -198,7 +202,10 @@ public static class P2pdmaMmap
         return Errno.OK;
     }
 
-    /// <summary>What was not inserted goes back to the pool at once, what was is unmapped; the bridging reference is put or forgotten.</summary>
+    /// <summary>
+    /// What was not inserted goes back to the pool at once, what was is unmapped; the bridging reference is put or
+    /// forgotten.
+    /// </summary>
     private static async ValueTask UndoInsert<THost>(THost host, PciDevice device, P2pMapping mapping, int failedPage)
         where THost : struct, IKernelHost<THost>
     {

@@ -44,11 +44,14 @@ public sealed class PciNode
 
 /// <summary>A device that wants to reach peer-to-peer memory.</summary>
 /// <param name="Node">Where it sits; null if no ancestor of it is a PCI device.</param>
-/// <param name="UsesVirtualDma">Its DMA operations do not reach hardware, so no bus address means anything to it.</param>
+/// <param name="UsesVirtualDma">Its DMA operations do not reach hardware, so no bus address means anything to
+/// it.</param>
 public readonly record struct P2pClient(PciNode? Node, bool UsesVirtualDma = false);
 
 /// <summary>How far apart two devices are, and which provider is closest to a set of clients.</summary>
-/// <remarks>Source: upstream_bridge_distance and its callers in drivers/pci/p2pdma.c @ v5.2-rc1; kernel-model B.8.</remarks>
+/// <remarks>
+/// Source: upstream_bridge_distance and its callers in drivers/pci/p2pdma.c @ v5.2-rc1; kernel-model B.8.
+/// </remarks>
 public static class PciTopology
 {
     /// <summary>Peer-to-peer traffic cannot pass.</summary>
@@ -97,7 +100,9 @@ public static class PciTopology
     }
 
     /// <summary>pci_p2pdma_distance_many: the sum of the distances, if every client can be reached.</summary>
-    /// <returns><see cref="Unreachable"/> for no clients, one without PCI or hardware DMA, or any that cannot be reached.</returns>
+    /// <returns>
+    /// <see cref="Unreachable"/> for no clients, one without PCI or hardware DMA, or any that cannot be reached.
+    /// </returns>
     public static int DistanceMany(PciNode provider, IReadOnlyList<P2pClient> clients)
     {
         var sum = 0;
@@ -116,8 +121,10 @@ public static class PciTopology
     }
 
     /// <summary>pci_p2pmem_find_many: the closest device that has published memory.</summary>
-    /// <param name="devices">Every PCI device, in bus order; one without a place in the hierarchy is passed over.</param>
-    /// <param name="choose">Picks among equally close ones: from their number, 1 to <see cref="TiesMax"/>, an index.</param>
+    /// <param name="devices">Every PCI device, in bus order; one without a place in the hierarchy is passed
+    /// over.</param>
+    /// <param name="choose">Picks among equally close ones: from their number, 1 to <see cref="TiesMax"/>, an
+    /// index.</param>
     /// <returns>The device with one reference for the caller to put, or null if none can be reached.</returns>
     public static async ValueTask<PciDevice?> FindMany<THost>(
         THost host, IEnumerable<PciDevice> devices, IReadOnlyList<P2pClient> clients, Func<int, int> choose)

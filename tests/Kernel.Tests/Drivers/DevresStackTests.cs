@@ -4,7 +4,9 @@ using Fleet.Kernel.Profiles;
 
 namespace Fleet.Kernel.Tests.Drivers;
 
-/// <summary>The devres stacks of the model, by driver and profile: what registers in which order, and runs in the reverse.</summary>
+/// <summary>
+/// The devres stacks of the model, by driver and profile: what registers in which order, and runs in the reverse.
+/// </summary>
 [Trait("tier", "fast")]
 public sealed class DevresStackTests
 {

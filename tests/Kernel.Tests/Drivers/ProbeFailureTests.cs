@@ -24,7 +24,10 @@ public sealed class ProbeFailureTests
         ];
         (string Driver, FailPoint[] Points, FailPoint Node, int Nodes)[] drivers =
         [
-            ("dax", [FailPoint.DaxRegion, FailPoint.DaxRefInit, FailPoint.DaxCdevAdd, .. memremap], FailPoint.DaxDevresNode, 3),
+            (
+                "dax",
+                [FailPoint.DaxRegion, FailPoint.DaxRefInit, FailPoint.DaxCdevAdd, .. memremap],
+                FailPoint.DaxDevresNode, 3),
             ("dax fake", [FailPoint.TestWrapperDevresNode], FailPoint.DaxDevresNode, 3),
             (
                 "fsdax",
@@ -201,7 +204,8 @@ public sealed class ProbeFailureTests
         }
     }
 
-    private static Outcome FsdaxNode(Outcome outcome, KernelProfile profile, bool isBefore, bool hasInternalRef, int nth)
+    private static Outcome FsdaxNode(
+        Outcome outcome, KernelProfile profile, bool isBefore, bool hasInternalRef, int nth)
     {
         // Nodes, oldest first. Before: queue release, put_ops, disk release. From patch 6 on: put_ops, disk release.
         var drains = profile.Has(KernelSwitch.DelGendiskDrains) && !hasInternalRef;

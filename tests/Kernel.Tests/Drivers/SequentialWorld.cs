@@ -13,7 +13,9 @@ internal sealed class HungException(Step step) : Exception($"Nothing can end the
     public Step Step { get; } = step;
 }
 
-/// <summary>One machine whose actors run one after another, each to its end, with everything that happens on record.</summary>
+/// <summary>
+/// One machine whose actors run one after another, each to its end, with everything that happens on record.
+/// </summary>
 /// <remarks>Callbacks run when somebody waits for them, or in <see cref="Settle"/>: as late as they may.</remarks>
 internal sealed class SequentialWorld(KernelProfile profile)
 {

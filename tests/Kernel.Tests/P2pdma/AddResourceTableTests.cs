@@ -22,7 +22,8 @@ public sealed class AddResourceTableTests
         Assert.NotEmpty(what);
         var world = DriverCycleTests.World("ALL");
         var bar = new PciBar(0, isMemory, 1 << 20, length);
-        var answer = world.Run(P2pdmaProcedures.AddResource(world.Host, world.Device, world.Objects, bar, size, offset, 0));
+        var answer = world.Run(
+            P2pdmaProcedures.AddResource(world.Host, world.Device, world.Objects, bar, size, offset, 0));
         Assert.Equal(expected, answer);
         Assert.Equal(mapped, world.Objects.Pagemaps.SingleOrDefault()?.Map.SizeBytes ?? 0);
     }

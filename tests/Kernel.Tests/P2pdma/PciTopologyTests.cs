@@ -33,7 +33,8 @@ public sealed class PciTopologyTests
     [Fact]
     public void Without_a_common_bridge_there_is_no_way() =>
         Assert.Equal(
-            PciTopology.Unreachable, PciTopology.Distance(PciNode.OnRoot(Plain).Below(), PciNode.OnRoot(Plain).Below()));
+            PciTopology.Unreachable,
+            PciTopology.Distance(PciNode.OnRoot(Plain).Below(), PciNode.OnRoot(Plain).Below()));
 
     [Fact]
     public void Through_whitelisted_roots_the_way_is_long()

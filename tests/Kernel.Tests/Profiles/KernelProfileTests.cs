@@ -92,7 +92,9 @@ public sealed class KernelProfileTests
     [Fact]
     public void Every_ref_may_be_revived_and_all_six_patches_are_the_default()
     {
-        Assert.All(KernelProfile.All, profile => Assert.Contains(profile.Switches, n => n.Switch is KernelSwitch.RefAlwaysReinit));
+        Assert.All(
+            KernelProfile.All,
+            profile => Assert.Contains(profile.Switches, note => note.Switch is KernelSwitch.RefAlwaysReinit));
         Assert.Equal("ALL", KernelProfile.Default.Name);
     }
 }
