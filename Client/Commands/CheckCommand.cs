@@ -6,7 +6,7 @@ using Fleet.Kernel.History;
 
 namespace Fleet.Client.Commands;
 
-/// <summary><c>fleet check</c>: judges a stored run again, or any history file.</summary>
+/// <summary><c>fleet check</c>: judges a stored run again, any history file, or the trace of a real kernel.</summary>
 internal static class CheckCommand
 {
     public static Command Create(Terminal terminal)
@@ -18,21 +18,34 @@ internal static class CheckCommand
         };
         var history = new Option<string?>(
             "--history") { Description = "A history file, *.jsonl or *.jsonl.gz.", HelpName = "FILE" };
+        var trace = new Option<string?>(
+            "--trace") { Description = "Text that a real kernel recorded (see fleet trace probes).", HelpName = "FILE" };
         var profile = new Option<string?>(
             "--profile") { Description = "Judge as this kernel, instead of what is recorded.", HelpName = "P" };
         var store = new StoreOptions();
-        var command = new Command("check", "Judges a stored run again, or a history file.") { run, history, profile };
+        var command = new Command("check", "Judges a stored run again, a history file, or a kernel's trace.")
+        {
+            run,
+            history,
+            trace,
+            profile,
+        };
         store.AddTo(command);
         command.SetAction(async (parsed, ct) =>
         {
             var kernel = parsed.GetValue(profile) is { } name ? ProfileCommand.Parse(name).Name : null;
+            if (parsed.GetValue(trace) is { } recording
+                && parsed.GetValue(run) is null
+                && parsed.GetValue(history) is null)
+                return TraceCommand.Check(terminal, recording, kernel, parsed.GetValue(store.Json));
+
             var (source, report) = (parsed.GetValue(run), parsed.GetValue(history)) switch
             {
-                ({ } reference, null) => await CheckRunAsync(
+                ({ } reference, null) when parsed.GetValue(trace) is null => await CheckRunAsync(
                     reference, parsed.GetValue(store.Store), parsed.GetValue(store.Results), kernel, ct),
-                (null, { } file) => CheckFile(file, kernel),
+                (null, { } file) when parsed.GetValue(trace) is null => CheckFile(file, kernel),
                 _ => throw new UsageException(
-                    "fleet check needs one thing to judge; accepted: RUN, or --history FILE."),
+                    "fleet check needs one thing to judge; accepted: RUN, --history FILE, or --trace FILE."),
             };
             if (parsed.GetValue(store.Json))
             {

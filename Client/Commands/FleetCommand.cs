@@ -17,6 +17,7 @@ public static class FleetCommand
             FindingsCommand.Create(terminal),
             FindingsCommand.CreateExplain(terminal),
             SqlCommand.Create(terminal),
+            TraceCommand.Create(terminal),
             VectorsCommand.Create(terminal),
             ProfileCommand.Create(terminal),
             InventoryCommand.Create(terminal),
