@@ -27,7 +27,7 @@ public enum PagemapConsumer : byte { P2pdma, DeviceDax, PmemFsdax, Hmm, Foreign 
 /// </remarks>
 public sealed class DevPagemap : KernelObject
 {
-    private readonly Dictionary<long, int> _pins = [];
+    private Dictionary<long, int>? _pins;
 
     /// <param name="container">The object in whose memory it lies.</param>
     /// <param name="startPfn">First page frame of the resource.</param>
@@ -104,7 +104,7 @@ public sealed class DevPagemap : KernelObject
     internal bool HoldsInitialCounts { get; set; }
 
     /// <summary>Pages somebody pins, apart from the initial count.</summary>
-    internal int PinnedPages => _pins.Count(pin => pin.Value > 0);
+    internal int PinnedPages => _pins?.Count(pin => pin.Value > 0) ?? 0;
 
     /// <summary>Pages whose count is above zero, each of which holds one reference of the map's ref.</summary>
     internal long CountedPages => HoldsInitialCounts ? PageCount : PinnedPages;
@@ -113,16 +113,17 @@ public sealed class DevPagemap : KernelObject
 
     internal void InitPages()
     {
-        _pins.Clear();
+        _pins?.Clear();
         HoldsInitialCounts = true;
     }
 
     internal int CountOf(ulong pfn) =>
-        (HoldsInitialCounts ? IdleCount : 0) + _pins.GetValueOrDefault(checked((long)(pfn - StartPfn)));
+        (HoldsInitialCounts ? IdleCount : 0) + (_pins?.GetValueOrDefault(checked((long)(pfn - StartPfn))) ?? 0);
 
     /// <summary>Adds <paramref name="delta"/> to a page's count and returns the new one; may fall below zero, which is judged elsewhere.</summary>
     internal int AddToCount(ulong pfn, int delta)
     {
+        _pins ??= [];
         var page = checked((long)(pfn - StartPfn));
         var pins = _pins.GetValueOrDefault(page) + delta;
         if (pins == 0)
@@ -171,7 +172,7 @@ public sealed class DevPagemap : KernelObject
     public override void Reset()
     {
         base.Reset();
-        _pins.Clear();
+        _pins?.Clear();
         HoldsInitialCounts = false;
         IsStored = false;
         ErasedForGood = true;
@@ -194,12 +195,15 @@ public sealed class DevPagemap : KernelObject
     private void HashPins(ref ulong hash)
     {
         var pages = 0UL;
-        foreach (var (page, pins) in _pins)
+        if (_pins is not null)
         {
-            var one = StateHash.Seed;
-            StateHash.Mix(ref one, page);
-            StateHash.Mix(ref one, pins);
-            pages = unchecked(pages + one);
+            foreach (var (page, pins) in _pins)
+            {
+                var one = StateHash.Seed;
+                StateHash.Mix(ref one, page);
+                StateHash.Mix(ref one, pins);
+                pages = unchecked(pages + one);
+            }
         }
 
         StateHash.Mix(ref hash, pages);

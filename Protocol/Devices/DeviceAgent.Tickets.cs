@@ -27,9 +27,18 @@ public sealed partial class DeviceAgent
     public Ticket? FindTicket(long number) => _tickets.Find(ticket => ticket.Number == number);
 
     /// <summary>Progress of a ticket, in words while it waits.</summary>
-    public TicketReply Reply(Ticket ticket) => ticket.IsDone
-        ? new(ticket.Number, true, ticket.Err, ticket.At, null)
-        : new(ticket.Number, false, Errno.OK, ticket.At, WaitsFor(ticket).Text);
+    /// <exception cref="InvalidOperationException">Fleet itself could not go on; the cause is inside.</exception>
+    public TicketReply Reply(Ticket ticket)
+    {
+        if (ticket.Failure is { } failure)
+        {
+            throw new InvalidOperationException($"{ticket.Verb} {ticket.Number} of {Log.Name} failed: {failure.Message}", failure);
+        }
+
+        return ticket.IsDone
+            ? new(ticket.Number, true, ticket.Err, ticket.At, null)
+            : new(ticket.Number, false, Errno.OK, ticket.At, WaitsFor(ticket).Text);
+    }
 
     /// <summary>The run is over: what is open now will never end.</summary>
     /// <returns>The tickets that became hangs.</returns>

@@ -310,7 +310,7 @@ public sealed partial class DeviceAgent
         }
 
         var after = _learned.ToArray();
-        _learned.Clear();
+        _learned = null;
         return after;
     }
 

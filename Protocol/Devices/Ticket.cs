@@ -59,7 +59,9 @@ public sealed class Ticket
     internal void End(Errno err, At at)
     {
         (IsDone, Err, At) = (true, err, at);
+        (WaitsForRef, Lock) = (null, null);
         _done?.TrySetResult();
+        _done = null;
     }
 
     internal void Fail(Exception failure)

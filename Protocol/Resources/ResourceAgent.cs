@@ -13,7 +13,6 @@ namespace Fleet.Protocol.Resources;
 public sealed class ResourceAgent
 {
     private readonly RefCentre _centre = new();
-    private readonly string _deviceKey;
     private readonly int _device;
     private TaskCompletionSource? _reaped;
     private int _life;
@@ -23,8 +22,7 @@ public sealed class ResourceAgent
     public ResourceAgent(FleetContext context, string key)
     {
         Log = new(context, "ref:" + key);
-        _deviceKey = key[..key.LastIndexOf('/')];
-        _device = context.Objects.Intern("dev:" + _deviceKey);
+        _device = context.Objects.Intern("dev:" + key[..key.LastIndexOf('/')]);
     }
 
     public ObjectLog Log { get; }
@@ -156,7 +154,7 @@ public sealed class ResourceAgent
     private Position PositionOf(in SlotReport report)
     {
         var obj = report.Slot == SlotReport.DeviceSlot
-            ? _device : Log.Context.Objects.Intern($"map:{_deviceKey}/bar{report.Slot}");
+            ? _device : Log.Context.Objects.Intern($"map:{Log.Name["ref:".Length..Log.Name.LastIndexOf('/')]}/bar{report.Slot}");
         return new(obj, report.At.Gen, report.At.Seq, report.At.Life);
     }
 }

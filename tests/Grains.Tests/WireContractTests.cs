@@ -1,0 +1,109 @@
+using System.Reflection;
+using System.Text;
+using Fleet.Grains.Serialization;
+using Fleet.Kernel;
+using Fleet.Kernel.History;
+using Fleet.Kernel.P2pdma;
+using Fleet.Protocol.Maps;
+using Fleet.Protocol.Plans;
+using Fleet.Protocol.Refs;
+using Fleet.Protocol.Resources;
+using Fleet.Protocol.Wire;
+using Microsoft.Extensions.DependencyInjection;
+using Orleans.Serialization;
+
+namespace Fleet.Grains.Tests;
+
+/// <summary>What travels between processes: frozen names and numbers, and nothing lost on the way.</summary>
+[Trait("tier", "fast")]
+public sealed class WireContractTests
+{
+    private const string ApprovedFile = "wire-contracts.approved.txt";
+
+    private static readonly At Somewhere = new(3, 17, 2);
+
+    public static TheoryData<object> Records => new(
+        new AllocRequest(1, 2, 4096),
+        new AllocReply(Errno.ENODEV, Somewhere, 5, 0x1000, 1, -1),
+        new FreeRequest(1, 2, 3, 4, 0x2000, 4096),
+        new FreeReply(Errno.EFAULT, Somewhere, 1),
+        new AccessRequest(1, 2, 3, 4, 5, 6, AccessDirection.Write, AccessVia.Dma, ulong.MaxValue),
+        new AccessReply(Errno.ESTALE, Somewhere, 7),
+        new TicketReply(9, false, Errno.OK, Somewhere, "a reference"),
+        new SlotReport(SlotReport.DeviceSlot, 1, 2, 3, Somewhere),
+        new ZeroReply(true, 0, Somewhere),
+        new FrontReply(Errno.OK, Somewhere, 1, 2, 3, 4, 5),
+        FrontRequest.Of("h/d", new FreeRequest(1, 2, 3, 4, 5, 6)),
+        new MapLife(1, 2, "h/d/bar4", 3, 4),
+        new PciBar(4, true, 1, 2, -3),
+        new FailedBind("dev:h/d", Errno.ENOMEM, null),
+        new OpenTicket("dev:h/d", 1, "unbind", 2, "x", true),
+        new DeviceCounters(1, 2, 3, 4, 5, 6, 7, 8, 9));
+
+    [Theory]
+    [MemberData(nameof(Records))]
+    public void A_record_arrives_as_it_was_sent(object record)
+    {
+        using var services = new ServiceCollection().AddSerializer().BuildServiceProvider();
+        var serializer = services.GetRequiredService<Serializer>();
+        Assert.Equal(record, serializer.Deserialize<object>(serializer.SerializeToArray(record)));
+    }
+
+    [Fact]
+    public void Plans_and_reports_arrive_with_their_lists()
+    {
+        using var services = new ServiceCollection().AddSerializer().BuildServiceProvider();
+        var serializer = services.GetRequiredService<Serializer>();
+        var host = new HostPlan("h", [new DevicePlan("h/d", "p2pdma", [new PciBar(2, true, 1, 2), new PciBar(4, true, 3, 4)])]);
+        var copy = serializer.Deserialize<HostPlan>(serializer.SerializeToArray(host))!;
+        Assert.Equal(host.Devices[0].Resources, copy.Devices[0].Resources);
+        Assert.Equal(("h", "h/d", "p2pdma"), (copy.Name, copy.Devices[0].Key, copy.Devices[0].Driver));
+        var run = new RunPlan("r", "ALL", 7, TimeSpan.FromSeconds(1), 30, [new InjectionPlan("memremap.ram", Errno.ENXIO, 0.5)]);
+        var again = serializer.Deserialize<RunPlan>(serializer.SerializeToArray(run))!;
+        Assert.Equal(run.Injections, again.Injections);
+        Assert.Equal(run, again with { Injections = run.Injections });
+    }
+
+    // Goal: no released name or number changes its meaning. Method: the contracts as text, compared with the approved file.
+    [Fact]
+    public void Names_and_numbers_on_the_wire_are_the_approved_ones() =>
+        Assert.Equal(File.ReadAllText(ApprovedFile).ReplaceLineEndings("\n"), Contracts());
+
+    private static string Contracts()
+    {
+        var text = new StringBuilder();
+        var assembly = typeof(AtSurrogate).Assembly;
+        foreach (var type in assembly.GetTypes().Where(Alias).OrderBy(AliasOf, StringComparer.Ordinal))
+        {
+            text.Append(AliasOf(type)).Append('\n');
+            if (type.IsInterface)
+            {
+                foreach (var method in type.GetMethods().OrderBy(m => m.Name, StringComparer.Ordinal))
+                {
+                    var parameters = string.Join(", ", method.GetParameters().Select(p => $"{Name(p.ParameterType)} {p.Name}"));
+                    var alias = method.GetCustomAttribute<AliasAttribute>()!.Alias;
+                    text.Append("  ").Append($"{alias}({parameters}) -> {Name(method.ReturnType)}\n");
+                }
+            }
+            else
+            {
+                foreach (var field in type.GetProperties().Where(p => p.IsDefined(typeof(IdAttribute)))
+                    .OrderBy(p => p.GetCustomAttribute<IdAttribute>()!.Id))
+                {
+                    text.Append("  ").Append($"{field.GetCustomAttribute<IdAttribute>()!.Id} {Name(field.PropertyType)} {field.Name}\n");
+                }
+            }
+        }
+
+        return text.ToString();
+    }
+
+    private static bool Alias(Type type) => type.IsDefined(typeof(AliasAttribute), false) && AliasOf(type).StartsWith("fleet.", StringComparison.Ordinal)
+        && !type.Name.Contains("Invokable", StringComparison.Ordinal);
+
+    private static string AliasOf(Type type) => type.GetCustomAttribute<AliasAttribute>(false)!.Alias;
+
+    private static string Name(Type type) => type.IsGenericType
+        ? $"{type.Name[..type.Name.IndexOf('`', StringComparison.Ordinal)]}<{string.Join(", ", type.GetGenericArguments().Select(Name))}>"
+        : type.Name;
+}
