@@ -2,7 +2,6 @@ using System.Net;
 using System.Net.Sockets;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
-using Microsoft.Extensions.Logging;
 
 namespace Fleet.Silo;
 
@@ -13,9 +12,9 @@ public sealed class EmbeddedFleet : IAsyncDisposable
     private const int PortAttemptsMax = 5;
 
     private readonly IHost _host;
-    private readonly LogGate _log;
+    private readonly SiloLogGate _log;
 
-    private EmbeddedFleet(IHost host, LogGate log)
+    private EmbeddedFleet(IHost host, SiloLogGate log)
     {
         _host = host;
         _log = log;
@@ -30,8 +29,9 @@ public sealed class EmbeddedFleet : IAsyncDisposable
     {
         for (var attempt = 1; ; attempt++)
         {
-            var log = new LogGate();
-            var host = Build(options, log);
+            var log = new SiloLogGate();
+            var ports = FreePorts();
+            var host = SiloHost.Build(options, ports.Silo, ports.Gateway, log, new GuestLifetime());
             try
             {
                 await host.StartAsync(ct);
@@ -72,23 +72,6 @@ public sealed class EmbeddedFleet : IAsyncDisposable
         }
     }
 
-    private static IHost Build(EmbeddedFleetOptions options, LogGate log)
-    {
-        var builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings { DisableDefaults = true });
-        builder.Logging.AddSimpleConsole(console => console.SingleLine = true);
-        builder.Logging.SetMinimumLevel(LogLevel.Warning);
-        builder.Logging.AddFilter((category, level) => log.Lets(category, level));
-        builder.Services.Configure<Microsoft.Extensions.Logging.Console.ConsoleLoggerOptions>(
-            console => console.LogToStandardErrorThreshold = LogLevel.Trace);
-        var ports = FreePorts();
-        builder.UseOrleans(silo =>
-        {
-            silo.UseLocalhostClustering(ports.Silo, ports.Gateway, null, options.Run, options.Run);
-            silo.AddFleet(options);
-        });
-        return builder.Build();
-    }
-
     private static (int Silo, int Gateway) FreePorts()
     {
         using var first = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
@@ -96,19 +79,6 @@ public sealed class EmbeddedFleet : IAsyncDisposable
         first.Bind(new IPEndPoint(IPAddress.Loopback, 0));
         second.Bind(new IPEndPoint(IPAddress.Loopback, 0));
         return (((IPEndPoint)first.LocalEndPoint!).Port, ((IPEndPoint)second.LocalEndPoint!).Port);
-    }
-
-    /// <summary>Keeps what is no news out of the log: retries, advice for servers, and the noise of an immediate stop.</summary>
-    private sealed class LogGate
-    {
-        public bool IsStopping { get; set; }
-
-        public bool Lets(string? category, LogLevel level) => category switch
-        {
-            _ when IsStopping => level >= LogLevel.Critical,
-            "Polly" or "Orleans.Runtime.Silo" or "Orleans.Runtime.Watchdog" => level >= LogLevel.Error,
-            _ => level >= LogLevel.Warning,
-        };
     }
 
     private static bool IsAddressInUse(Exception e)

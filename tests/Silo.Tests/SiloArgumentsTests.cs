@@ -1,0 +1,25 @@
+namespace Fleet.Silo.Tests;
+
+[Trait("tier", "fast")]
+public sealed class SiloArgumentsTests
+{
+    [Fact]
+    public void Names_and_ports_are_taken()
+    {
+        Assert.True(SiloArguments.TryParse(
+            ["--cluster", "a", "--spool", "d", "--silo-port", "11", "--gateway-port", "12"], out var arguments, out _));
+        Assert.Equal(new SiloArguments("a", "d", 11, 12), arguments);
+    }
+
+    [Theory]
+    [InlineData("--cluster is missing")]
+    [InlineData("--spool is missing", "--cluster", "a")]
+    [InlineData("--cluster needs a value", "--cluster")]
+    [InlineData("There is no option --colour", "--colour", "red")]
+    [InlineData("--silo-port is a port from 1 to 65535", "--silo-port", "0")]
+    public void What_is_wrong_is_said_in_one_sentence(string said, params string[] args)
+    {
+        Assert.False(SiloArguments.TryParse(args, out _, out var wrong));
+        Assert.StartsWith(said, wrong);
+    }
+}
