@@ -86,6 +86,10 @@ public sealed class RequestQueue : KernelObject, IRcuCallback
 
     ulong IRcuCallback.Touches => Mask;
 
+    /// <remarks>Who is inside and who keeps it are counted by steps that commute; the last put declares everything.</remarks>
+    public override void HashPart(int part, ref ulong hash) =>
+        StateHash.Mix(ref hash, (IsFreed ? 1UL : 0) | (IsDying ? 2UL : 0) | ((ulong)(uint)FreezeDepth << 2));
+
     public override void Reset()
     {
         base.Reset();
@@ -95,7 +99,6 @@ public sealed class RequestQueue : KernelObject, IRcuCallback
         IsFreeQueued = false;
     }
 
-    /// <remarks>Who is inside shows in the counter, so it is no part of what steps declare of the queue.</remarks>
     public override void HashInto(ref ulong hash)
     {
         base.HashInto(ref hash);

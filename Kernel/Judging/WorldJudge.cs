@@ -1,3 +1,4 @@
+using Fleet.Kernel.Drivers;
 using Fleet.Kernel.History;
 using Fleet.Kernel.Host;
 using Fleet.Kernel.Memremap;
@@ -22,9 +23,9 @@ public sealed class WorldJudge : IKernelListener
     private readonly List<KernelObject> _made = [];
     private readonly List<RefObject> _refs = [];
     private readonly List<DevPagemap> _maps = [];
+    private readonly List<LinearMapping> _linear = [];
     private readonly List<P2pAllocation> _live = [];
     private readonly List<RefObject> _healthy = [];
-    private readonly List<(KernelObject Data, ulong Actors)> _waits = [];
     private readonly Dictionary<int, byte> _nodes = [];
     private ulong _inAddResource;
     private ulong _inTeardown;
@@ -87,7 +88,7 @@ public sealed class WorldJudge : IKernelListener
         _maps.Clear();
         _live.Clear();
         _healthy.Clear();
-        _waits.Clear();
+        _linear.Clear();
         _nodes.Clear();
         _inAddResource = 0;
         _inTeardown = 0;
@@ -135,10 +136,13 @@ public sealed class WorldJudge : IKernelListener
         {
             case EventKind.MemoryRemove:
                 Removals++;
-                BreakIf(((DevPagemap)happened.Subject!).Ref is { Value: not 0 }, KernelRule.ReapBeforeRemove);
+                BreakIf(happened.Subject is DevPagemap { Ref.Value: not 0 }, KernelRule.ReapBeforeRemove);
                 break;
-            case EventKind.MemoryAdd:
-                Remember(_maps, (DevPagemap)happened.Subject!);
+            case EventKind.MemoryAdd or EventKind.MapStore:
+                OnMapped(happened.Subject);
+                break;
+            case EventKind.MapLookup:
+                OnLookup((DevPagemap?)happened.Subject, (RefObject?)happened.Other, happened.Fn);
                 break;
             case EventKind.RefInit:
                 Remember(_refs, (RefObject)happened.Subject!);
@@ -164,7 +168,11 @@ public sealed class WorldJudge : IKernelListener
                 BreakIf(happened.Count != 0, KernelRule.WaitEffective);
                 break;
             case EventKind.PageGet or EventKind.PagePut:
-                BreakIf(happened.Count < 0, KernelRule.PageCountNonneg);
+                BreakIf(
+                    happened.Text == "hand-out"
+                        ? happened.Count != ((DevPagemap)happened.Subject!).IdleCount
+                        : happened.Count < 0,
+                    KernelRule.PageCountNonneg);
                 break;
             case EventKind.ObjAlloc:
                 Remember(_made, happened.Other!);
@@ -340,9 +348,36 @@ public sealed class WorldJudge : IKernelListener
 
     private void OnFree(KernelObject freed)
     {
-        if (freed is P2pPagemap { Map: { } map })
+        foreach (var map in _maps)
         {
-            BreakIf(map.IsStored || !map.ErasedForGood, KernelRule.MapErasedBeforeFree);
+            BreakIf(
+                ReferenceEquals(map.Container, freed) && (map.IsStored || !map.ErasedForGood),
+                KernelRule.MapErasedBeforeFree);
+        }
+    }
+
+    private void OnMapped(KernelObject? mapped)
+    {
+        if (mapped is DevPagemap map)
+        {
+            Remember(_maps, map);
+        }
+        else if (mapped is LinearMapping linear)
+        {
+            Remember(_linear, linear);
+        }
+    }
+
+    private void OnLookup(DevPagemap? map, RefObject? counted, string? what)
+    {
+        switch (what)
+        {
+            case "flags" or "increment":
+                BreakIf(counted!.IsExited || counted.Container.IsFreed, KernelRule.LookupSafe);
+                break;
+            case "found":
+                BreakIf(map is { IsPresent: false, WasRemoved: true }, KernelRule.LookupSafe);
+                break;
         }
     }
 
@@ -455,6 +490,14 @@ public sealed class WorldJudge : IKernelListener
             }
         }
 
+        foreach (var linear in _linear)
+        {
+            if (linear.IsMapped)
+            {
+                return false;
+            }
+        }
+
         return _device.Field is null && !_device.Sysfs.Exists;
     }
 
@@ -463,7 +506,9 @@ public sealed class WorldJudge : IKernelListener
         foreach (var counted in _refs)
         {
             BreakIf(!counted.IsExited && counted.Value != counted.Owed, KernelRule.CountConservation);
-            BreakIf(counted.Count!.HasPercpuMemory && _made.Contains(counted.Container), KernelRule.NoLeak);
+            BreakIf(
+                counted.Count!.HasPercpuMemory && counted.Container.Kind is not KernelObjectKind.Fleet,
+                KernelRule.NoLeak);
         }
 
         foreach (var made in _made)
@@ -474,6 +519,11 @@ public sealed class WorldJudge : IKernelListener
         foreach (var map in _maps)
         {
             BreakIf(map.Consumer is not PagemapConsumer.Foreign && map.IsPresent, KernelRule.NoLeak);
+        }
+
+        foreach (var linear in _linear)
+        {
+            BreakIf(linear.IsMapped, KernelRule.NoLeak);
         }
     }
 

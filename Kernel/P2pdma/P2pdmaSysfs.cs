@@ -39,13 +39,13 @@ public static class P2pdmaSysfs
             host.RcuEnter();
             await host.Point(Step.FieldTest, device.Mask, 0);
             var p2pdma = ReadField(host, device);
-            value = p2pdma is null ? 0 : await Read(host, p2pdma, attribute);
+            value = p2pdma is null ? 0 : await Read(host, p2pdma, attribute, 0);
             await host.Point(Step.RcuExit, 0, device.Mask | host.RcuMask);
             host.RcuExit();
         }
         else
         {
-            value = await Read(host, ReadField(host, device), attribute);
+            value = await Read(host, ReadField(host, device), attribute, device.Mask);
         }
 
         device.Sysfs.Readers--;
@@ -60,10 +60,12 @@ public static class P2pdmaSysfs
         return device.Field;
     }
 
-    private static async ValueTask<ulong> Read<THost>(THost host, PciP2pdma? p2pdma, P2pAttribute attribute)
+    /// <param name="closing">What the last step writes because the read ends with it.</param>
+    private static async ValueTask<ulong> Read<THost>(
+        THost host, PciP2pdma? p2pdma, P2pAttribute attribute, ulong closing)
         where THost : struct, IKernelHost<THost>
     {
-        await host.Point(Step.SysfsPool, p2pdma?.Mask ?? 0, 0);
+        await host.Point(Step.SysfsPool, p2pdma?.Mask ?? 0, attribute is P2pAttribute.Published ? closing : 0);
         await P2pdmaProcedures.Live(host, p2pdma, "a show function reads the pool through the p2pdma field");
         if (attribute is P2pAttribute.Published)
         {
@@ -71,7 +73,7 @@ public static class P2pdmaSysfs
         }
 
         var pool = p2pdma!.Pool!;
-        await host.Point(Step.SysfsWalk, pool.Mask, 0);
+        await host.Point(Step.SysfsWalk, pool.Mask, closing);
         await P2pdmaProcedures.Live(host, pool, "a show function walks the chunks");
         return attribute is P2pAttribute.Size ? pool.Pool.SizeBytes : pool.Pool.AvailBytes;
     }

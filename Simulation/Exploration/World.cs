@@ -46,7 +46,7 @@ public sealed class World
         }
 
         _prologue = new Actor("prologue", 0) { RunsFree = true };
-        Parts = new WorldParts(this, scenario.Layout);
+        Parts = new WorldParts(this, scenario);
         foreach (var one in _objects)
         {
             for (var part = 0; part < one.PartCount; part++)

@@ -23,6 +23,10 @@ public enum Layout : byte
     L1Twice,
 }
 
+/// <summary>Which driver a world binds.</summary>
+/// <remarks>Source: scenarios.md 3.3.</remarks>
+public enum WorldDriver : byte { P2p, DeviceDax, PmemFsdax, PmemRaw, HmmAdd, HmmAddResource }
+
 internal static class Layouts
 {
     internal const ulong SectionPages = 4;

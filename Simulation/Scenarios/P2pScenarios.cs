@@ -139,6 +139,18 @@ internal static class P2pScenarios
         },
         new()
         {
+            Id = "S10", Title = "a sysfs read races with the release", Layout = Layout.L1,
+            Prologue = Bind,
+            Actors = [new("A", Unbind), new("B", async host => await host.World.Parts.Show(host))],
+            Sightings =
+            [
+                new(
+                    "the group is still there with the field NULL", "ALL",
+                    world => world.Judge.Broken.Has(Kernel.Judging.KernelRule.NoNullDeref)),
+            ],
+        },
+        new()
+        {
             Id = "S11", Title = "a holder never frees", Layout = Layout.L1,
             Prologue = async host =>
             {
@@ -247,6 +259,69 @@ internal static class P2pScenarios
         },
     ];
 
+    /// <summary>The worlds around user mappings of peer-to-peer memory.</summary>
+    internal static IEnumerable<Scenario> Mapped =>
+    [
+        new()
+        {
+            Id = "S22", Title = "mmap whose page insert fails, then unbind", Layout = Layout.L1,
+            Needs = KernelSwitch.SysfsMmap,
+            Prologue = Bind,
+            Injections = [(FailPoint.PageInsert, 1)],
+            Actors =
+            [
+                new("A", async host =>
+                {
+                    await host.World.Parts.Mmap(host);
+                    await Unbind(host);
+                }),
+            ],
+            Sightings = [InjectionHit("L62")],
+        },
+        new()
+        {
+            Id = "S23", Title = "mmap whose page insert fails, then a second mmap", Layout = Layout.L1,
+            Needs = KernelSwitch.SysfsMmap,
+            IdleCount = 0,
+            Prologue = Bind,
+            Injections = [(FailPoint.PageInsert, 1)],
+            Actors =
+            [
+                new("A", async host =>
+                {
+                    var parts = host.World.Parts;
+                    await parts.Mmap(host);
+                    await parts.Mmap(host);
+                    await parts.Munmap(host);
+                    await Unbind(host);
+                }),
+            ],
+            Sightings = [InjectionHit("L62")],
+        },
+        new()
+        {
+            Id = "S30", Title = "sysfs mmap holder across unbind", Layout = Layout.L1,
+            Needs = KernelSwitch.SysfsMmap,
+            Prologue = async host =>
+            {
+                await Bind(host);
+                await host.World.Parts.Mmap(host);
+            },
+            Actors =
+            [
+                new("A", Unbind),
+                new("B", async host =>
+                {
+                    await host.World.Parts.AccessMapping(host);
+                    await host.World.Parts.Munmap(host);
+                }),
+            ],
+        },
+    ];
+
+    internal static Sighting InjectionHit(string profile) =>
+        new("the injected failure is hit", profile, world => world.InjectionsHit > 0);
+
     internal static IReadOnlyList<Sighting> WindowSightings { get; } =
     [
         new("B's last step after the kill and before the end of the wait", "ALL", world => world.Parts.HasMark(0)),
@@ -256,13 +331,13 @@ internal static class P2pScenarios
     ];
 
     internal static IReadOnlyList<Sighting> InjectionSightings { get; } =
-        [new("the injected failure is hit", "ALL", world => world.InjectionsHit > 0)];
+        [InjectionHit("ALL")];
 
     private static Sighting NullBetweenReads { get; } = new(
         "the field is cleared between two reads of one alloc", "ALL",
         world => world.Judge.Broken.Has(Kernel.Judging.KernelRule.NoNullDeref));
 
-    internal static ValueTask Bind(ExploreHost host) => host.World.Parts.BindP2p(host);
+    internal static ValueTask Bind(ExploreHost host) => host.World.Parts.Bind(host);
 
     internal static ValueTask Unbind(ExploreHost host) => host.World.Parts.Unbind(host);
 

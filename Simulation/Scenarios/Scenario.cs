@@ -24,6 +24,12 @@ public sealed record Scenario
 
     public required Layout Layout { get; init; }
 
+    /// <summary>The driver that <see cref="WorldParts.Bind"/> binds.</summary>
+    public WorldDriver Driver { get; init; }
+
+    /// <summary>Count of an idle page: 0 where the page protocol of v6.15 is played.</summary>
+    public int IdleCount { get; init; } = 1;
+
     /// <summary>Actors in the order of their names; <c>rcu</c> is added by the world.</summary>
     public required IReadOnlyList<ScenarioActor> Actors { get; init; }
 

@@ -4,7 +4,10 @@ namespace Fleet.Simulation.Scenarios;
 public static class ScenarioCatalog
 {
     public static IReadOnlyList<Scenario> All { get; } =
-        [.. P2pScenarios.All.OrderBy(one => Number(one.Id)).ThenBy(one => one.Id, StringComparer.Ordinal)];
+        [
+        .. P2pScenarios.All.Concat(P2pScenarios.Mapped).Concat(DriverScenarios.All)
+            .OrderBy(one => Number(one.Id)).ThenBy(one => one.Id, StringComparer.Ordinal),
+    ];
 
     /// <summary>Finds a scenario by its id; upper and lower case are the same.</summary>
     public static bool TryFind(string id, [System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out Scenario? scenario)

@@ -1,3 +1,4 @@
+using Fleet.Kernel.Block;
 using Fleet.Kernel.Drivers;
 using Fleet.Kernel.Host;
 using Fleet.Kernel.Memremap;
@@ -20,17 +21,30 @@ public sealed class WorldParts : P2pdmaObjects
     private readonly DevPagemap? _foreign;
     private readonly RefObject? _foreignRef;
     private readonly PciDevice? _foreignDevice;
+    private readonly DriverState? _driver;
     private readonly P2pAllocation?[] _held = new P2pAllocation?[4];
 
-    internal WorldParts(World world, Layout layout)
+    internal WorldParts(World world, Scenario scenario)
     {
         _world = world;
+        var layout = scenario.Layout;
         _p2pdma = world.Add(new PciP2pdma());
         _pool = world.Add(new P2pPool());
         _sharedRef = world.Add(new RefObject(_p2pdma, -1));
         var pfns = Layouts.Pfns(layout);
         _bars = [.. pfns.Select((pfn, i) => Layouts.Bar(i, pfn))];
         _pagemaps = [.. _bars.Select((bar, i) => Pagemap(world, i, bar))];
+        foreach (var one in _pagemaps)
+        {
+            one.Map.IdleCount = scenario.IdleCount;
+        }
+
+        _driver = Driver(scenario.Driver, pfns[0]);
+        foreach (var part in _driver?.Parts ?? [])
+        {
+            world.Add(part);
+        }
+
         Order = world.Add(new Gate());
         Plain = world.Add(new PlainMemory());
         PlainRef = world.Add(new RefObject(Plain, -1));
@@ -58,7 +72,22 @@ public sealed class WorldParts : P2pdmaObjects
 
     private PlainMemory Plain { get; }
 
-    public DevPagemap Map(int resource) => _pagemaps[resource].Map;
+    /// <summary>The mapping of the mmap that succeeded last.</summary>
+    public P2pMapping? Mapping { get; private set; }
+
+    /// <summary>The page map that the last lookup found.</summary>
+    public DevPagemap? Found { get; private set; }
+
+    /// <summary>The queue of a pmem world.</summary>
+    public RequestQueue Queue => ((PmemDevice)_driver!).Queue;
+
+    public DevPagemap Map(int resource) => _driver switch
+    {
+        DevDax dax => dax.Map,
+        PmemDevice pmem => pmem.Map,
+        HmmDevmem hmm => hmm.Map,
+        _ => _pagemaps[resource].Map,
+    };
 
     public void Mark(int number) => Marks |= 1U << number;
 
@@ -74,8 +103,18 @@ public sealed class WorldParts : P2pdmaObjects
 
     public override P2pPagemap Pagemap(int index, PciBar bar, ulong startAddress, ulong sizeBytes) => _pagemaps[index];
 
-    /// <summary>Binds the p2p driver with all resources of the layout.</summary>
-    public async ValueTask BindP2p(ExploreHost host) => await DriverCore.BindP2p(host, _world.Device, this, _bars);
+    /// <summary>Binds the world's driver, the p2p driver with all resources of the layout.</summary>
+    public async ValueTask Bind(ExploreHost host)
+    {
+        if (_driver is null)
+        {
+            await DriverCore.BindP2p(host, _world.Device, this, _bars);
+        }
+        else
+        {
+            await DriverCore.Bind(host, _world.Device, _driver);
+        }
+    }
 
     public async ValueTask Unbind(ExploreHost host) => await DriverCore.Unbind(host, _world.Device);
 
@@ -142,8 +181,74 @@ public sealed class WorldParts : P2pdmaObjects
         }
     }
 
+    /// <summary>Reads the attribute <c>available</c> once.</summary>
+    public async ValueTask Show(ExploreHost host) =>
+        await P2pdmaSysfs.Show(host, _world.Device, P2pAttribute.Available);
+
+    /// <summary>get_dev_pagemap of the first page.</summary>
+    public async ValueTask Lookup(ExploreHost host)
+    {
+        Found = await LookupProcedures.GetDevPagemap(host, Layouts.FirstPfn);
+        _world.Judge.ClientHolds += Found is null ? 0 : 1;
+    }
+
+    /// <summary>put_dev_pagemap of what the lookup found.</summary>
+    public async ValueTask PutFound(ExploreHost host)
+    {
+        if (Found is { } found)
+        {
+            await LookupProcedures.PutDevPagemap(host, found);
+            Found = null;
+            _world.Judge.ClientHolds--;
+        }
+    }
+
+    /// <summary>Opens the disk and enters one request.</summary>
+    public async ValueTask OpenAndEnter(ExploreHost host)
+    {
+        await RequestQueueProcedures.Open(host, Queue);
+        await RequestQueueProcedures.IoEnter(host, Queue);
+        _world.Judge.ClientHolds++;
+    }
+
+    /// <summary>The request touches its page, leaves, and the disk is closed.</summary>
+    public async ValueTask AccessExitAndClose(ExploreHost host)
+    {
+        await PmemProcedures.IoAccess(host, (PmemDevice)_driver!, Layouts.FirstPfn);
+        await RequestQueueProcedures.IoExit(host, Queue);
+        _world.Judge.ClientHolds--;
+        await RequestQueueProcedures.Close(host, Queue);
+    }
+
+    public async ValueTask Mmap(ExploreHost host)
+    {
+        var result = await P2pdmaMmap.Mmap(host, _world.Device, DevPagemap.PageBytes);
+        Mapping = result.Mapping;
+        _world.Judge.ClientHolds += Mapping is null ? 0 : 1;
+    }
+
+    public async ValueTask AccessMapping(ExploreHost host)
+    {
+        if (Mapping is { } mapping)
+        {
+            await P2pdmaMmap.Access(host, mapping, 0);
+        }
+    }
+
+    public async ValueTask Munmap(ExploreHost host)
+    {
+        if (Mapping is { } mapping)
+        {
+            await P2pdmaMmap.Munmap(host, _world.Device, mapping);
+            Mapping = null;
+            _world.Judge.ClientHolds--;
+        }
+    }
+
     internal void Reset()
     {
+        Mapping = null;
+        Found = null;
         Array.Clear(_held);
         Marks = 0;
         Pins = 0;
@@ -162,6 +267,25 @@ public sealed class WorldParts : P2pdmaObjects
         _foreign.Ref = _foreignRef;
         _foreign.HasCleanupCallback = true;
         Run(MemremapProcedures.Memremap(host, _foreignDevice, _foreign).AsTask());
+    }
+
+    private static DriverState? Driver(WorldDriver driver, ulong pfn)
+    {
+        var iomem = new IomemResources();
+        return driver switch
+        {
+            WorldDriver.DeviceDax => new DevDax(iomem, pfn, 1),
+            WorldDriver.PmemFsdax => new PmemDevice(iomem, PmemMode.Fsdax, pfn, 1),
+            WorldDriver.PmemRaw => new PmemDevice(iomem, PmemMode.Raw, pfn, 1),
+
+            // There is no page frame below 0, so the downward search finds nothing.
+            WorldDriver.HmmAdd => new HmmDevmem(iomem, HmmSource.FreeRange, 0, 1) { SectionPages = Layouts.SectionPages },
+            WorldDriver.HmmAddResource => new HmmDevmem(iomem, HmmSource.Resource, pfn, 1)
+            {
+                SectionPages = Layouts.SectionPages,
+            },
+            _ => null,
+        };
     }
 
     private static void Run(Task done)
