@@ -14,6 +14,9 @@ public sealed class Gate() : KernelObject(KernelObjectKind.Fleet), IReadiness
         IsReady = true;
     }
 
+    /// <summary>Opens it within a step of the caller's, who must have declared it.</summary>
+    internal void OpenNow() => IsReady = true;
+
     public async ValueTask Pass(ExploreHost host) => await host.Wait(Step.None, this, Mask, 0);
 
     public override void Reset()

@@ -127,7 +127,7 @@ internal sealed class Search(World world, ExploreOptions options, Strategy strat
                         break;
                     }
 
-                    if (caches && !_seen.Add(StateKey()))
+                    if (caches && !_seen.Add(world.StateKey()))
                     {
                         isCut = true;
                         break;
@@ -287,19 +287,8 @@ internal sealed class Search(World world, ExploreOptions options, Strategy strat
         _points++;
         if (records)
         {
-            var stepping = world.Actors[actor];
-            var (reads, writes) = world.Pending(actor);
-            var history = stepping.History;
-            StateHash.Mix(ref history, (ulong)world.NextStep(actor));
-            foreach (var (one, part, mask) in world.DeclaredParts)
-            {
-                if ((mask & (reads | writes)) != 0)
-                {
-                    one.HashPart(part, ref history);
-                }
-            }
-
-            stepping.History = history;
+            world.StepRecorded(actor);
+            return;
         }
 
         world.StepActor(actor);
@@ -478,18 +467,6 @@ internal sealed class Search(World world, ExploreOptions options, Strategy strat
             var mine = 1U << _frames[depth].Chosen;
             earlier.Backtrack |= (candidates & mine) != 0 ? mine : candidates & unchecked((uint)-(int)candidates);
         }
-    }
-
-    private (ulong State, ulong Locals) StateKey()
-    {
-        var locals = StateHash.Seed;
-        foreach (var actor in world.Actors)
-        {
-            StateHash.Mix(ref locals, actor.History);
-        }
-
-        world.Judge.HashInto(ref locals);
-        return (world.StateDigest(), locals);
     }
 
     private void TakePartHashes()

@@ -214,6 +214,38 @@ public sealed class World
         return hash;
     }
 
+    /// <summary>Runs one step and chains what it may have read into its actor's history, for <see cref="StateKey"/>.</summary>
+    internal void StepRecorded(int actor)
+    {
+        var stepping = _actors[actor];
+        var (reads, writes) = Pending(actor);
+        var history = stepping.History;
+        StateHash.Mix(ref history, (ulong)NextStep(actor));
+        foreach (var (one, part, mask) in _parts)
+        {
+            if ((mask & (reads | writes)) != 0)
+            {
+                one.HashPart(part, ref history);
+            }
+        }
+
+        stepping.History = history;
+        StepActor(actor);
+    }
+
+    /// <summary>Digest of a state with the local states of all actors; needs all steps to be recorded.</summary>
+    internal (ulong State, ulong Locals) StateKey()
+    {
+        var locals = StateHash.Seed;
+        foreach (var actor in _actors)
+        {
+            StateHash.Mix(ref locals, actor.History);
+        }
+
+        Judge.HashInto(ref locals);
+        return (StateDigest(), locals);
+    }
+
     internal T Add<T>(T one)
         where T : KernelObject
     {

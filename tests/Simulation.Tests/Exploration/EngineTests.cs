@@ -1,0 +1,186 @@
+using Fleet.Kernel;
+using Fleet.Kernel.Host;
+using Fleet.Kernel.Judging;
+using Fleet.Kernel.Profiles;
+using Fleet.Simulation.Exploration;
+using Fleet.Simulation.Scenarios;
+
+namespace Fleet.Simulation.Tests.Exploration;
+
+[Trait("tier", "sim")]
+public sealed class EngineTests
+{
+    // Goal: a reduction loses no rule and no final state.
+    // Method: worlds small enough to run every schedule; each strategy must give the same sets.
+    [Theory]
+    [InlineData("S1", "P0")]
+    [InlineData("S1", "P5")]
+    [InlineData("S2", "ALL")]
+    [InlineData("S3", "P0")]
+    [InlineData("S3", "ALL")]
+    [InlineData("S9", "X6-5")]
+    [InlineData("S9", "L514")]
+    [InlineData("S10", "V1")]
+    [InlineData("S19", "ALL")]
+    [InlineData("S29", "MAINLINE")]
+    [InlineData("S29", "P0")]
+    [InlineData("S16", "ALL")]
+    [InlineData("S24", "P0")]
+    [InlineData("S30", "L62")]
+    public void Every_reduction_finds_what_running_every_schedule_finds(string scenario, string profile)
+    {
+        var options = new ExploreOptions { KeepsFinalStates = true, SchedulesMax = 2_000_000, ChecksWrites = false };
+        var oracle = Explorer.Run(scenario, profile, options with { Strategy = Strategy.Exhaustive });
+        Assert.True(oracle.IsExhausted);
+        foreach (var strategy in (Strategy[])[Strategy.SleepSets, Strategy.SourceDpor, Strategy.StateCache])
+        {
+            var reduced = Explorer.Run(scenario, profile, options with { Strategy = strategy });
+            Assert.True(reduced.IsExhausted);
+            Assert.Equal(oracle.Broken, reduced.Broken);
+            Assert.Equal(oracle.Worst, reduced.Worst);
+            Assert.Equal(oracle.FinalStates!.Order(), reduced.FinalStates!.Order());
+            Assert.True(reduced.Schedules <= oracle.Schedules);
+        }
+    }
+
+    // Goal: source-DPOR runs no more complete histories than sleep sets alone: one for each order of dependent steps.
+    [Theory]
+    [InlineData("S2", "ALL")]
+    [InlineData("S8", "CLEAN")]
+    [InlineData("S27", "L514")]
+    public void Source_dpor_ends_no_more_histories_than_sleep_sets(string scenario, string profile)
+    {
+        var dpor = Explorer.Run(scenario, profile, new ExploreOptions { Strategy = Strategy.SourceDpor });
+        var sleep = Explorer.Run(scenario, profile, new ExploreOptions { Strategy = Strategy.SleepSets });
+        Assert.True(dpor.IsExhausted && sleep.IsExhausted);
+        Assert.Equal(sleep.Broken, dpor.Broken);
+        Assert.True(dpor.Schedules <= sleep.Schedules);
+    }
+
+    [Fact]
+    public void S2_under_all_six_patches_is_exhausted_and_clean()
+    {
+        var report = Explorer.Run("S2", "ALL", new ExploreOptions());
+        Assert.True(report.IsExhausted);
+        Assert.Equal(WorldVerdict.Clean, report.Worst);
+        Assert.Empty(report.Unseen);
+    }
+
+    [Fact]
+    public void S8_finds_the_freed_owner_and_is_clean_in_the_proposed_order()
+    {
+        Assert.Equal(
+            RuleSet.Of(KernelRule.ObjLive, KernelRule.OwnerAlive),
+            Explorer.Run("S8", "ALL", new ExploreOptions()).Broken);
+        var proposed = Explorer.Run("S8", "CLEAN", new ExploreOptions());
+        Assert.True(proposed.IsExhausted);
+        Assert.Equal(WorldVerdict.Clean, proposed.Worst);
+    }
+
+    [Theory]
+    [InlineData(Strategy.Random)]
+    [InlineData(Strategy.Pct)]
+    public void Sampling_finds_the_page_race_and_repeats_with_its_seed(Strategy strategy)
+    {
+        var options = new ExploreOptions { Strategy = strategy, SchedulesMax = 400, Seed = 7 };
+        var first = Explorer.Run("S2", "P0", options);
+        var second = Explorer.Run("S2", "P0", options);
+        Assert.True(first.Broken.Has(KernelRule.NoUseAfterRemove));
+        Assert.False(first.IsExhausted);
+        Assert.Equal(first.Broken, second.Broken);
+        Assert.Equal(first.Points, second.Points);
+        Assert.Equal(
+            first.First[KernelRule.NoUseAfterRemove].Choices, second.First[KernelRule.NoUseAfterRemove].Choices);
+    }
+
+    // Goal: a step that writes what it did not declare stops the exploration at once.
+    [Fact]
+    public void An_undeclared_write_is_reported()
+    {
+        var planted = new Scenario
+        {
+            Id = "planted", Title = "a gate is opened under a point that declares nothing", Layout = Layout.L1,
+            Actors =
+            [
+                new("A", async host =>
+                {
+                    await host.Point(Step.None, 0, 0);
+                    host.World.Parts.Order.OpenNow();
+                }),
+            ],
+        };
+        var thrown = Assert.Throws<UndeclaredWriteException>(
+            () => Explorer.Run(planted, KernelProfile.Default, new ExploreOptions()));
+        Assert.Contains("Gate", thrown.Message, StringComparison.Ordinal);
+    }
+
+    // Goal: a procedure that forgets to wait is caught without being told what to look for.
+    // Method: a teardown that frees a ref right after the kill, with a holder beside it.
+    [Fact]
+    public void A_teardown_without_its_wait_is_caught()
+    {
+        var planted = new Scenario
+        {
+            Id = "planted", Title = "kill, exit, no wait", Layout = Layout.L1,
+            Prologue = async host =>
+            {
+                await host.RefInit(host.World.Parts.PlainRef, FailPoint.None);
+                await Kernel.Memremap.RefProcedures.Get(host, host.World.Parts.PlainRef, 1);
+            },
+            Actors =
+            [
+                new("A", async host =>
+                {
+                    await host.RefKill(host.World.Parts.PlainRef);
+                    await host.RefExit(host.World.Parts.PlainRef);
+                }),
+                new("B", async host => await host.RefPut(host.World.Parts.PlainRef, 1)),
+            ],
+        };
+        var report = Explorer.Run(planted, KernelProfile.Default, new ExploreOptions());
+        Assert.True(report.Broken.Has(KernelRule.ExitAfterZero));
+        Assert.True(report.Broken.Has(KernelRule.ExitNotSwitching));
+        Assert.True(report.Broken.Has(KernelRule.ObjLive));
+    }
+
+    // Goal: show why the declarations are checked: with a wrong mask the reduction loses the other order in silence.
+    [Fact]
+    public void A_wrong_mask_loses_schedules_which_is_why_writes_are_checked()
+    {
+        static Scenario Planted(bool declares) => new()
+        {
+            Id = "planted", Title = "one opens, one looks", Layout = Layout.L1,
+            Actors =
+            [
+                new("A", async host =>
+                {
+                    await host.Point(Step.None, 0, declares ? host.World.Parts.Order.Mask : 0);
+                    host.World.Parts.Order.OpenNow();
+                }),
+                new("B", async host =>
+                {
+                    await host.Point(Step.None, host.World.Parts.Order.Mask, 0);
+                    if (!host.World.Parts.Order.IsReady)
+                    {
+                        await host.Die(OopsKind.NullDereference, null, "it is not there yet");
+                    }
+                }),
+            ],
+        };
+        var unchecked_ = new ExploreOptions { ChecksWrites = false };
+        Assert.True(Explorer.Run(Planted(true), KernelProfile.Default, unchecked_).Broken.Has(KernelRule.NoNullDeref));
+        Assert.True(Explorer.Run(Planted(false), KernelProfile.Default, unchecked_).Broken.IsEmpty);
+        Assert.Throws<UndeclaredWriteException>(
+            () => Explorer.Run(Planted(false), KernelProfile.Default, new ExploreOptions()));
+    }
+
+    [Theory]
+    [InlineData("S99", "ALL", "There is no small world 'S99'; accepted: S1, ")]
+    [InlineData("S1", "nope", "There is no profile 'nope'; accepted: P0, ")]
+    [InlineData("S30", "ALL", "S30 has no meaning under ALL")]
+    public void An_unknown_world_is_refused_in_one_sentence(string scenario, string profile, string sentence) =>
+        Assert.StartsWith(
+            sentence,
+            Assert.Throws<ArgumentException>(() => Explorer.Run(scenario, profile, new ExploreOptions())).Message,
+            StringComparison.Ordinal);
+}
