@@ -105,6 +105,6 @@ public sealed record ReplayToken(Scenario Scenario, KernelProfile Profile, IRead
             StateHash.Mix(ref hash, (ulong)letter);
         }
 
-        return ((uint)(hash ^ (hash >> 32))).ToString("x8", CultureInfo.InvariantCulture);
+        return unchecked((uint)(hash ^ (hash >> 32))).ToString("x8", CultureInfo.InvariantCulture);
     }
 }

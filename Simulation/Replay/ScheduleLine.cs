@@ -119,7 +119,7 @@ public static class FixedSchedules
         new("K5", "S8", ["ALL"], "A:!WaitReaped rcu:* A:FreeObject A:!WaitReaped B2:*",
             RuleSet.Of(KernelRule.ObjLive, KernelRule.OwnerAlive), false,
             "the allocator reads the owner of the newest chunk, whose memory is freed (R2)"),
-        new("K6", "S9", ["P5", "ALL"], "B:FieldTest A:!WaitReaped rcu:* A:FieldClear B:FieldUse",
+        new("K6", "S9", ["P5", "ALL"], "A:Kill rcu:* A:!FieldClear B:FieldTest A:FieldClear B:FieldUse",
             RuleSet.Of(KernelRule.NoNullDeref), false, "the field is NULL at its second read (R1)"),
         new("K7", "S9", Shared, "B:FieldUse rcu:* A:!WaitReaped rcu:* A:* B:RefFlags",
             RuleSet.Of(KernelRule.ReapBeforeRemove, KernelRule.ObjLive), false,
