@@ -33,10 +33,7 @@ public sealed class NoOverlap : Rule, IAllocRule
         var mapping = device.MappingAt(op.Address);
         if (mapping is not null && !mapping.Contains(fresh.End))
         {
-            device.Ledger.Violated(this, Class, "across-chunks", device.Obj, () => new(
-                $"Let A = {Prose.Allocation(device.Context, fresh)}. Then A starts in the chunk at 0x{mapping.Start:x}; however, that chunk of "
-                + $"{mapping.SizeBytes} bytes ends before A does: a contradiction.",
-                [fresh.Record()]));
+            Crosses(device, fresh, mapping);
             return;
         }
 
@@ -57,6 +54,13 @@ public sealed class NoOverlap : Rule, IAllocRule
             device.Ledger.Ok(this);
         }
     }
+
+    // What captures stands in a method of its own: a closure is made where its variables begin, on every call.
+    private void Crosses(DeviceStream device, LiveAllocation fresh, Mapping mapping) =>
+        device.Ledger.Violated(this, Class, "across-chunks", device.Obj, () => new(
+            $"Let A = {Prose.Allocation(device.Context, fresh)}. Then A starts in the chunk at 0x{mapping.Start:x}; however, that chunk of "
+            + $"{mapping.SizeBytes} bytes ends before A does: a contradiction.",
+            [fresh.Record()]));
 
     private void Overlaps(DeviceStream device, LiveAllocation old, LiveAllocation fresh) =>
         device.ViolatedUnlessFreed(this, old, fresh.Seq, () => device.Ledger.Violated(
@@ -94,12 +98,14 @@ public sealed class OwnerRoundtrip : Rule, IAllocRule, IFreeRule
             return;
         }
 
-        var alloc = op;
+        ViolateAlloc(device, op, mapping);
+    }
+
+    private void ViolateAlloc(DeviceStream device, Operation alloc, Mapping mapping) =>
         device.Ledger.Violated(this, Class, "alloc", device.Obj, () => new(
             $"Let A = allocation number {alloc.Alloc.Number} of {device.Name} at 0x{alloc.Address:x}. Then its chunk was added with owner {Named(device, mapping.Owner)}; "
             + $"however, the alloc at seq {alloc.At.Seq} reported {Named(device, alloc.Owner)}: a contradiction.",
             [alloc]));
-    }
 
     void IFreeRule.JudgeFree(DeviceStream device, in Operation op, int slot)
     {
@@ -119,12 +125,14 @@ public sealed class OwnerRoundtrip : Rule, IAllocRule, IFreeRule
             return;
         }
 
-        var (a, free) = (allocation, op);
+        ViolateFree(device, allocation, op);
+    }
+
+    private void ViolateFree(DeviceStream device, LiveAllocation a, Operation free) =>
         device.Ledger.Violated(this, Class, "free", device.Obj, () => new(
             $"Let A = {Prose.Allocation(device.Context, a)}. Then its alloc reported owner {Named(device, a.Owner)}; however, its free at seq {free.At.Seq} "
             + $"reported {Named(device, free.Owner)}: a contradiction.",
             [a.Record(), free]));
-    }
 
     private static string Named(DeviceStream device, int owner) => owner == 0 ? "none" : device.Context.Name(owner);
 }
@@ -149,7 +157,6 @@ public sealed class FreeMatchesAlloc : Rule, IFreeRule, IDeviceRule
             return;
         }
 
-        var free = op;
         if (slot < 0)
         {
             // The alloc, or the free that came first, may be a record that is missing.
@@ -159,10 +166,7 @@ public sealed class FreeMatchesAlloc : Rule, IFreeRule, IDeviceRule
                 return;
             }
 
-            device.Ledger.Violated(this, Class, "not-live", device.Obj, () => new(
-                $"Let A = allocation {device.Context.Name(free.Alloc.Device)}#{free.Alloc.Gen}#{free.Alloc.Number}. Then A is not live before seq {free.At.Seq}, "
-                + "and every position before it is known; however, a free of A succeeded there: a contradiction.",
-                [free]));
+            NotLive(device, op);
             return;
         }
 
@@ -173,12 +177,20 @@ public sealed class FreeMatchesAlloc : Rule, IFreeRule, IDeviceRule
             return;
         }
 
-        var a = allocation;
+        OtherRange(device, allocation, op);
+    }
+
+    private void NotLive(DeviceStream device, Operation free) =>
+        device.Ledger.Violated(this, Class, "not-live", device.Obj, () => new(
+            $"Let A = allocation {device.Context.Name(free.Alloc.Device)}#{free.Alloc.Gen}#{free.Alloc.Number}. Then A is not live before seq {free.At.Seq}, "
+            + "and every position before it is known; however, a free of A succeeded there: a contradiction.",
+            [free]));
+
+    private void OtherRange(DeviceStream device, LiveAllocation a, Operation free) =>
         device.Ledger.Violated(this, Class, "other-range", device.Obj, () => new(
             $"Let A = {Prose.Allocation(device.Context, a)}. Then only A's own range can be given back for it; however, the free at seq {free.At.Seq} gave back "
             + $"0x{free.Address:x}, {free.SizeBytes} bytes: a contradiction.",
             [a.Record(), free]));
-    }
 
     void IDeviceRule.Judge(DeviceStream device, HistoryEvent record)
     {
@@ -292,12 +304,14 @@ public sealed class NoAllocAfterClear : Rule, IAllocRule
             return;
         }
 
-        var (alloc, cleared) = (op, device.FieldCleared!);
+        Violate(device, op, device.FieldCleared!);
+    }
+
+    private void Violate(DeviceStream device, Operation alloc, HistoryEvent cleared) =>
         device.Ledger.Violated(this, Class, "after-clear", device.Obj, () => new(
             $"Let D = {device.Name}. Then pci_p2pdma_release cleared D's p2pdma field at seq {cleared.At.Seq}, so that pci_alloc_p2pmem finds nothing; "
             + $"however, the alloc of {device.Context.Name(alloc.Client)} at seq {alloc.At.Seq} got 0x{alloc.Address:x}: a contradiction.",
             [cleared, alloc]));
-    }
 }
 
 /// <summary>I27: the owner of a chunk that alloc takes memory from is alive.</summary>
@@ -324,14 +338,15 @@ public sealed class OwnerAlive : Rule, IAllocRule
             return;
         }
 
-        var alloc = op;
-        var free = device.FreeOfOwner(op.Owner);
+        Violate(device, op, device.FreeOfOwner(op.Owner));
+    }
+
+    private void Violate(DeviceStream device, Operation alloc, HistoryEvent? free) =>
         device.Ledger.Violated(this, Class, "owner-freed", device.Obj, () => new(
             $"Let D = {device.Name}, R = {device.Context.Name(alloc.Owner)}, the owner of a chunk of D's pool. Then devres freed the memory that holds R"
             + $"{(free is null ? "" : $" at seq {free.At.Seq}")}, in the unbind of D; however, pci_alloc_p2pmem of {device.Context.Name(alloc.Client)} took that chunk at seq {alloc.At.Seq} "
             + "and went on to percpu_ref_tryget_live(R): a contradiction.",
             free is null ? [alloc] : [free, alloc]));
-    }
 }
 
 /// <summary>I41: a failed add_resource does not stop allocations from the other resources for ever.</summary>
@@ -362,14 +377,16 @@ public sealed class NoPermanentRefusal : Rule, IAllocRule, IDeviceRule, IDeviceE
         else if (op.Err is Errno.ENOMEM or Errno.ENODEV or Errno.OK && device.Live is null or { Count: 0 })
         {
             // With nothing allocated, whatever fits the largest chunk has room.
-            var size = op.SizeBytes;
-            if (device.Mappings.Any(m => m.Phase is MappingPhase.Mapped && m.SizeBytes >= size) && size > 0)
+            if (op.SizeBytes > 0 && HasRoom(device, op.SizeBytes))
             {
                 device.FirstRefusal ??= op;
                 device.RefusalsWithRoom++;
             }
         }
     }
+
+    private static bool HasRoom(DeviceStream device, ulong size) =>
+        device.Mappings.Any(m => m.Phase is MappingPhase.Mapped && m.SizeBytes >= size);
 
     void IDeviceRule.Judge(DeviceStream device, HistoryEvent record) => Decide(device);
 

@@ -141,7 +141,11 @@ public sealed class NoUseAfterRemove : Rule, IAccessRule, IMapRule
             return;
         }
 
-        var access = op;
+        Suspect(map, op, removed);
+    }
+
+    // What captures stands in a method of its own: a closure is made where its variables begin, on every call.
+    private void Suspect(MapStream map, Operation access, HistoryEvent removed) =>
         map.Group.Suspect(
             new(access, (answer, allocation, free) =>
             {
@@ -160,7 +164,6 @@ public sealed class NoUseAfterRemove : Rule, IAccessRule, IMapRule
                 }
             }),
             map.Context.Online);
-    }
 
     void IMapRule.Judge(MapStream map, HistoryEvent record)
     {
@@ -248,7 +251,11 @@ public sealed class TagMismatch : Rule, IAccessRule
             return;
         }
 
-        var access = op;
+        Mismatch(map, op, expected, own, known);
+    }
+
+    private void Mismatch(MapStream map, Operation access, ulong expected, bool own, MapStream.PageTag known)
+    {
         if (map.UnansweredWrites?.Exists(w => w.Alloc == access.Alloc && w.Tag == access.Tag) is true)
         {
             // A write nobody answered turns out to have happened.

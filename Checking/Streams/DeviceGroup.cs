@@ -40,12 +40,13 @@ internal sealed class DeviceGroup
 
     public DeviceStream? Device { get; set; }
 
-    public Dictionary<int, RefStream> Refs { get; } = [];
+    // Made at first use: online, where there are many groups, nothing is looked up in them.
+    public Dictionary<int, RefStream> Refs => field ??= [];
 
-    public Dictionary<int, MapStream> Maps { get; } = [];
+    public Dictionary<int, MapStream> Maps => field ??= [];
 
     /// <summary>Operations that nobody answered, by number: they may have taken effect at any later time.</summary>
-    public List<Operation> Unanswered { get; } = [];
+    public List<Operation> Unanswered => field ??= [];
 
     /// <summary>An unbind of the device is running; read by the turns of its page maps.</summary>
     public bool Unbinding

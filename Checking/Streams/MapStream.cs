@@ -114,12 +114,11 @@ internal sealed class MapStream(CheckContext context, DeviceGroup group, int obj
         {
             case EventKind.MemoryAdd:
                 (Present, Removed, Added, Fenced, _unbindSeen) = (true, null, record, false, false);
-                if (Context.Online)
+                if (!Context.Online)
                 {
-                    _lives?.Clear();
+                    (_lives ??= []).Add(new() { Gen = record.At.Gen, AddSeq = record.At.Seq });
                 }
 
-                (_lives ??= []).Add(new() { Gen = record.At.Gen, AddSeq = record.At.Seq });
                 break;
             case EventKind.MemoryRemove:
                 (Present, Removed, _tags) = (false, record, null);
