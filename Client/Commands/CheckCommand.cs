@@ -39,7 +39,7 @@ internal static class CheckCommand
                 && parsed.GetValue(history) is null)
                 return TraceCommand.Check(terminal, recording, kernel, parsed.GetValue(store.Json));
 
-            var (source, report) = (parsed.GetValue(run), parsed.GetValue(history)) switch
+            var (source, verdict) = (parsed.GetValue(run), parsed.GetValue(history)) switch
             {
                 ({ } reference, null) when parsed.GetValue(trace) is null => await CheckRunAsync(
                     reference, parsed.GetValue(store.Store), parsed.GetValue(store.Results), kernel, ct),
@@ -47,23 +47,34 @@ internal static class CheckCommand
                 _ => throw new UsageException(
                     "fleet check needs one thing to judge; accepted: RUN, --history FILE, or --trace FILE."),
             };
+            var report = verdict.Report;
             if (parsed.GetValue(store.Json))
             {
-                terminal.WriteJson(new { source, exitCode = report.ExitCode, report = ReportView.ToJson(report) });
-            }
-            else
-            {
-                ReportView.Show(terminal, report, withRules: true);
-                terminal.Say(
-                    $"{source}: {report.Verdict.ToString().ToLowerInvariant()}, {report.Records} record(s) judged, exit {report.ExitCode}.");
+                terminal.WriteJson(new
+                {
+                    source,
+                    exitCode = verdict.ExitCode,
+                    disagreements = verdict.Disagreements,
+                    report = ReportView.ToJson(report),
+                    sql = verdict.Sql.Select(
+                        rule => new { rule = rule.Rule, violated = rule.Violated, excused = rule.Excused }),
+                });
+                return verdict.ExitCode;
             }
 
-            return report.ExitCode;
+            ReportView.Show(terminal, report, withRules: true);
+            foreach (var disagreement in verdict.Disagreements)
+                terminal.Say($"Two checkers disagree: {ForeignText.Clean(disagreement, 1000)}");
+            var word = report.Verdict.ToString().ToLowerInvariant();
+            terminal.Say(
+                $"{source}: {word}, {report.Records} record(s) judged by {report.Rules.Count(rule => rule.Decided)} rules"
+                + $"{(verdict.Sql.Count > 0 ? $", {verdict.Sql.Count} of them in SQL too" : "")}, exit {verdict.ExitCode}.");
+            return verdict.ExitCode;
         });
         return command;
     }
 
-    private static async Task<(string Source, CheckReport Report)> CheckRunAsync(
+    private static async Task<(string Source, StoredVerdict Verdict)> CheckRunAsync(
         string reference, string? store, string? results, string? profile, CancellationToken ct)
     {
         var (opened, reader) = await RunStore.OpenRunAsync(reference, store, results, ct);
@@ -71,23 +82,23 @@ internal static class CheckCommand
         await using var __ = reader;
         var outcome = reader.Run.Outcome;
         var probes = await reader.ProbesAsync(ct);
-        var report = await StoredCheck.CheckAsync(
+        var verdict = await StoredCheck.CheckAsync(
             reader,
             profile,
             outcome?.Complete ?? false,
             outcome?.Quiescent ?? false,
             [.. probes.Where(probe => probe.Required).Select(probe => probe.Name)],
             ct);
-        return (reader.Run.Info.Run, report);
+        return (reader.Run.Info.Run, verdict);
     }
 
-    private static (string Source, CheckReport Report) CheckFile(string file, string? profile)
+    private static (string Source, StoredVerdict Verdict) CheckFile(string file, string? profile)
     {
         const string accepted = "a history file, *.jsonl or *.jsonl.gz, as docs describe it";
         try
         {
             var (_, report) = HistoryFile.Check(file, new ObjectTable(), new HistoryFileOptions { Profile = profile });
-            return (ForeignText.Clean(file), report);
+            return (ForeignText.Clean(file), new(report, [], []));
         }
         catch (HistoryFormatException e)
         {

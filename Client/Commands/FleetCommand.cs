@@ -12,6 +12,7 @@ public static class FleetCommand
         {
             RunCommand.Create(terminal),
             CheckCommand.Create(terminal),
+            RulesCommand.Create(terminal),
             RunsCommand.Create(terminal),
             ShowCommand.Create(terminal),
             FindingsCommand.Create(terminal),

@@ -109,8 +109,14 @@ public sealed class LoadClient : IDisposable
                 if (_holdings.Count == 0)
                     return;
 
+                // The last look at what was written, then back with it.
                 _intendedNs = MonotonicNs.Now;
-                await FreeAsync(_holdings.Count - 1);
+                var last = _holdings[^1];
+                if (last.Tag == 0 || await AccessAsync(_holdings.Count - 1, AccessDirection.Read))
+                {
+                    _intendedNs = MonotonicNs.Now;
+                    await FreeAsync(_holdings.Count - 1);
+                }
             }
             else if (await IsDueAsync(phase, stop))
             {
@@ -193,7 +199,9 @@ public sealed class LoadClient : IDisposable
         switch (_operations.Next(_random))
         {
             case 1 when _holdings.Count > 0:
-                await AccessAsync(_random.NextIndex(_holdings.Count));
+                var place = _random.NextIndex(_holdings.Count);
+                var isWrite = _holdings[place].Tag == 0 || _random.NextShare() < 0.5;
+                await AccessAsync(place, isWrite ? AccessDirection.Write : AccessDirection.Read);
                 break;
             case 2 when _holdings.Count > 0:
                 await FreeAsync(_random.NextIndex(_holdings.Count));
@@ -267,17 +275,18 @@ public sealed class LoadClient : IDisposable
         _context.Counters.Holding(+1);
     }
 
-    private async ValueTask AccessAsync(int place)
+    /// <returns>Whether the allocation is still held.</returns>
+    private async ValueTask<bool> AccessAsync(int place, AccessDirection direction)
     {
         var holding = _holdings[place];
-        var isWrite = holding.Tag == 0 || _random.NextShare() < 0.5;
+        var isWrite = direction is AccessDirection.Write;
         var operation = Begin(OperationKind.Access, holding.Device);
         operation.Alloc = new(_context.Fleet.DeviceIds[holding.Device], holding.Gen, holding.Number);
         operation.Address = holding.Address;
         operation.Map = _context.Fleet.MapIds[holding.Device][holding.Resource];
         operation.Pfn = holding.Address >> PageShift;
         operation.PageCount = holding.PageCount;
-        operation.Direction = isWrite ? AccessDirection.Write : AccessDirection.Read;
+        operation.Direction = direction;
         operation.Via = AccessVia.Cpu;
         operation.Tag = isWrite ? unchecked((ulong)operation.Number * 0x9e3779b97f4a7c15) | 1 : 0;
         var answer = await _access.StartAsync(
@@ -299,28 +308,25 @@ public sealed class LoadClient : IDisposable
         End(ref operation, answer.Failure);
         if (_access.IsSpent)
             _access = new(_context.Watch);
-        if (operation.Outcome is OperationOutcome.Unknown)
-        {
-            // Never freed while an access to it is unresolved: its session reaps it.
-            Forget(place);
-        }
-        else if (operation.Err is Errno.ENODEV or Errno.ESTALE)
+        // Never freed while an access to it is unresolved: its session reaps it. What a fence refused is gone already.
+        if (operation.Outcome is OperationOutcome.Unknown || operation.Err is Errno.ENODEV or Errno.ESTALE)
         {
             Forget(place);
+            return false;
         }
-        else if (operation.Err is not Errno.OK)
+
+        if (operation.Err is not Errno.OK)
         {
             _intendedNs = MonotonicNs.Now;
             await FreeAsync(place);
+            return false;
         }
-        else if (isWrite)
-        {
+
+        if (isWrite)
             holding.Tag = operation.Tag;
-        }
         else if (operation.Tag != holding.Tag)
-        {
             _context.Counters.TagMismatch();
-        }
+        return true;
     }
 
     private async ValueTask FreeAsync(int place)

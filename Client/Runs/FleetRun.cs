@@ -100,7 +100,7 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         progress.Begin("checking what is stored");
         var checking = Stopwatch.StartNew();
         var isQuiescent = generator.IsDrained;
-        var report = await StoredCheck.CheckAsync(
+        var verdict = await StoredCheck.CheckAsync(
             writer.Reader,
             request.Profile.Name,
             stored.IsExact,
@@ -110,9 +110,10 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         _seconds["check"] = checking.Elapsed.TotalSeconds;
         _seconds["total"] = _total.Elapsed.TotalSeconds;
 
+        var report = verdict.Report;
         var online = checker.Snapshot();
-        var summary = Summarize(generator, report, online, stored, hosts, reaped, interrupt.IsCancellationRequested);
-        await StoreAsync(writer, report, online, generator);
+        var summary = Summarize(generator, verdict, online, stored, hosts, reaped, interrupt.IsCancellationRequested);
+        await StoreAsync(writer, verdict, online, generator);
         var location = await writer.SealAsync(
             new(report.Verdict, summary.ExitCode)
             {
@@ -314,9 +315,11 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
     }
 
     private async Task StoreAsync(
-        IRunWriter writer, CheckReport report, OnlineSnapshot online, LoadGenerator generator)
+        IRunWriter writer, StoredVerdict verdict, OnlineSnapshot online, LoadGenerator generator)
     {
         var ct = CancellationToken.None;
+        var report = verdict.Report;
+        await writer.AddEvidenceAsync([.. verdict.Sql.Select(result => result.Evidence)], ct);
         await writer.AddFindingsAsync("stored", report.Findings, ct);
         await writer.AddEvidenceAsync([.. report.Rules.Select(rule => ToEvidence("stored", rule))], ct);
         await writer.AddEvidenceAsync([.. online.Rules.Select(rule => ToEvidence("online", rule))], ct);
@@ -354,7 +357,7 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
 
     private RunSummary Summarize(
         LoadGenerator generator,
-        CheckReport report,
+        StoredVerdict verdict,
         OnlineSnapshot online,
         DrainReport stored,
         IReadOnlyCollection<HostReport> hosts,
@@ -362,10 +365,9 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         bool interrupted)
     {
         var counters = generator.Counters;
-        var reasons = new List<string>(report.Reasons);
-        var disagreement = Disagreement(report, online);
-        if (disagreement is not null)
-            reasons.Insert(0, disagreement);
+        var report = verdict.Report;
+        List<string> disagreements = [.. verdict.Disagreements, .. Disagreement(report, online)];
+        var reasons = disagreements.Select(one => $"Two checkers disagree: {one}").Concat(report.Reasons).ToList();
         if (!stored.IsExact)
         {
             reasons.Insert(
@@ -383,6 +385,8 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
                 string.Create(
                     CultureInfo.InvariantCulture,
                         $"Only {achieved:P1} of the operations that were due were sent: the rate was missed."));
+        if (!counters.Failures.IsEmpty)
+            reasons.Add("Calls failed that no fault of the plan explains.");
         if (!generator.IsDrained)
             reasons.Add("Clients were not drained in time: rules that need a quiet end decide nothing.");
         foreach (var missed in thresholds.Where(threshold => threshold.Missed))
@@ -390,10 +394,10 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
                 string.Create(
                     CultureInfo.InvariantCulture,
                         $"Threshold missed: {missed.Metric} {missed.Of} is {missed.Value:0.###}."));
-        var exit = disagreement is not null || !stored.IsExact || report.ExitCode == ExitCode.Harness ? ExitCode.Harness
+        var exit = disagreements.Count > 0 || !stored.IsExact || report.ExitCode == ExitCode.Harness ? ExitCode.Harness
             : report.Verdict is RunVerdict.Invalid ? ExitCode.Invalid
             : interrupted ? ExitCode.Interrupted
-            : report.ExitCode == ExitCode.Infrastructure ? ExitCode.Infrastructure
+            : report.ExitCode == ExitCode.Infrastructure || !counters.Failures.IsEmpty ? ExitCode.Infrastructure
             : report.Verdict is RunVerdict.Unknown || rateMissed ? ExitCode.Unknown
             : thresholds.Any(threshold => threshold.Missed) ? ExitCode.Threshold
             : ExitCode.Valid;
@@ -453,14 +457,11 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
     private const double RateSharePassed = 0.95;
 
     /// <summary>What the checker saw while it happened has to be in the stored history too.</summary>
-    private static string? Disagreement(CheckReport report, OnlineSnapshot online)
+    private static IEnumerable<string> Disagreement(CheckReport report, OnlineSnapshot online)
     {
         var stored = report.Findings.Select(finding => finding.Rule).ToHashSet(StringComparer.Ordinal);
-        var missing = online.Findings.Select(finding => finding.Rule).Where(rule => !stored.Contains(rule)).Distinct()
-            .ToList();
-        return missing.Count == 0
-            ? null
-            : $"The two checkers disagree: {string.Join(", ", missing)} was found while the fleet ran, and not in the stored history.";
+        return online.Findings.Select(finding => finding.Rule).Distinct().Where(rule => !stored.Contains(rule))
+            .Select(rule => $"{rule} was found while the fleet ran, and not in the stored history.");
     }
 
     private static IEnumerable<OperationSummary> OperationsOf(LoadCounters counters) =>

@@ -1,17 +1,33 @@
 using Fleet.Checking;
 using Fleet.Checking.History;
 using Fleet.Kernel.History;
+using Fleet.Storage.Checks;
+using Fleet.Storage.Query;
 using Fleet.Storage.Results;
 
 namespace Fleet.Client.Runs;
 
-/// <summary>Judges what a store holds of a run.</summary>
+/// <summary>What both checkers say of one stored run.</summary>
+/// <param name="Sql">Counts of the rules that plain SQL states too.</param>
+/// <param name="Disagreements">One sentence for each rule on which the two differ: a defect of Fleet.</param>
+public sealed record StoredVerdict(
+    CheckReport Report, IReadOnlyList<SqlRuleResult> Sql, IReadOnlyList<string> Disagreements)
+{
+    public int ExitCode => Disagreements.Count > 0 ? Client.ExitCode.Harness : Report.ExitCode;
+}
+
+/// <summary>Judges what a store holds of a run, twice: by the rules, and by SQL that shares no code with
+/// them.</summary>
 public static class StoredCheck
 {
+    /// <summary>Ten times what a run of a million operations needs; beyond it the check says so instead of
+    /// hanging.</summary>
+    private static readonly SqlLimits SqlLimits = new(TimeSpan.FromMinutes(10), 10);
+
     /// <param name="profile">Judged as this kernel; null takes the run's own.</param>
     /// <param name="isComplete">No record was lost.</param>
     /// <param name="isQuiescent">Every client was drained, every session closed; only waits remained.</param>
-    public static async Task<CheckReport> CheckAsync(
+    public static async Task<StoredVerdict> CheckAsync(
         IRunReader reader,
         string? profile,
         bool isComplete,
@@ -36,7 +52,11 @@ public static class StoredCheck
         var sink = new Sink(checker);
         await reader.StreamUnplacedAsync(sink, ct);
         await reader.StreamAsync(sink, ct);
-        return checker.Finish();
+        var report = checker.Finish();
+        var sql = await SqlChecks.RunAsync(reader, report.Complete, isQuiescent, SqlLimits, ct);
+        var counts = report.Rules
+            .Select(rule => new RuleEvidence("stored", rule.Rule, rule.Ok, rule.Violated, rule.Undecided)).ToList();
+        return new(report, sql, SqlChecks.Disagreements(sql, counts));
     }
 
     private sealed class Sink(HistoryChecker checker) : IHistorySink
