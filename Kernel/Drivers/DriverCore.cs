@@ -135,22 +135,22 @@ public static class DriverCore
     /// <summary>Runs the function of an action, as whoever took it off the list must.</summary>
     internal static ValueTask Run<THost>(THost host, PciDevice device, DevresFn fn, KernelObject data)
         where THost : struct, IKernelHost<THost> => fn switch
-    {
-        DevresFn.P2pdmaRelease => P2pdmaProcedures.Release(host, device, (PciP2pdma)data),
-        DevresFn.Unpublish => P2pdmaProcedures.Unpublish(host, device),
-        DevresFn.MemremapRelease => MemremapProcedures.Release(host, (DevPagemap)data),
-        DevresFn.PercpuCleanup => ReapLate(host, ((P2pPagemap)data).OwnRef),
-        DevresFn.UnmapMappings => P2pdmaMmap.Revoke(host, device),
-        DevresFn.RefExit => ReapLate(host, ((DriverState)data).Ref!),
-        DevresFn.ReleaseQueue => RequestQueueProcedures.Cleanup(host, (RequestQueue)data),
-        DevresFn.ReleaseDisk => PmemProcedures.ReleaseDisk(host, (PmemDevice)data),
-        DevresFn.Unmap => PmemProcedures.Unmap(host, (LinearMapping)data),
-        DevresFn.PutOps => DriverActions.PutManagedKey(host),
-        DevresFn.ReleaseRegion => DriverActions.ReleaseRegion(host, (MemoryRegion)data),
-        DevresFn.NfitTestKill => NfitTestProcedures.Kill(host, (DevPagemap)data),
-        DevresFn.KillDax => DaxProcedures.KillDax((DevDax)data),
-        _ => ValueTask.CompletedTask,
-    };
+        {
+            DevresFn.P2pdmaRelease => P2pdmaProcedures.Release(host, device, (PciP2pdma)data),
+            DevresFn.Unpublish => P2pdmaProcedures.Unpublish(host, device),
+            DevresFn.MemremapRelease => MemremapProcedures.Release(host, (DevPagemap)data),
+            DevresFn.PercpuCleanup => ReapLate(host, ((P2pPagemap)data).OwnRef),
+            DevresFn.UnmapMappings => P2pdmaMmap.Revoke(host, device),
+            DevresFn.RefExit => ReapLate(host, ((DriverState)data).Ref!),
+            DevresFn.ReleaseQueue => RequestQueueProcedures.Cleanup(host, (RequestQueue)data),
+            DevresFn.ReleaseDisk => PmemProcedures.ReleaseDisk(host, (PmemDevice)data),
+            DevresFn.Unmap => PmemProcedures.Unmap(host, (LinearMapping)data),
+            DevresFn.PutOps => DriverActions.PutManagedKey(host),
+            DevresFn.ReleaseRegion => DriverActions.ReleaseRegion(host, (MemoryRegion)data),
+            DevresFn.NfitTestKill => NfitTestProcedures.Kill(host, (DevPagemap)data),
+            DevresFn.KillDax => DaxProcedures.KillDax((DevDax)data),
+            _ => ValueTask.CompletedTask,
+        };
 
     /// <summary>The separate cleanup action of patch 5 and of the consumers before patch 6: wait, then exit.</summary>
     internal static async ValueTask ReapLate<THost>(THost host, RefObject target)
