@@ -35,12 +35,7 @@ public static class Explorer
     /// <exception cref="ArgumentException">With one sentence that says what would be accepted.</exception>
     public static (Scenario Scenario, KernelProfile Profile) Find(string scenarioId, string profileName)
     {
-        if (!ScenarioCatalog.TryFind(scenarioId, out var scenario))
-        {
-            throw new ArgumentException(
-                $"There is no small world '{scenarioId}'; accepted: {string.Join(", ", ScenarioCatalog.All.Select(one => one.Id))}.");
-        }
-
+        var scenario = FindScenario(scenarioId);
         if (!KernelProfile.TryParse(profileName, out var profile))
         {
             throw new ArgumentException(
@@ -54,6 +49,12 @@ public static class Explorer
 
         return (scenario, profile);
     }
+
+    /// <exception cref="ArgumentException">With one sentence that says what would be accepted.</exception>
+    public static Scenario FindScenario(string scenarioId) => ScenarioCatalog.TryFind(scenarioId, out var scenario)
+        ? scenario
+        : throw new ArgumentException(
+            $"There is no small world '{scenarioId}'; accepted: {string.Join(", ", ScenarioCatalog.All.Select(one => one.Id))}.");
 
     internal static T OnOwnThread<T>(Func<T> work)
     {
