@@ -25,12 +25,18 @@ public static class NfitTestProcedures
         where THost : struct, IKernelHost<THost>
     {
         var cleansUp = host.Profile.Has(KernelSwitch.TestWrapperCleansUp);
-        if (cleansUp && (map.Ref is null || !map.HasKillCallback || !map.HasCleanupCallback))
+        var isMissing = map.Ref is null || !map.HasKillCallback || (cleansUp && !map.HasCleanupCallback);
+        if (cleansUp && isMissing)
         {
             host.Emit(new KernelEvent(EventKind.Warn, null, map) { Text = "missing-callbacks", Fn = "nfit_test_kill" });
         }
 
         await P2pdmaProcedures.Live(host, map.Container, "nfit_test_kill calls the kill callback of a freed pgmap");
+        if (isMissing)
+        {
+            await host.Die(OopsKind.NullDereference, null, "nfit_test_kill calls a callback that is missing");
+        }
+
         await MemremapProcedures.KillCallback(host, map);
         if (cleansUp)
         {
