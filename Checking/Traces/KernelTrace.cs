@@ -5,8 +5,10 @@ namespace Fleet.Checking.Traces;
 
 /// <summary>Reads what a real kernel recorded about its page maps, and judges it.</summary>
 /// <remarks>
-/// Text of <c>/sys/kernel/tracing/trace</c> (also <c>trace_pipe</c>, <c>trace-cmd report</c>) or of <c>perf script</c>, plain or gzip, streamed;
-/// the probes are those of <see cref="TraceProbes"/>. Concurrency: each call stands alone. Source: kernel-model section E, last column.
+/// Text of <c>/sys/kernel/tracing/trace</c> (also <c>trace_pipe</c>, <c>trace-cmd report</c>) or of <c>perf script</c>,
+/// plain or gzip, streamed;
+/// the probes are those of <see cref="TraceProbes"/>. Concurrency: each call stands alone. Source: kernel-model section
+/// E, last column.
 /// </remarks>
 public static class KernelTrace
 {
@@ -16,7 +18,8 @@ public static class KernelTrace
     /// <summary>Judges a whole trace.</summary>
     /// <param name="trace">Read to its end, not closed.</param>
     /// <param name="profile">Kernel to judge as; it says which change forbids a finding.</param>
-    /// <param name="sink">Gets every event as the other engines record it, in the order of the file; null for nobody.</param>
+    /// <param name="sink">Gets every event as the other engines record it, in the order of the file; null for
+    /// nobody.</param>
     /// <param name="objects">Gets the names of the events' objects.</param>
     /// <exception cref="TraceFormatException">The file is no such text, or a line of it cannot be read.</exception>
     public static TraceReport Check(
@@ -99,8 +102,10 @@ public static class KernelTrace
         throw new TraceFormatException(
             lines.Number,
             LooksLikeGraph(bare)
-                ? "this is the output of the function_graph tracer, whose records carry no arguments; accepted: event records, as 'fleet trace probes' sets them up"
-                : $"'{TraceText.Printable(bare)}' is no record of a trace; accepted: 'comm-pid [cpu] flags seconds.micros: event: …' or a line of perf script");
+                ? "this is the output of the function_graph tracer, whose records carry no arguments; accepted: event "
+                    + "records, as 'fleet trace probes' sets them up"
+                : $"'{TraceText.Printable(bare)}' is no record of a trace; accepted: 'comm-pid [cpu] flags "
+                    + "seconds.micros: event: …' or a line of perf script");
     }
 
     private static void Header(ReadOnlySpan<byte> text, long line, TraceJudge? judge)
@@ -110,7 +115,8 @@ public static class KernelTrace
         {
             throw new TraceFormatException(
                 line,
-                "this is the output of the function_graph tracer, whose records carry no arguments; accepted: event records, as 'fleet trace probes' sets them up");
+                "this is the output of the function_graph tracer, whose records carry no arguments; accepted: event "
+                + "records, as 'fleet trace probes' sets them up");
         }
 
         var entries = text.IndexOf("entries-in-buffer/entries-written: "u8);
@@ -119,11 +125,13 @@ public static class KernelTrace
             var rest = text[(entries + 35)..];
             var slash = rest.IndexOf((byte)'/');
             var end = slash < 0 ? -1 : rest[slash..].IndexOf((byte)' ');
-            if (end > 0 && TraceText.TryDecimal(rest[..slash], out var kept) && TraceText.TryDecimal(rest.Slice(slash + 1, end - 1), out var written)
+            if (end > 0 && TraceText.TryDecimal(rest[..slash], out var kept) && TraceText.TryDecimal(
+                rest.Slice(slash + 1, end - 1), out var written)
                 && kept < written)
             {
                 judge.LoseRecords(string.Create(
-                    CultureInfo.InvariantCulture, $"The ring buffer kept {kept} of {written} records: the older ones were overwritten."));
+                    CultureInfo.InvariantCulture,
+                    $"The ring buffer kept {kept} of {written} records: the older ones were overwritten."));
             }
         }
     }

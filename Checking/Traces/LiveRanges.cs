@@ -19,7 +19,9 @@ internal sealed class LiveRanges
 
     public void Add(LiveRange range) => _ranges.Insert(IndexFrom(range.First), range);
 
-    /// <summary>Takes addresses out; false when not all of them were live, and then what was live is taken out.</summary>
+    /// <summary>
+    /// Takes addresses out; false when not all of them were live, and then what was live is taken out.
+    /// </summary>
     public bool TryRemove(ulong first, ulong last)
     {
         var at = IndexFrom(first);

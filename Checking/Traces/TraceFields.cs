@@ -3,8 +3,8 @@ namespace Fleet.Checking.Traces;
 /// <summary>A field of a record that some rule needs.</summary>
 internal enum TraceField : byte
 {
-    None, Dev, Pdev, Bus, Devfn, Bar, Size, Pgmap, Start, End, Type, Ref, Count, Pool, Addr, Virt, Phys, Owner, Order, Ret,
-    Page, Pfn, Val, Data, Pid,
+    None, Dev, Pdev, Bus, Devfn, Bar, Size, Pgmap, Start, End, Type, Ref, Count, Pool, Addr, Virt, Phys, Owner, Order,
+    Ret, Page, Pfn, Val, Data, Pid,
 }
 
 /// <summary>The fields of one record: numbers by name, and the few texts.</summary>

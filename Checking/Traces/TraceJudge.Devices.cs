@@ -41,7 +41,8 @@ internal sealed partial class TraceJudge
     }
 
     private static string PrefixOf(string shown) => shown.StartsWith("dax", StringComparison.Ordinal)
-        || shown.StartsWith("pmem", StringComparison.Ordinal) || shown.StartsWith("namespace", StringComparison.Ordinal) ? "nd:" : "";
+        || shown.StartsWith("pmem", StringComparison.Ordinal)
+            || shown.StartsWith("namespace", StringComparison.Ordinal) ? "nd:" : "";
 
     private TracedDevice? NameDevice(in TraceFields fields)
     {
@@ -66,7 +67,8 @@ internal sealed partial class TraceJudge
     {
         if (!_byDev.TryGetValue(dev, out var device))
         {
-            device = _devOffset != 0 && _byPdev.TryGetValue(unchecked(dev - _devOffset), out var pci) ? pci : Named($"device-0x{dev:x}");
+            device = _devOffset != 0 && _byPdev.TryGetValue(unchecked(dev - _devOffset), out var pci) ? pci : Named(
+                $"device-0x{dev:x}");
             _byDev[dev] = device;
         }
 
@@ -96,6 +98,11 @@ internal sealed partial class TraceJudge
         if (_task.Probing is { } device)
         {
             _byPdev[pdev] = device;
+            if (_devOffset != 0)
+            {
+                return;
+            }
+
             foreach (var (dev, known) in _byDev)
             {
                 if (known == device && unchecked(dev - pdev) < 4096)
@@ -168,7 +175,8 @@ internal sealed partial class TraceJudge
 
             _ledger.Violated(
                 TraceRule.UnbindQuiescent, "mapping-left", device.Name, end.Line,
-                $"Let U = the unbind of {device.Shown}, begun at {Say(unbind.Begin)}, M = {left}. Then U returned at {Say(end)}; however, "
+                $"Let U = the unbind of {device.Shown}, begun at {Say(unbind.Begin)}, M = {left}. Then U returned at "
+                + $"{Say(end)}; however, "
                 + "the memory of M had not been removed: a contradiction, as nothing unmaps it later.",
                 [Record(device.Name, device.Life, unbind.Begin), Record(device.Name, device.Life, end)]);
         }
@@ -176,7 +184,8 @@ internal sealed partial class TraceJudge
         {
             _ledger.Violated(
                 TraceRule.UnbindQuiescent, "pool-left", device.Name, end.Line,
-                $"Let U = the unbind of {device.Shown}, begun at {Say(unbind.Begin)}, P = pool 0x{pool.Pointer:x}. Then U returned at {Say(end)}; "
+                $"Let U = the unbind of {device.Shown}, begun at {Say(unbind.Begin)}, P = pool 0x{pool.Pointer:x}. "
+                + $"Then U returned at {Say(end)}; "
                 + "however, P had not been destroyed: a contradiction, as nothing destroys it later.",
                 [Record(device.Name, device.Life, unbind.Begin), Record(device.Name, device.Life, end)]);
         }
@@ -193,7 +202,9 @@ internal sealed partial class TraceJudge
     {
         if (fields.Has(TraceField.Dev) && fields.Has(TraceField.Data) && !fields.Action.IsEmpty)
         {
-            _task.Registering = (fields[TraceField.Dev], new(++_nodes, TraceText.Printable(fields.Action), fields[TraceField.Data], _line));
+            _task.Registering = (
+                fields[TraceField.Dev],
+                new(++_nodes, TraceText.Printable(fields.Action), fields[TraceField.Data], _line));
         }
     }
 
@@ -251,8 +262,10 @@ internal sealed partial class TraceJudge
         {
             _ledger.Violated(
                 TraceRule.Lifo, "older-first", device.Name, _line,
-                $"Let A = the action {ran.Function} of {device.Shown}, registered at line {ran.Line}. Then A is newer than {ran.OvertakenBy}; "
-                + $"however, that one ran at {Say(ran.Overtaken)} and A only at {Say(now)}: a contradiction, newest run first.",
+                $"Let A = the action {ran.Function} of {device.Shown}, registered at line {ran.Line}. Then A is newer "
+                + $"than {ran.OvertakenBy}; "
+                + $"however, that one ran at {Say(ran.Overtaken)} and A only at {Say(now)}: a contradiction, newest "
+                + "run first.",
                 [Record(device.Name, device.Life, ran.Overtaken), Record(device.Name, device.Life, now)]);
             return;
         }
@@ -287,7 +300,12 @@ internal sealed partial class TraceJudge
         device ??= PciDevice(pdev);
         _byPdev[pdev] = device;
         _task.AddResource = new(device, (int)(fields[TraceField.Bar] & 0xff));
-        Emit(EventKind.AddResourceBegin, device.Obj, device.Life, start: fields[TraceField.Start], size: fields[TraceField.Size]);
+        Emit(
+            EventKind.AddResourceBegin,
+            device.Obj,
+            device.Life,
+            start: fields[TraceField.Start],
+            size: fields[TraceField.Size]);
     }
 
     private void AddResourceEnds(in TraceFields fields)
@@ -310,7 +328,8 @@ internal sealed partial class TraceJudge
         {
             _ledger.Violated(
                 TraceRule.ErrorNoResidue, "mapping-left", device.Name, _line,
-                $"Let R = the add_resource of {device.Shown} bar {call.Bar} that failed with errno {fields.Error} at {Say(now)}, M = {left}. "
+                $"Let R = the add_resource of {device.Shown} bar {call.Bar} that failed with errno {fields.Error} at "
+                + $"{Say(now)}, M = {left}. "
                 + "Then R may leave nothing behind; however, the memory of M is still there: a contradiction.",
                 [Record(device.Name, device.Life, now)]);
         }
@@ -323,7 +342,8 @@ internal sealed partial class TraceJudge
     private void TaskHangs(in TraceFields fields)
     {
         var pid = unchecked((int)fields[TraceField.Pid]);
-        var open = _open.Find(unbind => unbind.Begin.Task is { } task && task.Label.EndsWith($"-{pid}", StringComparison.Ordinal));
+        var open = _open.Find(
+            unbind => unbind.Begin.Task is { } task && task.Label.EndsWith($"-{pid}", StringComparison.Ordinal));
         if (open is null)
         {
             return;
@@ -332,7 +352,8 @@ internal sealed partial class TraceJudge
         var now = Emit(EventKind.HangDetected, open.Device.Obj, open.Device.Life);
         _ledger.Violated(
             TraceRule.UnbindLive, "hung-task", open.Device.Name, _line,
-            $"Let U = the unbind of {open.Device.Shown}, begun at {Say(open.Begin)}. Then U ends once every holder has let go; however, "
+            $"Let U = the unbind of {open.Device.Shown}, begun at {Say(open.Begin)}. Then U ends once every holder "
+            + "has let go; however, "
             + $"the kernel's own watchdog reported its task as hung at {Say(now)}.",
             [Record(open.Device.Name, open.Device.Life, open.Begin), Record(open.Device.Name, open.Device.Life, now)]);
     }

@@ -28,13 +28,18 @@ internal sealed partial class TraceJudge
         if (end < start)
         {
             throw new TraceFormatException(
-                _line, $"{TraceText.Printable(name)} has an end 0x{end:x} before its start 0x{start:x}; accepted: an inclusive range");
+                _line,
+                $"{TraceText.Printable(name)} has an end 0x{end:x} before its start 0x{start:x}; "
+                + "accepted: an inclusive range");
         }
 
         var type = (int)(fields[TraceField.Type] & 0xff);
         var call = _task.AddResource;
         var device = (_task.DevmPgmap == pgmap ? _task.DevmDevice : null)
-            ?? call?.Device ?? _task.Probing ?? _open.Find(unbind => unbind.Begin.Task == _task)?.Device ?? Nameless(type, pgmap);
+            ?? call?.Device
+            ?? _task.Probing
+            ?? _open.Find(unbind => unbind.Begin.Task == _task)?.Device
+            ?? Nameless(type, pgmap);
         var resource = call is not null ? string.Create(CultureInfo.InvariantCulture, $"bar{call.Bar}") : "range0";
         if (call?.Maps.Count > 0)
         {
@@ -86,7 +91,13 @@ internal sealed partial class TraceJudge
     {
         var map = NewMap(Need(fields, TraceField.Pgmap, name), fields, name, created: true);
         _task.Mapping = map;
-        Emit(EventKind.MemremapBegin, map.Device.Obj, map.Device.Life, start: map.Address, size: SizeOf(map), other: map.Obj);
+        Emit(
+            EventKind.MemremapBegin,
+            map.Device.Obj,
+            map.Device.Life,
+            start: map.Address,
+            size: SizeOf(map),
+            other: map.Obj);
     }
 
     private static ulong SizeOf(TracedMap map) => unchecked(map.End - map.Start + 1);
@@ -113,10 +124,16 @@ internal sealed partial class TraceJudge
     private void PagesInit(in TraceFields fields, ReadOnlySpan<byte> name)
     {
         var pgmap = fields[TraceField.Pgmap];
-        if (_maps.TryGetValue(pgmap, out var map) && map.Contains(Need(fields, TraceField.Pfn, name)) && map == _task.Mapping)
+        if (_maps.TryGetValue(pgmap, out var map) && map.Contains(Need(fields, TraceField.Pfn, name))
+            && map == _task.Mapping)
         {
             Place(map);
-            Emit(EventKind.PagesInit, map.Obj, map.Life, pfn: map.FirstPfn, count: (long)(map.LastPfn - map.FirstPfn + 1));
+            Emit(
+                EventKind.PagesInit,
+                map.Obj,
+                map.Life,
+                pfn: map.FirstPfn,
+                count: (long)(map.LastPfn - map.FirstPfn + 1));
         }
     }
 
@@ -161,18 +178,32 @@ internal sealed partial class TraceJudge
         {
             map.Virt = address;
             Place(map);
-            Emit(EventKind.MemremapEnd, map.Device.Obj, map.Device.Life, start: map.Address, size: SizeOf(map), other: map.Obj);
+            Emit(
+                EventKind.MemremapEnd,
+                map.Device.Obj,
+                map.Device.Life,
+                start: map.Address,
+                size: SizeOf(map),
+                other: map.Obj);
             return;
         }
 
         _failedAdds++;
         var error = -unchecked((long)address);
-        var now = Emit(EventKind.MemremapEnd, map.Device.Obj, map.Device.Life, start: map.Address, size: SizeOf(map), other: map.Obj, error: error);
+        var now = Emit(
+            EventKind.MemremapEnd,
+            map.Device.Obj,
+            map.Device.Life,
+            start: map.Address,
+            size: SizeOf(map),
+            other: map.Obj,
+            error: error);
         if (map.Memory is MapMemory.Present)
         {
             _ledger.Violated(
                 TraceRule.ErrorNoResidue, "memory-left", map.Name, _line,
-                $"Let C = the memremap_pages of {map} that failed with errno {error} at {Say(now)}. Then C undoes what it did; however, its memory was added and "
+                $"Let C = the memremap_pages of {map} that failed with errno {error} at {Say(now)}. Then C undoes "
+                + "what it did; however, its memory was added and "
                 + "never removed: a contradiction.",
                 [Record(map.Device.Name, map.Device.Life, now)]);
         }
@@ -192,11 +223,19 @@ internal sealed partial class TraceJudge
             if (!created)
             {
                 Place(map);
-                Note("The trace starts in the middle: some page maps were created before it, and their holders are not known.");
+                Note(
+                    "The trace starts in the middle: some page maps were created before it, and their holders are not "
+                    + "known.");
             }
         }
 
-        map.UnmapBegin = Emit(EventKind.TeardownBegin, map.Device.Obj, map.Device.Life, start: map.Address, size: SizeOf(map), other: map.Obj);
+        map.UnmapBegin = Emit(
+            EventKind.TeardownBegin,
+            map.Device.Obj,
+            map.Device.Life,
+            start: map.Address,
+            size: SizeOf(map),
+            other: map.Obj);
         map.PinnedAtKill = CountPinned(map);
         _task.Unmapping = map;
         if (map.Device.Unbind is { } unbind && unbind.Begin.Task == _task)
@@ -215,7 +254,13 @@ internal sealed partial class TraceJudge
                 map.RemoveEnd = Now(EventKind.MemoryRemove);
             }
 
-            map.UnmapEnd = Emit(EventKind.TeardownEnd, map.Device.Obj, map.Device.Life, start: map.Address, size: SizeOf(map), other: map.Obj);
+            map.UnmapEnd = Emit(
+                EventKind.TeardownEnd,
+                map.Device.Obj,
+                map.Device.Life,
+                start: map.Address,
+                size: SizeOf(map),
+                other: map.Obj);
             if (map.Device.Unbind is null)
             {
                 _ledger.Ok(TraceRule.UnbindLive);
@@ -239,7 +284,8 @@ internal sealed partial class TraceJudge
         TracedMap? nearest = null;
         foreach (var candidate in _maps.Values)
         {
-            if (unchecked(reference - candidate.Pgmap) < TracedMap.StructBytesMax && (nearest is null || candidate.Pgmap > nearest.Pgmap))
+            if (unchecked(reference - candidate.Pgmap) < TracedMap.StructBytesMax
+                && (nearest is null || candidate.Pgmap > nearest.Pgmap))
             {
                 nearest = candidate;
             }
@@ -289,7 +335,8 @@ internal sealed partial class TraceJudge
 
         _ledger.Violated(
             TraceRule.KillOnce, "killed-twice", map.RefName, _line,
-            $"Let R = the ref of {map}. Then R is killed once in its life; however, it was killed at {Say(map.Kill)} and again at {Say(now)}, with no "
+            $"Let R = the ref of {map}. Then R is killed once in its life; however, it was killed at {Say(map.Kill)} "
+            + $"and again at {Say(now)}, with no "
             + "reinit between them: a contradiction, the second kill drops a reference that nobody held.",
             [Record(map.RefName, map.Life, map.Kill), Record(map.RefName, map.Life, now)]);
     }
@@ -313,9 +360,14 @@ internal sealed partial class TraceJudge
         {
             _ledger.Violated(
                 TraceRule.ExitNotSwitching, "exit-while-switching", map.RefName, _line,
-                $"Let R = the ref of {map}. Then R's switch to atomic mode was pending from its kill at {Say(map.Kill)} until {Say(map.Switch)}; however, R was "
+                $"Let R = the ref of {map}. Then R's switch to atomic mode was pending from its kill at "
+                + $"{Say(map.Kill)} until {Say(map.Switch)}; however, R was "
                 + $"exited at {Say(map.Exit)}, between them: a contradiction.",
-                [Record(map.RefName, map.Life, map.Kill), Record(map.RefName, map.Life, map.Exit), Record(map.RefName, map.Life, map.Switch)]);
+                [
+                    Record(map.RefName, map.Life, map.Kill),
+                    Record(map.RefName, map.Life, map.Exit),
+                    Record(map.RefName, map.Life, map.Switch),
+                ]);
         }
         else
         {
@@ -349,7 +401,8 @@ internal sealed partial class TraceJudge
 
     private void RefZeroReturned(ulong reference, ReadOnlySpan<byte> caller)
     {
-        if (MapOfRef(reference) is not { Zero.IsSeen: true } map || map.Zero.Task != _task || map.WaitEndedBy is not null)
+        if (MapOfRef(reference) is not { Zero.IsSeen: true } map || map.Zero.Task != _task
+            || map.WaitEndedBy is not null)
         {
             return;
         }
@@ -379,9 +432,13 @@ internal sealed partial class TraceJudge
         {
             _ledger.Violated(
                 TraceRule.ExitAfterZero, "exit-before-zero", map.RefName, _line,
-                $"Let R = the ref of {map}, killed at {Say(map.Kill)}. Then R is exited after it reached zero; however, {Say(map.Exit)} read its count as "
+                $"Let R = the ref of {map}, killed at {Say(map.Kill)}. Then R is exited after it reached zero; "
+                + $"however, {Say(map.Exit)} read its count as "
                 + $"0x{map.ExitCount:x}: a contradiction.",
-                [Record(map.RefName, map.Life, map.Kill), Record(map.RefName, map.Life, map.Exit, ("value", $"0x{map.ExitCount:x}"))]);
+                [
+                    Record(map.RefName, map.Life, map.Kill),
+                    Record(map.RefName, map.Life, map.Exit, ("value", $"0x{map.ExitCount:x}")),
+                ]);
         }
 
         if (map.Switch.IsSeen && map.Kill.IsSeen)
@@ -397,9 +454,14 @@ internal sealed partial class TraceJudge
         {
             _ledger.Violated(
                 TraceRule.ExitAfterZero, "exit-before-zero", map.RefName, _line,
-                $"Let R = the ref of {map}, killed at {Say(map.Kill)}. Then R is exited after it reached zero; however, it was exited at {Say(map.Exit)}, its task had "
+                $"Let R = the ref of {map}, killed at {Say(map.Kill)}. Then R is exited after it reached zero; "
+                + $"however, it was exited at {Say(map.Exit)}, its task had "
                 + $"gone on by line {map.ExitDoneLine}, and zero came at {Say(map.Zero)}: a contradiction.",
-                [Record(map.RefName, map.Life, map.Kill), Record(map.RefName, map.Life, map.Exit), Record(map.RefName, map.Life, map.Zero)]);
+                [
+                    Record(map.RefName, map.Life, map.Kill),
+                    Record(map.RefName, map.Life, map.Exit),
+                    Record(map.RefName, map.Life, map.Zero),
+                ]);
         }
         else
         {
@@ -426,7 +488,12 @@ internal sealed partial class TraceJudge
         }
 
         map.Memory = MapMemory.Removed;
-        map.RemoveBegin = Emit(EventKind.MemoryRemove, map.Obj, map.Life, pfn: map.FirstPfn, count: (long)(map.LastPfn - map.FirstPfn + 1));
+        map.RemoveBegin = Emit(
+            EventKind.MemoryRemove,
+            map.Obj,
+            map.Life,
+            pfn: map.FirstPfn,
+            count: (long)(map.LastPfn - map.FirstPfn + 1));
         JudgeReaped(map);
         foreach (var (page, state) in map.Pages)
         {
@@ -479,7 +546,8 @@ internal sealed partial class TraceJudge
 
         _ledger.Violated(
             TraceRule.ReapBeforeRemove, signature, map.Name, map.RemoveBegin.Line,
-            $"Let M = {map}{(begin.IsSeen ? $", whose teardown began at {Say(begin)}" : "")}. Then the memory of M is removed after its reference reached zero; however, the removal "
+            $"Let M = {map}{(begin.IsSeen ? $", whose teardown began at {Say(begin)}" : "")}. Then the memory of M is "
+            + "removed after its reference reached zero; however, the removal "
             + $"began at {Say(map.RemoveBegin)}, and {however}: a contradiction.",
             evidence);
     }

@@ -19,6 +19,11 @@ internal sealed partial class TraceJudge
     /// <summary>Address of the struct page of frame 0, as x86-64 has it unless it is made random.</summary>
     private ulong _memmapStart = 0xffffea0000000000;
 
+    /// <summary>
+    /// A pointer and a frame number of one page were seen together: from then on a pointer alone is believed.
+    /// </summary>
+    private bool _memmapKnown;
+
     private ulong PfnOf(ulong page) => unchecked(page - _memmapStart) / StructPageBytes;
 
     /// <summary>Frame of a page, with the array's start corrected where the page's own map shows it.</summary>
@@ -27,6 +32,7 @@ internal sealed partial class TraceJudge
         var pfn = PfnOf(page);
         if (map is null || map.Contains(pfn))
         {
+            _memmapKnown |= map is not null;
             return pfn;
         }
 
@@ -34,15 +40,31 @@ internal sealed partial class TraceJudge
         var corrected = unchecked(page - start) / StructPageBytes;
         if (map.Contains(corrected))
         {
-            _memmapStart = start;
+            (_memmapStart, _memmapKnown) = (start, true);
             return corrected;
         }
 
         return pfn;
     }
 
+    /// <summary>A probe named the page by its pointer, and the page_ref record behind it by its frame.</summary>
+    private void PairPage(ulong page, ulong pfn)
+    {
+        var start = unchecked(page - (pfn * StructPageBytes));
+        if (start % MemmapAlignBytes == 0)
+        {
+            (_memmapStart, _memmapKnown) = (start, true);
+        }
+    }
+
     private void PageRef(ulong pfn, long count, ReadOnlySpan<byte> name)
     {
+        if (_task.TouchedPage != 0)
+        {
+            PairPage(_task.TouchedPage, pfn);
+            _task.TouchedPage = 0;
+        }
+
         if (FindRange(pfn) is not { } map)
         {
             return;
@@ -51,7 +73,8 @@ internal sealed partial class TraceJudge
         if (map.Memory is MapMemory.Removed)
         {
             UseAfterRemoval(map, pfn, name, isEntry: false);
-            if (map.PinnedAtRemoval is { } pinned && count < PinBias && pinned.ContainsKey(pfn) && !CertainlyAfter(map.RemoveBegin))
+            if (map.PinnedAtRemoval is { } pinned && count < PinBias && pinned.ContainsKey(pfn)
+                && !CertainlyAfter(map.RemoveBegin))
             {
                 // The pin may have been gone when the removal began: its record is merely late.
                 pinned.Remove(pfn);
@@ -62,7 +85,8 @@ internal sealed partial class TraceJudge
         }
 
         _ledger.Ok(TraceRule.NoUseAfterRemove);
-        ref var page = ref System.Runtime.InteropServices.CollectionsMarshal.GetValueRefOrAddDefault(map.Pages, pfn, out _);
+        ref var page = ref System.Runtime.InteropServices.CollectionsMarshal.GetValueRefOrAddDefault(
+            map.Pages, pfn, out _);
         if (count < PinBias || page.Count < PinBias)
         {
             page.Task = _task;
@@ -78,7 +102,8 @@ internal sealed partial class TraceJudge
 
     private void SendPage(TracedMap map, ulong pfn, long count, ReadOnlySpan<byte> name)
     {
-        var kind = name.SequenceEqual("page_ref_mod"u8) || name.SequenceEqual("page_ref_mod_unless"u8) ? EventKind.PageGet : EventKind.PagePut;
+        var kind = name.SequenceEqual("page_ref_mod"u8)
+            || name.SequenceEqual("page_ref_mod_unless"u8) ? EventKind.PageGet : EventKind.PagePut;
         Emit(count == 0 ? EventKind.PageIdle : kind, map.Obj, map.Life, pfn: pfn, count: count);
     }
 
@@ -87,7 +112,11 @@ internal sealed partial class TraceJudge
         var page = Need(fields, TraceField.Page, name);
         var map = _maps.GetValueOrDefault(fields[TraceField.Pgmap]);
         var pfn = PfnOf(page, map);
-        map = FindRange(pfn) ?? map;
+        if (_memmapKnown && (map is null || map.Contains(pfn)))
+        {
+            map = FindRange(pfn) ?? map;
+        }
+
         if (map is null)
         {
             return;
@@ -122,13 +151,18 @@ internal sealed partial class TraceJudge
         Touch(PfnOf(Need(fields, TraceField.Page, name)), name, isEntry: false);
     }
 
-    private void TouchPage(in TraceFields fields, ReadOnlySpan<byte> name, bool isEntry) =>
-        Touch(PfnOf(Need(fields, TraceField.Page, name)), name, isEntry);
+    private void TouchPage(in TraceFields fields, ReadOnlySpan<byte> name, bool isEntry)
+    {
+        var page = Need(fields, TraceField.Page, name);
+        _task.TouchedPage = isEntry && !_memmapKnown ? page : 0;
+        Touch(PfnOf(page), name, isEntry);
+    }
 
     private void Touch(ulong pfn, ReadOnlySpan<byte> name, bool isEntry)
     {
-        if (FindRange(pfn) is not { } map)
+        if (!_memmapKnown || FindRange(pfn) is not { } map)
         {
+            // The array of struct pages may be at a random address: a pointer alone is then no page of this map.
             return;
         }
 
@@ -152,9 +186,12 @@ internal sealed partial class TraceJudge
         }
     }
 
-    /// <summary>Whether the effect of the present record, which was recorded after it, lies behind a moment for sure.</summary>
+    /// <summary>
+    /// Whether the effect of the present record, which was recorded after it, lies behind a moment for sure.
+    /// </summary>
     private bool CertainlyAfter(Moment moment) =>
-        EffectAfterLine >= moment.Line || _timeNs - moment.TimeNs > (_preemptible ? LatePreemptedMax : LateInterruptedMax).Ticks * 100;
+        EffectAfterLine >= moment.Line
+            || _timeNs - moment.TimeNs > (_preemptible ? LatePreemptedMax : LateInterruptedMax).Ticks * 100;
 
     private void UseAfterRemoval(TracedMap map, ulong pfn, ReadOnlySpan<byte> name, bool isEntry)
     {
@@ -177,12 +214,15 @@ internal sealed partial class TraceJudge
         var which = isEntry ? "was entered" : "had its effect";
         _ledger.Violated(
             TraceRule.NoUseAfterRemove, "used-after-removal", map.Name, _line,
-            $"Let M = {map}, whose removal began at {Say(map.RemoveBegin)}{Unbinding(map)}. Then no page of M is touched from there on; however, {_probe} on page 0x{pfn:x} "
-            + $"{which} at {Say(now)}, {Milliseconds(later)} later, and no memory had been added there again: a contradiction.",
+            $"Let M = {map}, whose removal began at {Say(map.RemoveBegin)}{Unbinding(map)}. Then no page of M is "
+            + $"touched from there on; however, {_probe} on page 0x{pfn:x} "
+            + $"{which} at {Say(now)}, {Milliseconds(later)} later, and no memory had been added there again: a "
+            + "contradiction.",
             [RemovalRecord(map), Record(map.Name, map.Life, now, ("pfn", $"0x{pfn:x}"))]);
     }
 
-    private static string Unbinding(TracedMap map) => map.UnmapBegin.IsSeen ? $" in the unbind of {map.Device.Shown}" : "";
+    private static string Unbinding(TracedMap map) =>
+        map.UnmapBegin.IsSeen ? $" in the unbind of {map.Device.Shown}" : "";
 
     private static string Milliseconds(TimeSpan time) =>
         time.TotalMilliseconds.ToString("0.###", CultureInfo.InvariantCulture) + " ms";
@@ -205,7 +245,9 @@ internal sealed partial class TraceJudge
         return count;
     }
 
-    /// <summary>Nothing more can change what was found about a map: its range has a new owner, or the trace ended.</summary>
+    /// <summary>
+    /// Nothing more can change what was found about a map: its range has a new owner, or the trace ended.
+    /// </summary>
     private void Close(TracedMap map)
     {
         if (map.PinnedAtRemoval is not { Count: > 0 } pinned)
@@ -220,16 +262,20 @@ internal sealed partial class TraceJudge
             return;
         }
 
-        var holders = string.Join(", ", pinned.Values.Select(page => page.Task?.Label).Where(label => label is not null).Distinct().Take(8));
+        var holders = string.Join(
+            ", ", pinned.Values.Select(page => page.Task?.Label).Where(label => label is not null).Distinct().Take(8));
         var first = pinned.First();
         List<string> evidence = [RemovalRecord(map)];
         evidence.AddRange(pinned.Take(64).Select(page => Record(
-            map.Name, map.Life, new(page.Value.Line, page.Value.TimeNs, page.Value.Task, 0, EventKind.PageGet, "page_ref"),
+            map.Name, map.Life, new(
+                page.Value.Line, page.Value.TimeNs, page.Value.Task, 0, EventKind.PageGet, "page_ref"),
             ("pfn", $"0x{page.Key:x}"), ("count", page.Value.Count))));
         _ledger.Violated(
             TraceRule.NoUseAfterRemove, "pinned-at-removal", map.Name, map.RemoveBegin.Line,
-            $"Let M = {map}, P = {Pages(pinned)}, pinned by {holders}. Then a pinned page holds its memory until it is let go; however, the removal of M began at "
-            + $"{Say(map.RemoveBegin)}{Unbinding(map)} while {pinned.Count} page(s) of M were still pinned, the first with count {first.Value.Count} since line {first.Value.Line}: a contradiction.",
+            $"Let M = {map}, P = {Pages(pinned)}, pinned by {holders}. Then a pinned page holds its memory until it "
+            + "is let go; however, the removal of M began at "
+            + $"{Say(map.RemoveBegin)}{Unbinding(map)} while {pinned.Count} page(s) of M were still pinned, the first "
+            + $"with count {first.Value.Count} since line {first.Value.Line}: a contradiction.",
             evidence);
     }
 
@@ -262,7 +308,8 @@ internal sealed partial class TraceJudge
             }
 
             text.Append(parts++ == 0 ? "" : ", ");
-            text.Append(CultureInfo.InvariantCulture, $"0x{first:x}{(last > first ? $"..0x{last:x}" : "")} at count {count}");
+            text.Append(
+                CultureInfo.InvariantCulture, $"0x{first:x}{(last > first ? $"..0x{last:x}" : "")} at count {count}");
         }
     }
 }

@@ -73,7 +73,12 @@ internal sealed partial class TraceJudge
         pool.Chunks.Add(chunk);
         var device = _objects.DeviceOf(pool.Obj);
         var now = Emit(
-            EventKind.ChunkAdd, device != 0 ? device : pool.Obj, 1, start: chunk.Virt, size: chunk.SizeBytes, other: chunk.Map?.RefObj ?? 0);
+            EventKind.ChunkAdd,
+            device != 0 ? device : pool.Obj,
+            1,
+            start: chunk.Virt,
+            size: chunk.SizeBytes,
+            other: chunk.Map?.RefObj ?? 0);
         var byAddress = _ranges.Find(map => map.Memory is MapMemory.Present && map.ContainsLinear(chunk.Virt));
         if (chunk.Owner == 0 || byAddress is null || chunk.Map is null)
         {
@@ -87,8 +92,10 @@ internal sealed partial class TraceJudge
         {
             _ledger.Violated(
                 TraceRule.OwnerRoundtrip, "foreign-owner", pool.Name, _line,
-                $"Let C = the chunk at 0x{chunk.Virt:x} that was added to pool 0x{pool.Pointer:x} by {Say(now)}. Then C lies in {byAddress} and is owned by "
-                + $"the ref of that map; however, its owner 0x{chunk.Owner:x} is the ref of {chunk.Map}: a contradiction.",
+                $"Let C = the chunk at 0x{chunk.Virt:x} that was added to pool 0x{pool.Pointer:x} by {Say(now)}. Then "
+                + $"C lies in {byAddress} and is owned by "
+                + $"the ref of that map; however, its owner 0x{chunk.Owner:x} is the ref of {chunk.Map}: a "
+                + "contradiction.",
                 [Record(pool.Name, 1, now)]);
         }
     }
@@ -130,8 +137,10 @@ internal sealed partial class TraceJudge
                 var now = Now(EventKind.AllocEnd);
                 _ledger.Violated(
                     TraceRule.NoOverlap, "overlap", pool.Name, _line,
-                    $"Let A = the allocation of 0x{other.First:x}..0x{other.Last:x} from pool 0x{pool.Pointer:x} by {other.Task.Label} that returned at line "
-                    + $"{other.Line}, B = that of 0x{address:x}..0x{last:x} by {_task.Label} that returned at {Say(now)}. Then A and B are disjoint while both "
+                    $"Let A = the allocation of 0x{other.First:x}..0x{other.Last:x} from pool 0x{pool.Pointer:x} by "
+                    + $"{other.Task.Label} that returned at line "
+                    + $"{other.Line}, B = that of 0x{address:x}..0x{last:x} by {_task.Label} that returned at "
+                    + $"{Say(now)}. Then A and B are disjoint while both "
                     + "live; however, they share addresses, and no free of A had begun: a contradiction.",
                     [Record(pool.Name, 1, now, ("addr", $"0x{address:x}"), ("size", sizeBytes))]);
                 _ = pool.Live.TryRemove(address, last);
@@ -190,8 +199,10 @@ internal sealed partial class TraceJudge
             var now = Now(EventKind.FreeBegin);
             _ledger.Violated(
                 TraceRule.FreeMatchesAlloc, "not-live", pool.Name, _line,
-                $"Let F = the free of 0x{address:x}..0x{last:x} to pool 0x{pool.Pointer:x} at {Say(now)}. Then F frees what an allocation gave; however, "
-                + "these addresses were not allocated, or were freed before, and the trace shows the pool from its creation: a contradiction.",
+                $"Let F = the free of 0x{address:x}..0x{last:x} to pool 0x{pool.Pointer:x} at {Say(now)}. Then F "
+                + "frees what an allocation gave; however, "
+                + "these addresses were not allocated, or were freed before, and the trace shows the pool from its "
+                + "creation: a contradiction.",
                 [Record(pool.Name, 1, now, ("addr", $"0x{address:x}"), ("size", sizeBytes))]);
         }
     }
@@ -213,7 +224,8 @@ internal sealed partial class TraceJudge
             var now = Now(EventKind.FreeBegin);
             _ledger.Violated(
                 TraceRule.OwnerRoundtrip, "other-owner-at-free", pool.Name, _line,
-                $"Let F = the free of 0x{address:x} at {Say(now)}, for a page of {freeing}. Then F reports the owner that the allocation reported, the ref of that "
+                $"Let F = the free of 0x{address:x} at {Say(now)}, for a page of {freeing}. Then F reports the owner "
+                + "that the allocation reported, the ref of that "
                 + $"map; however, the chunk of this address is owned by the ref of {owner}: a contradiction.",
                 [Record(pool.Name, 1, now, ("addr", $"0x{address:x}"))]);
         }
@@ -226,7 +238,8 @@ internal sealed partial class TraceJudge
         _pools.Remove(pointer);
         pool.Destroyed = true;
         var device = _objects.DeviceOf(pool.Obj);
-        var now = Emit(EventKind.PoolDestroy, device != 0 ? device : pool.Obj, 1, other: pool.Obj, count: pool.Live.Count);
+        var now = Emit(
+            EventKind.PoolDestroy, device != 0 ? device : pool.Obj, 1, other: pool.Obj, count: pool.Live.Count);
         if (!pool.CreatedInTrace && pool.Live.Count == 0)
         {
             return;
@@ -245,8 +258,10 @@ internal sealed partial class TraceJudge
             var live = pool.Live.All[0];
             _ledger.Violated(
                 TraceRule.DestroyEmpty, "live-allocation", pool.Name, _line,
-                $"Let A = the allocation of 0x{live.First:x}..0x{live.Last:x} by {live.Task.Label} that returned at line {live.Line} (one of {pool.Live.Count} live "
-                + $"ranges), D = the destruction of pool 0x{pool.Pointer:x} at {Say(now)}. Then D finds the pool empty; however, no free of A had begun: a "
+                $"Let A = the allocation of 0x{live.First:x}..0x{live.Last:x} by {live.Task.Label} that returned at "
+                + $"line {live.Line} (one of {pool.Live.Count} live "
+                + $"ranges), D = the destruction of pool 0x{pool.Pointer:x} at {Say(now)}. Then D finds the pool "
+                + "empty; however, no free of A had begun: a "
                 + "contradiction, the kernel stops there with BUG.",
                 [Record(pool.Name, 1, now, ("live", pool.Live.Count))]);
         }
@@ -256,7 +271,11 @@ internal sealed partial class TraceJudge
     {
         if (!_poolsVisible)
         {
-            Allocated(PoolOfPdev(Need(fields, TraceField.Pdev, name)), Need(fields, TraceField.Addr, name), Need(fields, TraceField.Size, name), name);
+            Allocated(
+                PoolOfPdev(Need(fields, TraceField.Pdev, name)),
+                Need(fields, TraceField.Addr, name),
+                Need(fields, TraceField.Size, name),
+                name);
         }
     }
 
@@ -264,18 +283,25 @@ internal sealed partial class TraceJudge
     {
         if (!_poolsVisible)
         {
-            Freed(PoolOfPdev(Need(fields, TraceField.Pdev, name)), Need(fields, TraceField.Addr, name), Need(fields, TraceField.Size, name), name);
+            Freed(
+                PoolOfPdev(Need(fields, TraceField.Pdev, name)),
+                Need(fields, TraceField.Addr, name),
+                Need(fields, TraceField.Size, name),
+                name);
         }
     }
 
-    /// <summary>Where gen_pool itself cannot be probed, a device's pool is what pci_alloc_p2pmem gave and took.</summary>
+    /// <summary>
+    /// Where gen_pool itself cannot be probed, a device's pool is what pci_alloc_p2pmem gave and took.
+    /// </summary>
     private TracedPool PoolOfPdev(ulong pdev)
     {
         if (!_poolsOfPdev.TryGetValue(pdev, out var pool))
         {
             var device = PciDevice(pdev);
             var name = $"pool:{device.Name[4..]}";
-            pool = new(pdev, _objects.Intern(name), name) { CreatedInTrace = device.Maps.Count > 0 && device.Maps.TrueForAll(map => map.CreatedInTrace) };
+            pool = new(pdev, _objects.Intern(name), name) { CreatedInTrace = device.Maps.Count > 0
+                && device.Maps.TrueForAll(map => map.CreatedInTrace) };
             _poolsOfPdev.Add(pdev, pool);
         }
 

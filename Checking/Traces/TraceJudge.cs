@@ -8,8 +8,10 @@ namespace Fleet.Checking.Traces;
 
 /// <summary>Follows the objects of one kernel trace and judges what such a trace can decide.</summary>
 /// <remarks>
-/// What a record says about order: a probe at a function's entry is recorded before the effect, one at its return after it,
-/// and a page_ref tracepoint after the atomic operation. The task may be preempted in between, so an effect lies between its
+/// What a record says about order: a probe at a function's entry is recorded before the effect, one at its return after
+/// it,
+/// and a page_ref tracepoint after the atomic operation. The task may be preempted in between, so an effect lies
+/// between its
 /// task's previous record and the record; a violation is found only where every place in that interval is one.
 /// Operations that no probe sees (single get and put of a percpu_ref) are never invented.
 /// State: what is live, and for each range the page map that was last there.
@@ -18,10 +20,14 @@ namespace Fleet.Checking.Traces;
 internal sealed partial class TraceJudge(string profile, ObjectTable objects, Action<HistoryEvent>? sink)
 {
     /// <summary>A record later than this is not explained by preemption any more.</summary>
-    /// <remarks>Seen: 0.384 ms on an emulated machine. A waiting task gets its CPU back within few scheduler periods.</remarks>
+    /// <remarks>
+    /// Seen: 0.384 ms on an emulated machine. A waiting task gets its CPU back within few scheduler periods.
+    /// </remarks>
     public static readonly TimeSpan LatePreemptedMax = TimeSpan.FromMilliseconds(10);
 
-    /// <summary>The same where the record's own flags say that its task could not be preempted, only interrupted.</summary>
+    /// <summary>
+    /// The same where the record's own flags say that its task could not be preempted, only interrupted.
+    /// </summary>
     public static readonly TimeSpan LateInterruptedMax = TimeSpan.FromMilliseconds(1);
 
     /// <summary>So long after the last visible holder let go a wait that goes on is stuck.</summary>
@@ -86,7 +92,9 @@ internal sealed partial class TraceJudge(string profile, ObjectTable objects, Ac
                     if (!TraceFields.TryParse(record.Body, out var fields, out var bad))
                     {
                         throw new TraceFormatException(
-                            _line, $"{TraceText.Printable(record.Event)} has a field '{TraceText.Printable(bad)}' that is no number; "
+                            _line,
+                            $"{TraceText.Printable(record.Event)} has a field '{TraceText.Printable(bad)}' that is "
+                            + "no number; "
                             + "accepted: 0x… or a decimal");
                     }
 
@@ -195,7 +203,9 @@ internal sealed partial class TraceJudge(string profile, ObjectTable objects, Ac
             case TraceProbe.RefKill: RefKilled(fields, name); break;
             case TraceProbe.RefSwitch: RefSwitches(fields, name); break;
             case TraceProbe.RefReleaseCallback: RefZero(Need(fields, TraceField.Ref, name)); break;
-            case TraceProbe.RefReleaseCallbackRet: RefZeroReturned(Need(fields, TraceField.Ref, name), fields.Caller); break;
+            case TraceProbe.RefReleaseCallbackRet:
+                RefZeroReturned(Need(fields, TraceField.Ref, name), fields.Caller);
+                break;
             case TraceProbe.RefExit: RefExits(fields, name); break;
             case TraceProbe.RefResurrect or TraceProbe.RefReinit: RefRevived(Need(fields, TraceField.Ref, name)); break;
             case TraceProbe.AddMemory: MemoryAdds(Need(fields, TraceField.Start, name) >> 12); break;
@@ -213,7 +223,9 @@ internal sealed partial class TraceJudge(string profile, ObjectTable objects, Ac
     private ulong Need(in TraceFields fields, TraceField field, ReadOnlySpan<byte> name) => fields.Has(field)
         ? fields[field]
         : throw new TraceFormatException(
-            _line, $"{TraceText.Printable(name)} has no field {Lower(field)}; accepted: the fields that 'fleet trace probes' defines");
+            _line,
+            $"{TraceText.Printable(name)} has no field {Lower(field)}; "
+            + "accepted: the fields that 'fleet trace probes' defines");
 
     private static string Lower(TraceField field) => field switch
     {
@@ -226,7 +238,9 @@ internal sealed partial class TraceJudge(string profile, ObjectTable objects, Ac
         sizeBytes > 0 && sizeBytes - 1 <= ulong.MaxValue - first
             ? first + (sizeBytes - 1)
             : throw new TraceFormatException(
-                _line, $"{TraceText.Printable(name)} has a range of 0x{sizeBytes:x} bytes at 0x{first:x}, which no memory has; "
+                _line,
+                $"{TraceText.Printable(name)} has a range of 0x{sizeBytes:x} bytes at 0x{first:x}, which no memory "
+                + "has; "
                 + "accepted: a size of at least 1 that stays below 2^64");
 
     private TracedTask TaskOf(in TraceLine record)
@@ -270,8 +284,8 @@ internal sealed partial class TraceJudge(string profile, ObjectTable objects, Ac
 
     /// <summary>Records an event of an object, as every engine records it.</summary>
     private Moment Emit(
-        EventKind kind, int obj, int life, ulong pfn = 0, long count = 0, ulong start = 0, ulong size = 0, int other = 0,
-        long error = 0, int node = -1, string? fn = null)
+        EventKind kind, int obj, int life, ulong pfn = 0, long count = 0, ulong start = 0, ulong size = 0,
+        int other = 0, long error = 0, int node = -1, string? fn = null)
     {
         var now = Now(kind) with { Seq = _sequences[obj] = _sequences.GetValueOrDefault(obj) + 1 };
         sink?.Invoke(new()

@@ -2,8 +2,9 @@ namespace Fleet.Checking.Traces;
 
 /// <summary>One record of a trace, as spans over its line.</summary>
 /// <remarks>
-/// Forms: <c>comm-pid [cpu] flags seconds.micros: event: …</c> (with or without flags, with or without a thread group),
-/// <c>comm pid[/tid] [cpu] seconds.micros: group:event: …</c> (perf script), <c>comm-pid cpuflags micros us: event: …</c>
+/// Forms: <c>comm-pid [cpu] flags seconds.micros: event: …</c> (with or without flags or a thread group),
+/// <c>comm pid[/tid] [cpu] seconds.micros: group:event: …</c> (perf script), <c>comm-pid cpuflags micros us: event:
+/// …</c>
 /// (latency format). A comm may hold blanks, brackets, <c>-</c>, <c>/</c> and <c>:</c>.
 /// Source: kernel/trace/trace_output.c, tools/perf/builtin-script.c.
 /// </remarks>
@@ -26,11 +27,17 @@ internal ref struct TraceLine
     public readonly int Task => Pid != 0 ? Pid : -1 - Cpu;
 
     /// <summary>Recorded in an interrupt, hard or soft, on top of the task.</summary>
-    /// <remarks>The third flag is <c>.</c> in a task, <c>s</c>, <c>h</c>, <c>H</c>, <c>z</c> or <c>Z</c> above one.</remarks>
+    /// <remarks>
+    /// The third flag is <c>.</c> in a task, <c>s</c>, <c>h</c>, <c>H</c>, <c>z</c> or <c>Z</c> above one.
+    /// </remarks>
     public readonly bool IsInterrupt => Flags.Length >= 3 && Flags[2] != (byte)'.';
 
-    /// <summary>The task could have been preempted at the place of the record; true where the flags do not say.</summary>
-    /// <remarks>The first flag is <c>.</c> with interrupts on; the fourth is <c>.</c> or the depth of disabled preemption.</remarks>
+    /// <summary>
+    /// The task could have been preempted at the place of the record; true where the flags do not say.
+    /// </summary>
+    /// <remarks>
+    /// The first flag is <c>.</c> with interrupts on; the fourth is <c>.</c> or the depth of disabled preemption.
+    /// </remarks>
     public readonly bool IsPreemptible => Flags.Length < 4 || (Flags[0] == '.' && Flags[3] == '.' && !IsInterrupt);
 
     public static bool TryParse(ReadOnlySpan<byte> text, out TraceLine line)
@@ -133,7 +140,8 @@ internal ref struct TraceLine
         timeNs = 0;
         var dot = text.IndexOf((byte)'.');
         if (dot is <= 0 or > 9 || text.Length - dot - 1 is < 1 or > 9
-            || !TraceText.TryDecimal(text[..dot], out var seconds) || !TraceText.TryDecimal(text[(dot + 1)..], out var fraction))
+            || !TraceText.TryDecimal(text[..dot], out var seconds)
+                || !TraceText.TryDecimal(text[(dot + 1)..], out var fraction))
         {
             return false;
         }
@@ -182,7 +190,8 @@ internal ref struct TraceLine
 
         var after = text[(micros + 2)..];
         var colon = after.IndexOf((byte)':');
-        if (colon is < 0 or > 2 || !TraceText.TryDecimal(text[first..micros], out var time) || time > long.MaxValue / 1000)
+        if (colon is < 0 or > 2 || !TraceText.TryDecimal(text[first..micros], out var time)
+            || time > long.MaxValue / 1000)
         {
             return false;
         }
@@ -201,7 +210,8 @@ internal ref struct TraceLine
             digits++;
         }
 
-        if (digits is 0 or > 6 || !TraceText.TryDecimal(place[..digits], out var cpu) || !TryTask(head[..gap], ref line))
+        if (digits is 0 or > 6 || !TraceText.TryDecimal(place[..digits], out var cpu)
+            || !TryTask(head[..gap], ref line))
         {
             return false;
         }

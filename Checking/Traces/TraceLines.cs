@@ -61,7 +61,8 @@ internal sealed class TraceLines : IDisposable
             if (pending.Length > LineBytesMax)
             {
                 throw new TraceFormatException(
-                    Number + 1, $"longer than {LineBytesMax >> 10} KiB; accepted: text of a kernel trace, one record a line");
+                    Number + 1,
+                    $"longer than {LineBytesMax >> 10} KiB; accepted: text of a kernel trace, one record a line");
             }
 
             if (_sourceEnded)
@@ -108,15 +109,18 @@ internal sealed class TraceLines : IDisposable
         }
         catch (InvalidDataException e)
         {
-            throw new TraceFormatException(Number + 1, $"the gzip stream is broken here ({e.Message.TrimEnd('.')}); accepted: a whole file");
+            throw new TraceFormatException(
+                Number + 1, $"the gzip stream is broken here ({e.Message.TrimEnd('.')}); accepted: a whole file");
         }
     }
 
     private static void RefuseBinary(ReadOnlySpan<byte> head)
     {
         var kind = head.StartsWith("PERFILE2"u8) ? "the binary of 'perf record'; accepted: the text of 'perf script'"
-            : head.StartsWith("\u0017\bDtracing"u8) ? "the binary of 'trace-cmd record'; accepted: the text of 'trace-cmd report' or of the trace file"
-            : head[..Math.Min(head.Length, 4096)].Contains((byte)0) ? "binary; accepted: text of /sys/kernel/tracing/trace or of 'perf script'"
+            : head.StartsWith("\u0017\bDtracing"u8)
+                ? "the binary of 'trace-cmd record'; accepted: the text of 'trace-cmd report' or of the trace file"
+            : head[..Math.Min(head.Length, 4096)].Contains((byte)0)
+                ? "binary; accepted: text of /sys/kernel/tracing/trace or of 'perf script'"
             : null;
         if (kind is not null)
         {

@@ -27,7 +27,9 @@ public sealed record TracedTeardown
 
     public required long BeginNs { get; init; }
 
-    /// <summary>From the kill (or, where that cannot be seen, from the call) to zero references; null when zero was not seen.</summary>
+    /// <summary>
+    /// From the kill (or, where that cannot be seen, from the call) to zero references; null when zero was not seen.
+    /// </summary>
     public required TimeSpan? Waited { get; init; }
 
     /// <summary>What ended the wait, in words; what it still waits for when it did not end.</summary>
@@ -66,7 +68,9 @@ public sealed record TracedUnbind
 /// <summary>What a kernel trace proves.</summary>
 public sealed record TraceReport
 {
-    /// <summary>Verdict, findings and evidence, as of any other history; its rules are those that a trace can decide.</summary>
+    /// <summary>
+    /// Verdict, findings and evidence, as of any other history; its rules are those that a trace can decide.
+    /// </summary>
     public required CheckReport Check { get; init; }
 
     /// <summary>One sentence: why this verdict.</summary>
@@ -92,7 +96,9 @@ public sealed record TraceReport
 
     public required long ByteCount { get; init; }
 
-    /// <summary>Events of no known probe, by name, most frequent first; they are counted and have no influence.</summary>
+    /// <summary>
+    /// Events of no known probe, by name, most frequent first; they are counted and have no influence.
+    /// </summary>
     public required IReadOnlyList<(string Event, long Count)> UnknownEvents { get; init; }
 
     /// <summary>What limits the verdict: lost records, a start in the middle, an order of an earlier kernel.</summary>

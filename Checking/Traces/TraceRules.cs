@@ -10,7 +10,9 @@ internal enum TraceRule : byte
     NoOverlap, OwnerRoundtrip, DestroyEmpty, FreeMatchesAlloc, ErrorNoResidue, Lifo, UnbindQuiescent, UnbindLive,
 }
 
-/// <summary>Counts evidence and keeps findings; those that differ only in place and time are counted, not repeated.</summary>
+/// <summary>
+/// Counts evidence and keeps findings; those that differ only in place and time are counted, not repeated.
+/// </summary>
 /// <remarks>The rules are those of the catalogue; only how a trace decides them is told here.</remarks>
 internal sealed class TraceLedger(string profile)
 {
@@ -18,7 +20,8 @@ internal sealed class TraceLedger(string profile)
     [
         .. new[]
         {
-            "REAP-BEFORE-REMOVE", "NO-USE-AFTER-REMOVE", "EXIT-AFTER-ZERO", "EXIT-NOT-SWITCHING", "KILL-ONCE", "NO-OVERLAP", "OWNER-ROUNDTRIP",
+            "REAP-BEFORE-REMOVE", "NO-USE-AFTER-REMOVE", "EXIT-AFTER-ZERO", "EXIT-NOT-SWITCHING", "KILL-ONCE",
+            "NO-OVERLAP", "OWNER-ROUNDTRIP",
             "DESTROY-EMPTY", "FREE-MATCHES-ALLOC", "ERROR-NO-RESIDUE", "LIFO", "UNBIND-QUIESCENT", "UNBIND-LIVE",
         }.Select(name => RuleCatalog.Find(name)!),
     ];
@@ -40,7 +43,8 @@ internal sealed class TraceLedger(string profile)
     public void Undecided(TraceRule rule) => _undecided[(int)rule]++;
 
     /// <param name="signature">What kind of violation it is; each is reported once, with its first evidence.</param>
-    public void Violated(TraceRule rule, string signature, string obj, long line, string text, IReadOnlyList<string> evidence)
+    public void Violated(
+        TraceRule rule, string signature, string obj, long line, string text, IReadOnlyList<string> evidence)
     {
         _violated[(int)rule]++;
         if (_known.TryGetValue((rule, signature), out var index))

@@ -12,8 +12,10 @@ internal readonly record struct Moment(long Line, long TimeNs, TracedTask? Task,
 
 /// <summary>A task, or the idle task of one CPU: what it is in the middle of.</summary>
 /// <remarks>
-/// Invariant: an effect that is recorded late lies between this task's previous record and the record itself, because a task
-/// runs in program order. Only a record of the same context bounds it: an interrupt records between a task's effect and record.
+/// Invariant: an effect that is recorded late lies between this task's previous record and the record itself, because a
+/// task
+/// runs in program order. Only a record of the same context bounds it: an interrupt records between a task's effect and
+/// record.
 /// </remarks>
 internal sealed class TracedTask(string label, byte[] comm)
 {
@@ -50,6 +52,11 @@ internal sealed class TracedTask(string label, byte[] comm)
 
     public long AllocBeganLine { get; set; }
 
+    /// <summary>
+    /// Page pointer of the previous record, 0 for none: the next page_ref record is of the same page.
+    /// </summary>
+    public ulong TouchedPage { get; set; }
+
     /// <summary>Page that the task frees at the moment, 0 for none.</summary>
     public ulong FreeingPfn { get; set; }
 
@@ -77,7 +84,9 @@ internal sealed class DevresAction(int node, string function, ulong data, long l
 
     public long Line => line;
 
-    /// <summary>An older action ran first: wrong only if this one runs after it, as it may have been removed unseen.</summary>
+    /// <summary>
+    /// An older action ran first: wrong only if this one runs after it, as it may have been removed unseen.
+    /// </summary>
     public Moment Overtaken { get; set; }
 
     public string OvertakenBy { get; set; } = "";
@@ -188,7 +197,9 @@ internal sealed class TracedMap(TracedDevice device, string resource, ulong pgma
 
     public bool ExitHasCount { get; set; }
 
-    /// <summary>Line of the first record of the exiting task after its exit: by then the exit had taken effect.</summary>
+    /// <summary>
+    /// Line of the first record of the exiting task after its exit: by then the exit had taken effect.
+    /// </summary>
     public long ExitDoneLine { get; set; }
 
     public Moment UnmapBegin { get; set; }

@@ -11,6 +11,9 @@ internal static class TraceCommand
     /// <summary>Teardowns and unbinds that are listed; the rest is counted.</summary>
     private const int RowsShownMax = 20;
 
+    /// <summary>Unbinds that are told in words, the longest first.</summary>
+    private const int UnbindsShownMax = 5;
+
     private const string Accepted = "text of /sys/kernel/tracing/trace or of perf script, plain or gzip";
 
     public static Command Create(Terminal terminal) => new("trace", "Prepares the recording of real kernels.")
@@ -40,15 +43,22 @@ internal static class TraceCommand
             terminal.Say(ForeignText.Clean(note, 1000));
         terminal.Say(string.Create(
             CultureInfo.InvariantCulture,
-            $"{source}: {report.Check.Verdict.ToString().ToLowerInvariant()}, exit {report.Check.ExitCode}. {report.Reason} {report.LineCount} line(s), {report.Check.Records} record(s), judged as {report.Profile}."));
+            $"{source}: {report.Check.Verdict.ToString().ToLowerInvariant()}, exit {report.Check.ExitCode}. "
+            + $"{report.Reason} {report.LineCount} line(s), {report.Check.Records} record(s), judged as "
+            + $"{report.Profile}."));
         return report.Check.ExitCode;
     }
 
     private static Command Probes(Terminal terminal)
     {
-        var buffer = CommonOptions.Whole("--buffer", 64, 16 << 20, "Kibibytes of ring buffer for each CPU (default 65536).");
+        var buffer = CommonOptions.Whole(
+            "--buffer", 64, 16 << 20, "Kibibytes of ring buffer for each CPU (default 65536).");
         var json = CommonOptions.Json();
-        var command = new Command("probes", "Prints the shell commands that set the probes, record and save.") { buffer, json };
+        var command = new Command("probes", "Prints the shell commands that set the probes, record and save.")
+        {
+            buffer,
+            json,
+        };
         command.SetAction(parsed =>
         {
             var script = TraceProbes.Script(parsed.GetValue(buffer) ?? 65536);
@@ -57,7 +67,13 @@ internal static class TraceCommand
                 terminal.WriteJson(new
                 {
                     group = TraceProbes.Group,
-                    probes = TraceProbes.All.Select(probe => new { function = probe.Function, @event = probe.Event, entry = probe.Entry, @return = probe.Return }),
+                    probes = TraceProbes.All.Select(probe => new
+                    {
+                        function = probe.Function,
+                        @event = probe.Event,
+                        entry = probe.Entry,
+                        @return = probe.Return,
+                    }),
                     script,
                 });
             }
@@ -83,9 +99,11 @@ internal static class TraceCommand
             var place = e.Line > 0 ? string.Create(CultureInfo.InvariantCulture, $":{e.Line}") : "";
             throw new UsageException($"{ForeignText.Clean(file)}{place}: {ForeignText.Clean(e.Reason, 1000)}.", e);
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
+        catch (Exception e) when (
+            e is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
         {
-            throw new UsageException($"{ForeignText.Quote(file)} cannot be read ({ForeignText.Clean(e.Message)}); accepted: {Accepted}.", e);
+            throw new UsageException(
+                $"{ForeignText.Quote(file)} cannot be read ({ForeignText.Clean(e.Message)}); accepted: {Accepted}.", e);
         }
     }
 
@@ -93,7 +111,8 @@ internal static class TraceCommand
     {
         terminal.Say(string.Create(
             CultureInfo.InvariantCulture,
-            $"{report.Devices.Count} device(s), {report.PageMapCount} page map(s), {report.Teardowns.Count} teardown(s), {report.Unbinds.Count} unbind(s), {report.FailedAddCount} failed add(s)."));
+            $"{report.Devices.Count} device(s), {report.PageMapCount} page map(s), {report.Teardowns.Count} "
+            + $"teardown(s), {report.Unbinds.Count} unbind(s), {report.FailedAddCount} failed add(s)."));
         if (report.Teardowns.Count > 0)
         {
             var table = new Table { Border = TableBorder.Simple };
@@ -114,12 +133,16 @@ internal static class TraceCommand
                 terminal.Say($"… and {report.Teardowns.Count - RowsShownMax} more teardown(s).");
         }
 
-        foreach (var unbind in report.Unbinds.Where(unbind => unbind.Teardowns.Count > 0).OrderByDescending(unbind => unbind.Took ?? TimeSpan.MaxValue).Take(5))
+        var longest = report.Unbinds.Where(unbind => unbind.Teardowns.Count > 0)
+            .OrderByDescending(unbind => unbind.Took ?? TimeSpan.MaxValue)
+            .Take(UnbindsShownMax);
+        foreach (var unbind in longest)
             terminal.Say(Sentence(unbind));
         if (report.UnknownEvents.Count > 0)
         {
-            terminal.Say("Events of no known probe, without influence: " + string.Join(", ", report.UnknownEvents.Take(10)
-                .Select(one => string.Create(CultureInfo.InvariantCulture, $"{ForeignText.Clean(one.Event)} {one.Count}"))) + ".");
+            var events = report.UnknownEvents.Take(10).Select(
+                one => string.Create(CultureInfo.InvariantCulture, $"{ForeignText.Clean(one.Event)} {one.Count}"));
+            terminal.Say($"Events of no known probe, without influence: {string.Join(", ", events)}.");
         }
     }
 
@@ -128,7 +151,8 @@ internal static class TraceCommand
         var waits = unbind.Teardowns.Select(teardown =>
         {
             var pinned = teardown.PinnedPages > 0
-                ? string.Create(CultureInfo.InvariantCulture, $", {teardown.PinnedPages} page(s) were pinned when it began")
+                ? string.Create(
+                    CultureInfo.InvariantCulture, $", {teardown.PinnedPages} page(s) were pinned when it began")
                 : "";
             var holders = teardown.Holders.Count > 0 ? $", held by {string.Join(", ", teardown.Holders)}" : "";
             return teardown.Waited is { } waited
@@ -137,10 +161,15 @@ internal static class TraceCommand
         });
         var took = unbind.Took is { } time ? $"took {Seconds(time)}" : "did not end";
         return ForeignText.Clean(
-            string.Create(CultureInfo.InvariantCulture, $"Unbind of {unbind.Device} by {unbind.Task} (line {unbind.Line}) {took}: {string.Join(" | ", waits)}."), 4096);
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"Unbind of {unbind.Device} by {unbind.Task} (line {unbind.Line}) {took}: ")
+            + string.Join(" | ", waits) + ".",
+            4096);
     }
 
-    private static string Seconds(TimeSpan time) => time.TotalSeconds.ToString("0.000000", CultureInfo.InvariantCulture) + " s";
+    private static string Seconds(TimeSpan time) =>
+        time.TotalSeconds.ToString("0.000000", CultureInfo.InvariantCulture) + " s";
 
     private static object ToJson(string source, TraceReport report) => new
     {

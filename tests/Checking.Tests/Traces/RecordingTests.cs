@@ -27,7 +27,8 @@ public sealed class RecordingTests
     [InlineData("k734-s4-stress.trace.gz", RunVerdict.Valid, 28, 28)]
     [InlineData("k734-s5b-unbind-no-holders.trace", RunVerdict.Valid, 1, 1)]
     [InlineData("k734-s5e-pci-remove-and-rescan.trace", RunVerdict.Valid, 2, 3)]
-    public void Every_recording_gives_the_verdict_that_is_known(string file, RunVerdict verdict, int teardowns, int unbinds)
+    public void Every_recording_gives_the_verdict_that_is_known(
+        string file, RunVerdict verdict, int teardowns, int unbinds)
     {
         var report = TraceSamples.JudgeFile(Path.Combine(TraceSamples.Recordings!, file));
 
@@ -47,7 +48,8 @@ public sealed class RecordingTests
     [InlineData("k612-s1-single-graph.trace.gz")]
     public void A_function_graph_is_refused_and_named(string file)
     {
-        var refused = Assert.Throws<TraceFormatException>(() => TraceSamples.JudgeFile(Path.Combine(TraceSamples.Recordings!, file)));
+        var refused = Assert.Throws<TraceFormatException>(
+            () => TraceSamples.JudgeFile(Path.Combine(TraceSamples.Recordings!, file)));
 
         Assert.Equal(1, refused.Line);
         Assert.Contains("function_graph", refused.Message, StringComparison.Ordinal);
@@ -60,11 +62,13 @@ public sealed class RecordingTests
         var report = TraceSamples.JudgeFile(Path.Combine(TraceSamples.Recordings!, file));
 
         Assert.All(report.Check.Findings, one => Assert.Equal("NO-USE-AFTER-REMOVE", one.Rule));
-        var pinned = Assert.Single(report.Check.Findings, one => one.Signature.EndsWith("pinned-at-removal", StringComparison.Ordinal));
+        var pinned = Assert.Single(
+            report.Check.Findings, one => one.Signature.EndsWith("pinned-at-removal", StringComparison.Ordinal));
         Assert.Contains("12 page(s): 0x100200..0x10020b at count 1025", pinned.Text, StringComparison.Ordinal);
         Assert.Contains("p2ptool-561", pinned.Text, StringComparison.Ordinal);
         Assert.Contains("dax0.0", pinned.Text, StringComparison.Ordinal);
-        var used = Assert.Single(report.Check.Findings, one => one.Signature.EndsWith("used-after-removal", StringComparison.Ordinal));
+        var used = Assert.Single(
+            report.Check.Findings, one => one.Signature.EndsWith("used-after-removal", StringComparison.Ordinal));
         Assert.Contains("line 145", used.Text, StringComparison.Ordinal);
         Assert.Contains("bio_release_pages on page 0x100200", used.Text, StringComparison.Ordinal);
         Assert.Equal(1, report.Check.Rules.Single(rule => rule.Rule == "REAP-BEFORE-REMOVE").Ok);
@@ -89,7 +93,8 @@ public sealed class RecordingTests
     }
 
     // Goal: the events that a trace is mapped to are those that the other engines record.
-    // Method: the checker of all histories judges them too, and finds nothing where the trace's own judge finds nothing.
+    // Method: the checker of all histories judges them too, and finds nothing where the trace's own judge finds
+    // nothing.
     [RecordingTheory]
     [InlineData("k612-s2-cycles20.trace.gz", 20)]
     [InlineData("k612-s3c-odirect-pin-blocks-unbind.trace", 1)]

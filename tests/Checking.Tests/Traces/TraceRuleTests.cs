@@ -14,7 +14,9 @@ public sealed class TraceRuleTests
 
         Assert.Equal(RunVerdict.Valid, report.Check.Verdict);
         Assert.Equal(["0000:03:00.0"], report.Devices);
-        Assert.Equal(["unmap", "kill", "switch", "zero", "remove", "removed", "exit", "end"], Assert.Single(report.Teardowns).Steps);
+        Assert.Equal(
+            ["unmap", "kill", "switch", "zero", "remove", "removed", "exit", "end"],
+            Assert.Single(report.Teardowns).Steps);
         Assert.Equal(0x38, report.RefOffsetBytes);
     }
 
@@ -40,7 +42,8 @@ public sealed class TraceRuleTests
         for (var page = 3; page >= 0; page--)
             lines.Insert(removal + 1, TraceSamples.Record(
                 $"other-{900 + page}", ".....", "27.806611",
-                $"page_ref_mod_and_test: pfn=0x10020{page} flags=reserved count=1 mapcount=-1 mapping=0 mt=1 val=-1024 ret=0"));
+                $"page_ref_mod_and_test: pfn=0x10020{page} flags=reserved count=1 mapcount=-1 mapping=0 mt=1 "
+                + "val=-1024 ret=0"));
 
         var report = TraceSamples.Judge(lines);
 
@@ -55,7 +58,8 @@ public sealed class TraceRuleTests
     public void A_removed_page_that_is_touched_is_caught(string record)
     {
         var lines = TraceSamples.MmapHeld();
-        lines.Insert(lines.At("arch_remove_memory_ret:") + 1, TraceSamples.Record("p2ptool-563", ".....", "25.900000", record));
+        lines.Insert(
+            lines.At("arch_remove_memory_ret:") + 1, TraceSamples.Record("p2ptool-563", ".....", "25.900000", record));
 
         var finding = Assert.Single(TraceSamples.Judge(lines).Check.Findings);
 
@@ -71,7 +75,8 @@ public sealed class TraceRuleTests
     [InlineData("...1.", "25.834000", false)]
     [InlineData(".....", "25.834000", true)]
     [InlineData(".....", "25.842000", false)]
-    public void A_late_record_is_explained_only_as_long_as_its_task_may_have_been_kept_from_the_CPU(string flags, string time, bool legal)
+    public void A_late_record_is_explained_only_as_long_as_its_task_may_have_been_kept_from_the_CPU(
+        string flags, string time, bool legal)
     {
         var lines = TraceSamples.MmapHeld();
         lines.Insert(lines.At("arch_remove_memory_ret:") + 1, TraceSamples.Record(
@@ -163,7 +168,9 @@ public sealed class TraceRuleTests
     {
         var lines = TraceSamples.MmapHeld();
         Move(lines, "percpu_ref_exit:", "percpu_ref_kill_and_confirm:");
-        lines.Insert(lines.At("percpu_ref_exit:") + 1, TraceSamples.Record("echo-565", ".....", "25.798900", "tracing_mark_write: USER went on"));
+        lines.Insert(
+            lines.At("percpu_ref_exit:") + 1,
+            TraceSamples.Record("echo-565", ".....", "25.798900", "tracing_mark_write: USER went on"));
 
         Assert.Contains("EXIT-NOT-SWITCHING", TraceSamples.Judge(lines).Check.Findings.Select(one => one.Rule));
     }
@@ -176,7 +183,14 @@ public sealed class TraceRuleTests
         lines.Insert(kill, lines[kill]);
         Assert.Equal("KILL-ONCE", Assert.Single(TraceSamples.Judge(lines).Check.Findings).Rule);
 
-        lines.Insert(kill + 1, TraceSamples.Record("echo-565", ".....", "25.798870", "percpu_ref_reinit: (percpu_ref_reinit+0x4/0x60) ref=0xffff888104c20c70 release=dev_pagemap_percpu_release+0x0/0x20"));
+        lines.Insert(
+            kill + 1,
+            TraceSamples.Record(
+                "echo-565",
+                ".....",
+                "25.798870",
+                "percpu_ref_reinit: (percpu_ref_reinit+0x4/0x60) ref=0xffff888104c20c70 "
+                + "release=dev_pagemap_percpu_release+0x0/0x20"));
         Assert.Equal(RunVerdict.Valid, TraceSamples.Judge(lines).Check.Verdict);
     }
 
@@ -184,15 +198,38 @@ public sealed class TraceRuleTests
     public void Overlapping_allocations_are_caught_and_one_over_a_free_that_began_is_not()
     {
         var lines = TraceSamples.MmapHeld();
-        var second = lines.FindLastIndex(line => line.Contains("gen_pool_alloc_algo_owner_ret:", StringComparison.Ordinal));
-        lines[second] = lines[second].Replace("addr=0xffff8880fdc20000", "addr=0xffff8880fdc1f000", StringComparison.Ordinal);
+        var second = lines.FindLastIndex(
+            line => line.Contains("gen_pool_alloc_algo_owner_ret:", StringComparison.Ordinal));
+        lines[second] = lines[second].Replace(
+            "addr=0xffff8880fdc20000", "addr=0xffff8880fdc1f000", StringComparison.Ordinal);
         Assert.Contains("NO-OVERLAP", TraceSamples.Judge(lines).Check.Findings.Select(one => one.Rule));
 
         lines = TraceSamples.MmapHeld();
         var free = lines.At("gen_pool_free_owner_ret:");
-        lines.Insert(free, TraceSamples.Record("p2ptool-563", ".....", "25.795700", "gen_pool_alloc_algo_owner: (gen_pool_alloc_algo_owner+0x4/0x220) pool=0xffff888104c392c0 size=0x1000"));
-        lines.Insert(free + 1, TraceSamples.Record("p2ptool-563", ".....", "25.795701", "gen_pool_alloc_algo_owner_ret: (pci_alloc_p2pmem+0x4a/0xb0 <- gen_pool_alloc_algo_owner) pool=0xffff888104c392c0 size=0x1000 addr=0xffff8880fdc10000"));
-        lines.Insert(free + 2, TraceSamples.Record("p2ptool-563", ".....", "25.795702", "gen_pool_free_owner: (gen_pool_free_owner+0x4/0xe0) pool=0xffff888104c392c0 addr=0xffff8880fdc10000 size=0x1000"));
+        lines.Insert(
+            free,
+            TraceSamples.Record(
+                "p2ptool-563",
+                ".....",
+                "25.795700",
+                "gen_pool_alloc_algo_owner: (gen_pool_alloc_algo_owner+0x4/0x220) pool=0xffff888104c392c0 "
+                + "size=0x1000"));
+        lines.Insert(
+            free + 1,
+            TraceSamples.Record(
+                "p2ptool-563",
+                ".....",
+                "25.795701",
+                "gen_pool_alloc_algo_owner_ret: (pci_alloc_p2pmem+0x4a/0xb0 <- gen_pool_alloc_algo_owner) "
+                + "pool=0xffff888104c392c0 size=0x1000 addr=0xffff8880fdc10000"));
+        lines.Insert(
+            free + 2,
+            TraceSamples.Record(
+                "p2ptool-563",
+                ".....",
+                "25.795702",
+                "gen_pool_free_owner: (gen_pool_free_owner+0x4/0xe0) pool=0xffff888104c392c0 addr=0xffff8880fdc10000 "
+                + "size=0x1000"));
         Assert.Equal(RunVerdict.Valid, TraceSamples.Judge(lines).Check.Verdict);
     }
 
@@ -210,7 +247,9 @@ public sealed class TraceRuleTests
     public void A_pool_destroyed_with_a_live_allocation_is_caught()
     {
         var lines = TraceSamples.MmapHeld();
-        lines.RemoveAll(line => line.Contains("gen_pool_free_owner", StringComparison.Ordinal) && line.Contains("addr=0xffff8880fdc00000", StringComparison.Ordinal));
+        lines.RemoveAll(
+            line => line.Contains("gen_pool_free_owner", StringComparison.Ordinal) && line.Contains(
+                "addr=0xffff8880fdc00000", StringComparison.Ordinal));
 
         Assert.Equal("DESTROY-EMPTY", Assert.Single(TraceSamples.Judge(lines).Check.Findings).Rule);
     }
@@ -231,7 +270,9 @@ public sealed class TraceRuleTests
     public void An_unbind_that_returns_without_removing_its_memory_is_caught()
     {
         var lines = TraceSamples.MmapHeld();
-        lines.RemoveAll(line => line.Contains("remove_memory", StringComparison.Ordinal) || line.Contains("__remove_pages", StringComparison.Ordinal));
+        lines.RemoveAll(
+            line => line.Contains("remove_memory", StringComparison.Ordinal) || line.Contains(
+                "__remove_pages", StringComparison.Ordinal));
 
         Assert.Contains("UNBIND-QUIESCENT", TraceSamples.Judge(lines).Check.Findings.Select(one => one.Rule));
     }
@@ -240,14 +281,19 @@ public sealed class TraceRuleTests
     public void An_unbind_that_waits_for_nobody_is_stuck_and_one_that_waits_for_a_holder_is_not()
     {
         var stuck = TraceSamples.MmapHeld();
-        stuck.RemoveRange(stuck.At("dev_pagemap_percpu_release:"), stuck.At("scenario-end") - stuck.At("dev_pagemap_percpu_release:"));
+        stuck.RemoveRange(
+            stuck.At("dev_pagemap_percpu_release:"),
+            stuck.At("scenario-end") - stuck.At("dev_pagemap_percpu_release:"));
         stuck[^1] = stuck[^1].Replace("29.692976", "32.000000", StringComparison.Ordinal);
         var finding = Assert.Single(TraceSamples.Judge(stuck).Check.Findings);
         Assert.Equal("UNBIND-LIVE", finding.Rule);
         Assert.Equal(FindingClass.Liveness, finding.Class);
         Assert.Contains("0000:03:00.0", finding.Text, StringComparison.Ordinal);
 
-        var waiting = stuck.Where(line => !(line.Contains("gen_pool_free_owner", StringComparison.Ordinal) && line.Contains("addr=0xffff8880fdc20000", StringComparison.Ordinal)));
+        var waiting = stuck.Where(
+            line => !(
+                line.Contains("gen_pool_free_owner", StringComparison.Ordinal) && line.Contains(
+                    "addr=0xffff8880fdc20000", StringComparison.Ordinal)));
         var report = TraceSamples.Judge(waiting);
         Assert.Equal(RunVerdict.Unknown, report.Check.Verdict);
         Assert.Equal(1, Evidence(report, "UNBIND-LIVE").Undecided);
@@ -272,7 +318,8 @@ public sealed class TraceRuleTests
         lines.Insert(other, TraceSamples.Record(
             "insmod-9", ".....", "23.000000", "memremap_pages: (memremap_pages+0x4/0x690) pgmap=0xffff888109000000 start=0xfcf0000000 end=0xfcffffffff type=1 nid=0"));
         var chunk = lines.At("gen_pool_add_owner:");
-        lines[chunk] = lines[chunk].Replace("owner=0xffff888104c20c70", "owner=0xffff888109000038", StringComparison.Ordinal);
+        lines[chunk] = lines[chunk].Replace(
+            "owner=0xffff888104c20c70", "owner=0xffff888109000038", StringComparison.Ordinal);
 
         Assert.Contains("OWNER-ROUNDTRIP", TraceSamples.Judge(lines).Check.Findings.Select(one => one.Rule));
     }
@@ -282,7 +329,9 @@ public sealed class TraceRuleTests
     {
         var lines = TraceSamples.MmapHeld();
         lines.Insert(20, "CPU:1 [LOST 12 EVENTS]");
-        lines.RemoveAll(line => line.Contains("gen_pool_free_owner", StringComparison.Ordinal) && line.Contains("addr=0xffff8880fdc00000", StringComparison.Ordinal));
+        lines.RemoveAll(
+            line => line.Contains("gen_pool_free_owner", StringComparison.Ordinal) && line.Contains(
+                "addr=0xffff8880fdc00000", StringComparison.Ordinal));
 
         var report = TraceSamples.Judge(lines);
 
@@ -291,7 +340,8 @@ public sealed class TraceRuleTests
         Assert.Equal(1, Evidence(report, "DESTROY-EMPTY").Undecided);
     }
 
-    private static Checking.Rules.RuleEvidence Evidence(TraceReport report, string rule) => report.Check.Rules.Single(one => one.Rule == rule);
+    private static Checking.Rules.RuleEvidence Evidence(TraceReport report, string rule) => report.Check.Rules.Single(
+        one => one.Rule == rule);
 
     private static void Move(List<string> lines, string what, string behind)
     {
@@ -304,7 +354,12 @@ public sealed class TraceRuleTests
     {
         var open = line.IndexOf(']', StringComparison.Ordinal);
         var stamp = line[open..].Split(' ', StringSplitOptions.RemoveEmptyEntries)[2];
-        var (whole, rest) = (stamp[..stamp.IndexOf('.', StringComparison.Ordinal)], stamp[stamp.IndexOf('.', StringComparison.Ordinal)..]);
-        return line.Replace(stamp, $"{int.Parse(whole, System.Globalization.CultureInfo.InvariantCulture) + seconds}{rest}", StringComparison.Ordinal);
+        var (whole, rest) = (
+            stamp[..stamp.IndexOf('.', StringComparison.Ordinal)],
+            stamp[stamp.IndexOf('.', StringComparison.Ordinal)..]);
+        return line.Replace(
+            stamp,
+            $"{int.Parse(whole, System.Globalization.CultureInfo.InvariantCulture) + seconds}{rest}",
+            StringComparison.Ordinal);
     }
 }

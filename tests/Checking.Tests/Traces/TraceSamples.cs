@@ -40,10 +40,12 @@ internal static class TraceSamples
     }
 
     /// <summary>Index of the only line, or the first, that holds a text.</summary>
-    public static int At(this List<string> lines, string text) => lines.FindIndex(line => line.Contains(text, StringComparison.Ordinal));
+    public static int At(this List<string> lines, string text) => lines.FindIndex(
+        line => line.Contains(text, StringComparison.Ordinal));
 
     /// <summary>A record like those of the excerpts.</summary>
-    public static string Record(string task, string flags, string time, string record) => $"{task,20}     [000] {flags}    {time}: {record}";
+    public static string Record(string task, string flags, string time, string record) =>
+        $"{task,20}     [000] {flags}    {time}: {record}";
 
     private static List<string> Lines(string name)
     {

@@ -18,7 +18,8 @@ public sealed class TraceTextTests
     [InlineData("<...>-4194303")]
     public void A_task_may_be_called_anything(string task)
     {
-        var report = TraceSamples.Judge(TraceSamples.MmapHeld().Select(line => line.Replace("echo-565", task, StringComparison.Ordinal)));
+        var report = TraceSamples.Judge(
+            TraceSamples.MmapHeld().Select(line => line.Replace("echo-565", task, StringComparison.Ordinal)));
 
         Assert.Equal(RunVerdict.Valid, report.Check.Verdict);
         Assert.Empty(report.UnknownEvents);
@@ -60,7 +61,10 @@ public sealed class TraceTextTests
 
     [Fact]
     public void Records_without_flags_are_read() =>
-        Assert.Equal(RunVerdict.Valid, TraceSamples.Judge(TraceSamples.MmapHeld().Select(line => line.Replace(" ..... ", " ", StringComparison.Ordinal))).Check.Verdict);
+        Assert.Equal(
+            RunVerdict.Valid,
+            TraceSamples.Judge(TraceSamples.MmapHeld().Select(line =>
+                line.Replace(" ..... ", " ", StringComparison.Ordinal))).Check.Verdict);
 
     [Fact]
     public void Gzip_is_read_and_a_broken_one_is_refused()
@@ -91,7 +95,14 @@ public sealed class TraceTextTests
     public void Other_events_are_counted_and_have_no_influence()
     {
         var lines = TraceSamples.MmapHeld();
-        lines.Insert(30, TraceSamples.Record("echo-550", "d....", "23.500000", "sched_switch: prev_comm=echo prev_pid=550 prev_prio=120 prev_state=S ==> next_comm=x next_pid=1 next_prio=120"));
+        lines.Insert(
+            30,
+            TraceSamples.Record(
+                "echo-550",
+                "d....",
+                "23.500000",
+                "sched_switch: prev_comm=echo prev_pid=550 prev_prio=120 prev_state=S ==> next_comm=x next_pid=1 "
+                + "next_prio=120"));
         lines.Insert(30, " => do_syscall_64");
 
         var report = TraceSamples.Judge(lines);
@@ -126,7 +137,8 @@ public sealed class TraceTextTests
         Assert.Contains("perf record", Refusal("PERFILE2h\0\0\0"u8.ToArray()), StringComparison.Ordinal);
         Assert.Contains("trace-cmd", Refusal([0x17, 0x08, 0x44, .. "tracing6\0"u8]), StringComparison.Ordinal);
         Assert.Contains("binary", Refusal([0, 1, 2, 3]), StringComparison.Ordinal);
-        Assert.Contains("longer than 64 KiB", Refusal(Encoding.ASCII.GetBytes(new string('x', 100_000))), StringComparison.Ordinal);
+        Assert.Contains(
+            "longer than 64 KiB", Refusal(Encoding.ASCII.GetBytes(new string('x', 100_000))), StringComparison.Ordinal);
     }
 
     [Fact]
@@ -143,20 +155,45 @@ public sealed class TraceTextTests
     [Fact]
     public void An_overwritten_buffer_makes_a_valid_trace_unknown()
     {
-        var report = TraceSamples.Judge(["# entries-in-buffer/entries-written: 110/9000   #P:2", .. TraceSamples.MmapHeld().Where(line => !line.StartsWith('#'))]);
+        var report = TraceSamples.Judge(
+            ["# entries-in-buffer/entries-written: 110/9000   #P:2", .. TraceSamples.MmapHeld().Where(line =>
+                !line.StartsWith('#'))]);
 
         Assert.Equal(RunVerdict.Unknown, report.Check.Verdict);
         Assert.Contains("110 of 9000", Assert.Single(report.Notes), StringComparison.Ordinal);
     }
 
+    // Goal: where the array of struct pages is at a random address, a pointer names a page only once the trace has shown where.
+    // Method: all pointers of the excerpt are moved by the same distance; the planted use is still found.
+    [Theory]
+    [InlineData(false, 0)]
+    [InlineData(true, 1)]
+    public void A_random_start_of_the_page_array_is_learnt(bool planted, int findings)
+    {
+        var lines = TraceSamples.MmapHeld();
+        if (planted)
+        {
+            lines.Insert(lines.At("arch_remove_memory_ret:") + 1, TraceSamples.Record(
+                "p2ptool-563", ".....", "25.900000", "vm_insert_page: (v+0x4/0x190) vma=0x1 addr=0x2 page=0xffffea0003f70800"));
+        }
+
+        var report = TraceSamples.Judge(
+            lines.Select(line => line.Replace("0xffffea0003f", "0xfffff24003f", StringComparison.Ordinal)));
+
+        Assert.Equal(findings, report.Check.Findings.Count);
+    }
+
     [Fact]
     public void Names_from_outside_come_out_printable()
     {
-        var lines = TraceSamples.MmapHeld().Select(line => line.Replace("name=\"0000:03:00.0\"", "name=\"\u001b[31m\u202ehostile\u0007\"", StringComparison.Ordinal));
+        var lines = TraceSamples.MmapHeld().Select(
+            line => line.Replace(
+                "name=\"0000:03:00.0\"", "name=\"\u001b[31m\u202ehostile\u0007\"", StringComparison.Ordinal));
 
         var report = TraceSamples.Judge(lines);
 
-        Assert.All(report.Devices, name => Assert.DoesNotContain(name, letter => char.IsControl(letter) || letter > 0x7e));
+        Assert.All(
+            report.Devices, name => Assert.DoesNotContain(name, letter => char.IsControl(letter) || letter > 0x7e));
     }
 
     // Goal: whatever a line says, the answer is a report or a refusal with a line number.
@@ -164,7 +201,8 @@ public sealed class TraceTextTests
     [Fact]
     public void No_mutation_of_a_trace_crashes_the_judge()
     {
-        var original = Encoding.UTF8.GetBytes(string.Join('\n', TraceSamples.MmapHeld().Concat(TraceSamples.DevdaxPinned())) + "\n");
+        var original = Encoding.UTF8.GetBytes(
+            string.Join('\n', TraceSamples.MmapHeld().Concat(TraceSamples.DevdaxPinned())) + "\n");
         string[] splices =
             ["0xffffffffffffffff", "-9223372036854775808", "=", "\"", "(", "\n", "[", "]", "us:", " -1", "18446744073709551616", "\0", "pgmap=0x0", "size=0x0", "\u00ff", "<- ", ": "];
         Gen.Select(Gen.Int[0, original.Length - 1], Gen.Int[0, 5], Gen.Int[0, splices.Length - 1], Gen.Byte).Array[1, 12].Sample(
@@ -221,5 +259,6 @@ public sealed class TraceTextTests
         }
     }
 
-    private static string Refusal(byte[] bytes) => Assert.Throws<TraceFormatException>(() => KernelTrace.Check(new MemoryStream(bytes))).Message;
+    private static string Refusal(byte[] bytes) =>
+        Assert.Throws<TraceFormatException>(() => KernelTrace.Check(new MemoryStream(bytes))).Message;
 }
