@@ -64,7 +64,9 @@ internal static class FindingsCommand
             await using var __ = reader;
             var findings = await reader.FindingsAsync(ct);
             var found = findings.FirstOrDefault(one => one.Id == reference.Number) ?? throw new UsageException(
-                $"Run {reader.Run.Info.Run} has no finding {reference.Number}; accepted: 1 to {findings.Count}.");
+                findings.Count == 0
+                    ? $"Run {reader.Run.Info.Run} has no finding at all; accepted: a run that has one."
+                    : $"Run {reader.Run.Info.Run} has no finding {reference.Number}; accepted: 1 to {findings.Count}.");
             if (parsed.GetValue(store.Json))
                 terminal.WriteJson(
                     new { run = reader.Run.Info.Run, profile = reader.Run.Info.Profile, finding = ToJson(found) });

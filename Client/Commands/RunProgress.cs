@@ -13,8 +13,8 @@ internal sealed class RunProgress(Terminal terminal) : IRunProgress, IAsyncDispo
 
     private readonly Lock _gate = new();
     private readonly Stopwatch _clock = Stopwatch.StartNew();
-    private readonly TaskCompletionSource _over = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private Task? _live;
+    private TaskCompletionSource? _over;
+    private Task _live = Task.CompletedTask;
     private LiveDisplayContext? _display;
     private TimeSpan _lastLine;
 
@@ -70,42 +70,45 @@ internal sealed class RunProgress(Terminal terminal) : IRunProgress, IAsyncDispo
 
     private void StartLive()
     {
-        if (_live is not null)
+        if (_over is not null)
             return;
 
+        var over = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        _over = over;
         _live = terminal.Progress.Live(new Text("")).AutoClear(true).StartAsync(async display =>
         {
             _display = display;
-            await _over.Task;
+            await over.Task;
         });
     }
 
     private void StopLive()
     {
+        if (_over is null)
+            return;
+
+        // What is written next must not be taken away with the table.
         _display = null;
-        _over.TrySetResult();
+        _over.SetResult();
+        _live.GetAwaiter().GetResult();
+        _over = null;
     }
 
     private static Table TableOf(in RunMoment moment)
     {
-        var table = new Table { Border = TableBorder.Rounded };
-        table.AddColumns(
-            "phase", "elapsed", "operations", "rate", "alloc p50", "alloc p99", "live", "unbinds", "in flight",
-            "unknown", "findings", "spool");
-        table.AddRow(
-            Terminal.Safe(moment.Phase),
-            Number(moment.Elapsed.TotalSeconds, "0.0 s"),
-            Number(moment.Operations, "N0"),
-            Number(moment.RatePerSecond, "#,0 /s"),
-            Number(moment.AllocP50Ms, "0.## ms"),
-            Number(moment.AllocP99Ms, "0.## ms"),
-            Number(moment.Live, "N0"),
-            Number(moment.Unbinds, "N0"),
-            Number(moment.UnbindsInFlight, "N0"),
-            Number(moment.Unknown, "N0"),
-            moment.Findings > 0 ? $"[red]{moment.Findings}[/]" : "0",
-            Number(moment.Backlog, "N0"));
+        var table = new Table { Border = TableBorder.Rounded, ShowHeaders = false };
+        table.AddColumns("", "", "", "");
+        Add("phase", Terminal.Safe(moment.Phase), "elapsed", Number(moment.Elapsed.TotalSeconds, "0.0 s"));
+        Add("operations", Number(moment.Operations, "N0"), "rate", Number(moment.RatePerSecond, "#,0 /s"));
+        Add("alloc p50", Number(moment.AllocP50Ms, "0.00 ms"), "alloc p99", Number(moment.AllocP99Ms, "0.00 ms"));
+        Add("live allocations", Number(moment.Live, "N0"), "unknown outcomes", Number(moment.Unknown, "N0"));
+        Add("unbinds", Number(moment.Unbinds, "N0"), "in flight", Number(moment.UnbindsInFlight, "N0"));
+        var findings = moment.Findings > 0 ? $"[red]{moment.Findings}[/]" : "0";
+        Add("findings", findings, "not stored yet", Number(moment.Backlog, "N0"));
         return table;
+
+        void Add(string left, string leftValue, string right, string rightValue) =>
+            table.AddRow($"[grey]{left}[/]", leftValue, $"[grey]{right}[/]", rightValue);
     }
 
     private static string Number(double value, string format) =>

@@ -61,25 +61,19 @@ internal static class SummaryView
     {
         var table = new Table { Border = TableBorder.Simple };
         table.AddColumn("operation");
-        string[] columns =
-            ["ok", "fail", "unknown", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "max ms", "service p99 ms"];
-        foreach (var column in columns)
-            table.AddColumn(new TableColumn(column).RightAligned());
+        foreach (var column in (string[])["ok", "fail", "unknown", "p50 ms", "p99 ms", "max ms"])
+            table.AddColumn(new TableColumn(column) { NoWrap = true }.RightAligned());
         foreach (var operation in summary.Operations)
         {
             var response = summary.Latency.FirstOrDefault(one => one.Metric == "response" && one.Of == operation.Kind);
-            var service = summary.Latency.FirstOrDefault(one => one.Metric == "service" && one.Of == operation.Kind);
             table.AddRow(
                 operation.Kind,
                 Whole(operation.Ok),
                 Whole(operation.Fail),
                 Whole(operation.Unknown),
                 Time(response?.P50Ms),
-                Time(response?.P90Ms),
                 Time(response?.P99Ms),
-                Time(response?.P999Ms),
-                Time(response?.MaxMs),
-                Time(service?.P99Ms));
+                Time(response?.MaxMs));
         }
 
         return table;

@@ -1,6 +1,7 @@
 using Fleet.Checking;
 using Fleet.Checking.History;
 using Fleet.Kernel.History;
+using Fleet.Storage;
 using Fleet.Storage.Checks;
 using Fleet.Storage.Query;
 using Fleet.Storage.Results;
@@ -53,7 +54,18 @@ public static class StoredCheck
         await reader.StreamUnplacedAsync(sink, ct);
         await reader.StreamAsync(sink, ct);
         var report = checker.Finish();
-        var sql = await SqlChecks.RunAsync(reader, report.Complete, isQuiescent, SqlLimits, ct);
+        IReadOnlyList<SqlRuleResult> sql;
+        try
+        {
+            sql = await SqlChecks.RunAsync(reader, report.Complete, isQuiescent, SqlLimits, ct);
+        }
+        catch (StorageException e)
+        {
+            // A history too long for the second checker is still judged by the first; the reader is told.
+            return new(
+                report with { Reasons = [.. report.Reasons, $"The SQL checks did not end: {e.Message}"] }, [], []);
+        }
+
         var counts = report.Rules
             .Select(rule => new RuleEvidence("stored", rule.Rule, rule.Ok, rule.Violated, rule.Undecided)).ToList();
         return new(report, sql, SqlChecks.Disagreements(sql, counts));
