@@ -17,7 +17,8 @@ public sealed class ObjectLog(FleetContext context, string name)
 
     public FleetContext Context => context;
 
-    public string Name => name;
+    /// <summary>The table's own copy of the name: objects of one device mention each other, and one string serves all.</summary>
+    public string Name => context.Objects.Name(Obj);
 
     /// <summary>Id of the object's name.</summary>
     public int Obj { get; } = context.Objects.Intern(name);
@@ -44,14 +45,14 @@ public sealed class ObjectLog(FleetContext context, string name)
             return;
         }
 
-        var gen = await context.Incarnations.NextAsync(name);
+        var gen = await context.Incarnations.NextAsync(Name);
         if (IsOpen)
         {
             return;
         }
 
         Gen = gen;
-        _stream = context.Streams?.Open(name, gen);
+        _stream = context.Streams?.Open(Name, gen);
         Add(EventKind.Incarnation, text: context.Process, fn: gen == 1 ? "first" : "failover");
     }
 
