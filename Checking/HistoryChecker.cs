@@ -29,10 +29,17 @@ public sealed class HistoryChecker
     /// <param name="onFinding">Called once for each signature as it is decided; null for nobody.</param>
     public HistoryChecker(
         HistoryHeader header, ObjectTable objects, IReadOnlyList<string> probesRequired, Action<Finding>? onFinding = null)
+        : this(header, objects, probesRequired, onFinding, excerpt: false)
+    {
+    }
+
+    /// <param name="excerpt">Missing positions were left out on purpose: nothing that matters stood there.</param>
+    internal HistoryChecker(
+        HistoryHeader header, ObjectTable objects, IReadOnlyList<string> probesRequired, Action<Finding>? onFinding, bool excerpt)
     {
         (_objects, _probesRequired) = (objects, probesRequired);
         _ledger = new(objects, header.Profile, onFinding);
-        _context = new(header, objects, _ledger, online: false);
+        _context = new(header, objects, _ledger, online: false) { IsExcerpt = excerpt };
     }
 
     /// <exception cref="RecordOrderException">It lies before a record of the same object that was added already.</exception>

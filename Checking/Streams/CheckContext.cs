@@ -16,6 +16,9 @@ internal sealed class CheckContext(HistoryHeader header, ObjectTable objects, Le
     /// <summary>Fed by the objects themselves: dense, without times, and nothing may be kept for later joins.</summary>
     public bool Online => online;
 
+    /// <summary>Missing positions were left out on purpose, so they are no gaps.</summary>
+    public bool IsExcerpt { get; init; }
+
     /// <summary>Most by which clocks may differ, ns; null when times of different processes say nothing.</summary>
     public long? ClockBoundNs => Header.ClocksCompare ? Header.ClockBoundNs ?? 0 : null;
 

@@ -139,7 +139,10 @@ internal abstract class ObjectStream(CheckContext context, DeviceGroup group, in
                     $"{Name}: seq {at.Seq} came after seq {LastSeq}; records of one object have to come in (gen, seq) order");
             }
 
-            (_gaps ??= []).Add(new(Gen, LastSeq + 1, at.Seq - 1));
+            if (!context.IsExcerpt)
+            {
+                (_gaps ??= []).Add(new(Gen, LastSeq + 1, at.Seq - 1));
+            }
         }
 
         LastSeq = at.Seq;
