@@ -10,7 +10,8 @@ namespace Fleet.Checking;
 /// <remarks>
 /// Feed records so that those of one object come in (gen, seq) order; objects may follow each other or be interleaved.
 /// Best order: operations without a position first, then each device's refs and page maps before the device itself
-/// (names in descending order do that): who held what is then asked once, and nothing is kept for later.
+/// (names in descending order do that): who held what is then asked once, and nothing is kept for later. The other way round
+/// the holder of a page whose tag is wrong is not known any more, and TAG-MISMATCH stays undecided there.
 /// Concurrency: one thread. Memory: what is live, one small record for each life of a ref or page map, and the names.
 /// Source: history-format, sections Order and Findings.
 /// </remarks>

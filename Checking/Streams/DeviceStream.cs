@@ -401,6 +401,9 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
         }
         else if (resolved.Kind is OperationKind.Free)
         {
+            // The answer that is lost is the one that would have named the owner.
+            var slot = Live?.Find(resolved.Alloc) ?? -1;
+            resolved.Owner = resolved.Owner == 0 && slot >= 0 ? Live![slot].Owner : resolved.Owner;
             ApplyFree(resolved);
         }
     }

@@ -1,0 +1,38 @@
+using Fleet.Checking.Tests.Rules;
+
+namespace Fleet.Checking.Tests;
+
+/// <summary>Makes the files of <c>histories/</c> anew; run with FLEET_WRITE_HISTORIES set to that folder after the format has changed.</summary>
+[Trait("tier", "fast")]
+public sealed class CommittedHistories
+{
+    private static readonly (string File, Func<World> Make)[] All =
+    [
+        ("use-after-remove.jsonl", () => PlantedHistories.AccessAfterRemove(freed: false)),
+        ("waits-for-holder.jsonl", () => Planted("REAP-BEFORE-REMOVE").Clean()),
+        ("owner-freed.jsonl", () => Planted("OWNER-ALIVE").Broken()),
+        ("stuck-unbind.jsonl", () => Planted("UNBIND-LIVE").Broken()),
+        ("client-misuse.jsonl", () => PlantedHistories.AccessAfterRemove(freed: true)),
+        ("two-incarnations.jsonl", () => Planted("ONE-INCARNATION").Broken()),
+    ];
+
+    [Fact]
+    public void Committed_histories_are_what_their_makers_write()
+    {
+        var target = Environment.GetEnvironmentVariable("FLEET_WRITE_HISTORIES");
+        foreach (var (file, make) in All)
+        {
+            if (target is not null)
+            {
+                File.WriteAllBytes(Path.Combine(target, file), make().Bytes());
+            }
+            else
+            {
+                Assert.Equal(make().Bytes(), File.ReadAllBytes(Path.Combine(AppContext.BaseDirectory, "histories", file)));
+            }
+        }
+    }
+
+    private static (string Rule, string About, Func<World> Broken, Func<World> Clean) Planted(string rule) =>
+        PlantedHistories.All.First(p => p.Rule == rule);
+}
