@@ -101,6 +101,7 @@ public sealed class StoreAddress
             WriteBufferSize = 64 * 1024,
             Timeout = 5,
             KeepAlive = 10,
+            IncludeErrorDetail = true, // Names of our own objects, by which a stale one is known.
         };
         if (user[0].Length > 0)
         {

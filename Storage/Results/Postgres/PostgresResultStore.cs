@@ -17,6 +17,8 @@ internal sealed class PostgresResultStore : IResultStore
 
     public string Address { get; }
 
+    public NpgsqlDataSource Source => _source;
+
     /// <exception cref="StorageException">It cannot be reached, is too old or too new, or a right is missing.</exception>
     public static async Task<IResultStore> OpenAsync(string connectionString, string address, CancellationToken ct)
     {

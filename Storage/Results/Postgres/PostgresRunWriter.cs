@@ -47,7 +47,15 @@ internal sealed class PostgresRunWriter : IRunWriter
         "INSERT INTO processes (run_id, proc, name, clock, host, pid) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
         [_runId, process.Proc, process.Name, process.Clock, process.Host, process.Pid], ct);
 
-    public async Task AppendAsync(HistoryBatch batch, CancellationToken ct)
+    public Task AppendAsync(HistoryBatch batch, CancellationToken ct) => AppendAsync(batch, null, ct);
+
+    /// <summary>Runs what may be done twice until the server answers.</summary>
+    public async Task<T> PatientlyAsync<T>(Func<CancellationToken, Task<T>> act, CancellationToken ct) =>
+        await _patient.ExecuteAsync(async token => await act(token), ct);
+
+    /// <param name="within">Runs in the batch's own transaction, before its rows; its errors undo the batch.</param>
+    public async Task AppendAsync(
+        HistoryBatch batch, Func<NpgsqlConnection, CancellationToken, Task>? within, CancellationToken ct)
     {
         if (batch.Rows == 0 && batch.Stretches.Count == 0)
         {
@@ -72,7 +80,7 @@ internal sealed class PostgresRunWriter : IRunWriter
                         return;
                     }
 
-                    await SendAsync(connection, batch, ct);
+                    await SendAsync(connection, batch, within, ct);
                     return;
                 }
                 catch (PostgresException e) when (e.SqlState is PostgresErrorCodes.UniqueViolation)
@@ -90,7 +98,7 @@ internal sealed class PostgresRunWriter : IRunWriter
                 {
                     isRepeat = batch.Stretches.Count > 0; // Cut off before the COMMIT was sent: nothing is stored.
                 }
-                catch (PostgresException e)
+                catch (PostgresException e) when (within is null)
                 {
                     throw new StorageException($"The store refused a batch of {batch.Rows} rows: {e.MessageText}.", e);
                 }
@@ -185,9 +193,16 @@ internal sealed class PostgresRunWriter : IRunWriter
         }
     }
 
-    private async Task SendAsync(NpgsqlConnection connection, HistoryBatch batch, CancellationToken ct)
+    private async Task SendAsync(
+        NpgsqlConnection connection, HistoryBatch batch, Func<NpgsqlConnection, CancellationToken, Task>? within,
+        CancellationToken ct)
     {
         await using var transaction = await connection.BeginTransactionAsync(ct);
+        if (within is not null)
+        {
+            await within(connection, ct);
+        }
+
         await CopyAsync(connection, "operations", HistoryTables.OperationColumns, _operationRows, ct);
         await CopyAsync(connection, "events", HistoryTables.EventColumns, _eventRows, ct);
         await CopyAsync(connection, "event_after", HistoryTables.AfterColumns, _afterRows, ct);

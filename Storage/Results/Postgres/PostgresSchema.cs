@@ -17,6 +17,7 @@ internal static class PostgresSchema
         ("0001_tables", "Results/Postgres/0001_tables.sql"),
         ("0002_views", "Results/views.sql"),
         ("0003_checks", "Checks/checks.sql"),
+        ("0004_cluster", "Cluster/0004_cluster.sql"),
     ];
 
     /// <exception cref="StorageException">The server is too old, its schema too new, or a right is missing.</exception>

@@ -27,3 +27,12 @@ BEGIN
     ALTER DEFAULT PRIVILEGES IN SCHEMA fleet GRANT SELECT ON TABLES TO fleet_analyst;
   END IF;
 END $$;
+
+-- Incarnations move forward through their functions only, whoever connects as the writer.
+DO $$
+BEGIN
+  IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'fleet_writer') THEN
+    REVOKE INSERT, UPDATE, DELETE ON fleet.incarnations FROM fleet_writer;
+    REVOKE UPDATE, DELETE ON fleet.transitions FROM fleet_writer;
+  END IF;
+END $$;
