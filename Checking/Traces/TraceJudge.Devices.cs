@@ -67,8 +67,9 @@ internal sealed partial class TraceJudge
     {
         if (!_byDev.TryGetValue(dev, out var device))
         {
-            device = _devOffset != 0 && _byPdev.TryGetValue(unchecked(dev - _devOffset), out var pci) ? pci : Named(
-                $"device-0x{dev:x}");
+            device = _devOffset != 0 && _byPdev.TryGetValue(unchecked(dev - _devOffset), out var pci)
+                ? pci
+                : Named($"device-0x{dev:x}");
             _byDev[dev] = device;
         }
 

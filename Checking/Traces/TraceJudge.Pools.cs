@@ -291,6 +291,13 @@ internal sealed partial class TraceJudge
         }
     }
 
+    /// <summary>The device's pool goes: what is allocated later comes from another.</summary>
+    private void P2pdmaReleases(ulong pdev)
+    {
+        _ = PciDevice(pdev);
+        _poolsOfPdev.Remove(pdev);
+    }
+
     /// <summary>
     /// Where gen_pool itself cannot be probed, a device's pool is what pci_alloc_p2pmem gave and took.
     /// </summary>
@@ -300,8 +307,10 @@ internal sealed partial class TraceJudge
         {
             var device = PciDevice(pdev);
             var name = $"pool:{device.Name[4..]}";
-            pool = new(pdev, _objects.Intern(name), name) { CreatedInTrace = device.Maps.Count > 0
-                && device.Maps.TrueForAll(map => map.CreatedInTrace) };
+            pool = new(pdev, _objects.Intern(name), name)
+            {
+                CreatedInTrace = device.Maps.Count > 0 && device.Maps.TrueForAll(map => map.CreatedInTrace),
+            };
             _poolsOfPdev.Add(pdev, pool);
         }
 

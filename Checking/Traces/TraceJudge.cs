@@ -185,7 +185,7 @@ internal sealed partial class TraceJudge(string profile, ObjectTable objects, Ac
             case TraceProbe.NvmeProbe: PairPciDevice(Need(fields, TraceField.Pdev, name)); break;
             case TraceProbe.AddResource: AddResourceBegins(fields, name); break;
             case TraceProbe.AddResourceRet: AddResourceEnds(fields); break;
-            case TraceProbe.P2pdmaRelease: _ = PciDevice(Need(fields, TraceField.Pdev, name)); break;
+            case TraceProbe.P2pdmaRelease: P2pdmaReleases(Need(fields, TraceField.Pdev, name)); break;
             case TraceProbe.AllocP2pmemRet: P2pmemAllocated(fields, name); break;
             case TraceProbe.FreeP2pmem: P2pmemFreeBegins(fields, name); break;
             case TraceProbe.PoolCreate: _task.PoolOrder = fields[TraceField.Order]; break;
