@@ -67,8 +67,10 @@ internal static class CheckCommand
                 terminal.Say($"Two checkers disagree: {ForeignText.Clean(disagreement, 1000)}");
             var word = report.Verdict.ToString().ToLowerInvariant();
             terminal.Say(
-                $"{source}: {word}, {report.Records} record(s) judged by {report.Rules.Count(rule => rule.Decided)} rules"
-                + $"{(verdict.Sql.Count > 0 ? $", {verdict.Sql.Count} of them in SQL too" : "")}, exit {verdict.ExitCode}.");
+                $"{source}: {word}, {report.Records} record(s) judged by {report.Rules.Count(rule => rule.Decided)} "
+                + $"rules"
+                + $"{(verdict.Sql.Count > 0 ? $", {verdict.Sql.Count} of them in SQL too" : "")}, exit "
+                + $"{verdict.ExitCode}.");
             return verdict.ExitCode;
         });
         return command;

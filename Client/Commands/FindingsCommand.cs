@@ -100,7 +100,8 @@ internal static class FindingsCommand
     {
         var finding = stored.Finding;
         terminal.Say(
-            $"Finding {run.Info.Run}/{stored.Id}: {ForeignText.Clean(finding.Rule)} ({finding.Class.ToString().ToLowerInvariant()}), "
+            $"Finding {run.Info.Run}/{stored.Id}: {ForeignText.Clean(finding.Rule)} "
+            + $"({finding.Class.ToString().ToLowerInvariant()}), "
             + $"profile {ForeignText.Clean(run.Info.Profile)}, seed {run.Info.Seed}");
         terminal.Say($"  at        {ForeignText.Clean(finding.Object)}");
         terminal.Say($"  times     {finding.Count}, equal but for place and time");

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Invocation;
+using System.CommandLine.Parsing;
 using Fleet.Storage;
 
 namespace Fleet.Client.Commands;
@@ -73,11 +74,13 @@ public static class FleetCommand
             var words = command.Subcommands.Count > 0
                 ? command.Subcommands.Select(sub => sub.Name)
                 : command.Options.Where(option => !option.Hidden).Select(option => option.Name);
-            return $"{ForeignText.Quote(foreign)} is not known to '{PathOf(result)}'; accepted: {string.Join(", ", words)}.";
+            return $"{ForeignText.Quote(foreign)} is not known to '{PathOf(result)}'; accepted: "
+                + $"{string.Join(", ", words)}.";
         }
 
         if (result.CommandResult.Tokens.Count == 0 && command.Subcommands.Count > 0)
-            return $"'{PathOf(result)}' needs a command; accepted: {string.Join(", ", command.Subcommands.Select(sub => sub.Name))}.";
+            return $"'{PathOf(result)}' needs a command; accepted: "
+                + $"{string.Join(", ", command.Subcommands.Select(sub => sub.Name))}.";
 
         return ForeignText.Clean(result.Errors[0].Message, 1000);
     }
@@ -85,7 +88,7 @@ public static class FleetCommand
     private static string PathOf(ParseResult result)
     {
         var names = new List<string>();
-        for (System.CommandLine.Parsing.SymbolResult? at = result.CommandResult; at is System.CommandLine.Parsing.CommandResult command; at = at.Parent)
+        for (SymbolResult? at = result.CommandResult; at is CommandResult command; at = at.Parent)
             names.Add(command.Parent is null ? "fleet" : command.Command.Name);
         names.Reverse();
         return string.Join(' ', names);

@@ -81,7 +81,7 @@ internal static class InventoryCommand
         Terminal terminal, ImmutableArray<HostInventory> hosts, string source, int resources, int replicate,
             bool asJson)
     {
-        var fleet = Replicated(hosts, replicate, source);
+        var fleet = InventoryFile.Replicate(hosts, replicate, source);
         var plan = FleetPlan.Of(fleet, resources, SectionPlacement.Own, null, source);
         var offers = hosts.Select(
             host => (Host: host.Name, Offers: host.Devices.Select(
@@ -94,19 +94,12 @@ internal static class InventoryCommand
 
         foreach (var (host, ofHost) in offers)
             terminal.Screen.Write(TableOf(host, ofHost));
+        var memory = plan.Devices.SelectMany(device => device.Resources).Sum(resource => (decimal)resource.SizeBytes);
         terminal.Say(
             $"{fleet.Length} host(s), {plan.Devices.Length} device(s) offer {plan.ResourceCount} resource(s), "
-            + $"{ByteText(plan.Devices.Sum(device => device.Resources.Sum(resource => (decimal)resource.SizeBytes)))} of peer-to-peer memory.");
+            + $"{ByteText(memory)} of peer-to-peer memory.");
         return ExitCode.Valid;
     }
-
-    /// <exception cref="UsageException">Several hosts are described already.</exception>
-    public static ImmutableArray<HostInventory> Replicated(
-        ImmutableArray<HostInventory> hosts, int replicate, string source) =>
-        replicate == 1 ? hosts
-        : hosts.Length == 1 ? hosts[0].Replicate(replicate)
-        : throw new UsageException(
-            $"{source} describes {hosts.Length} hosts, and --replicate copies one; accepted: an inventory of one host.");
 
     private static Table TableOf(string host, List<ResourceOffer> offers)
     {

@@ -17,7 +17,8 @@ internal static class ProfileCommand
     public static KernelProfile Parse(string name) => KernelProfile.TryParse(name, out var profile)
         ? profile
         : throw new UsageException(
-            $"There is no profile {ForeignText.Quote(name)}; accepted: {string.Join(", ", KernelProfile.All.Select(known => known.Name))}.");
+            $"There is no profile {ForeignText.Quote(name)}; accepted: "
+            + $"{string.Join(", ", KernelProfile.All.Select(known => known.Name))}.");
 
     private static Command ListAll(Terminal terminal)
     {

@@ -27,7 +27,8 @@ internal static class ReportView
             terminal.Say("");
             terminal.Say(string.Create(
                 CultureInfo.InvariantCulture,
-                $"Finding {number}: {ForeignText.Clean(finding.Rule)} ({WordOf(finding.Class)}) at {ForeignText.Clean(finding.Object)}, {finding.Count:N0} time(s)"));
+                $"Finding {number}: {ForeignText.Clean(finding.Rule)} ({WordOf(finding.Class)}) at "
+                + $"{ForeignText.Clean(finding.Object)}, {finding.Count:N0} time(s)"));
             terminal.Say("  " + ForeignText.Clean(finding.Text, 8192));
             if (finding.Remedy is { } remedy)
                 terminal.Say("  Repaired by " + ForeignText.Clean(remedy, 1000));

@@ -42,9 +42,11 @@ internal sealed class RunProgress(Terminal terminal) : IRunProgress, IAsyncDispo
                 _lastLine = _clock.Elapsed;
                 terminal.SayProgress(string.Create(
                     CultureInfo.InvariantCulture,
-                    $"[{_clock.Elapsed.TotalSeconds,6:0.0}s] {moment.Phase}: {moment.Operations:N0} operations ({moment.RatePerSecond:N0}/s), "
+                    $"[{_clock.Elapsed.TotalSeconds,6:0.0}s] {moment.Phase}: {moment.Operations:N0} operations "
+                    + $"({moment.RatePerSecond:N0}/s), "
                     + $"alloc p50 {moment.AllocP50Ms:0.##} ms p99 {moment.AllocP99Ms:0.##} ms, {moment.Live:N0} live, "
-                    + $"{moment.Unbinds:N0} unbinds ({moment.UnbindsInFlight:N0} in flight), {moment.Unknown:N0} unknown, {moment.Findings:N0} findings"));
+                    + $"{moment.Unbinds:N0} unbinds ({moment.UnbindsInFlight:N0} in flight), {moment.Unknown:N0} "
+                    + $"unknown, {moment.Findings:N0} findings"));
             }
         }
     }

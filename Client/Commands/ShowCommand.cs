@@ -40,7 +40,8 @@ internal static class ShowCommand
             terminal.Say($"{reader.Run.Info.Run}: {ForeignText.Clean(reader.Run.Info.CommandLine, 1000)}");
             if (summary is null)
                 terminal.Say(
-                    $"{reader.Run.Operations} operations, {reader.Run.Events} events, {reader.Run.Findings} findings; the run stored no summary.");
+                    $"{reader.Run.Operations} operations, {reader.Run.Events} events, {reader.Run.Findings} "
+                    + $"findings; the run stored no summary.");
             else
                 SummaryView.Show(terminal, summary with { Location = reader.Run.Location });
             return ExitCode.Valid;

@@ -15,11 +15,13 @@ internal static class SummaryView
         var screen = terminal.Screen;
         screen.Write(OperationsOf(summary));
         Say(terminal,
-            $"{summary.Devices:N0} devices of {summary.Hosts:N0} hosts, {summary.Resources:N0} resources, {summary.Clients:N0} clients: "
-            + $"{summary.OperationsTotal:N0} operations ({summary.OperationsPerSecond:N0}/s), {summary.Unbinds:N0} unbinds, "
+            $"{summary.Devices:N0} devices of {summary.Hosts:N0} hosts, {summary.Resources:N0} resources, "
+            + $"{summary.Clients:N0} clients: "
+            + $"{summary.OperationsTotal:N0} operations ({summary.OperationsPerSecond:N0}/s), {summary.Unbinds:N0} "
+            + $"unbinds, "
             + $"{summary.UnbindsWithHolders:N0} of them with live holders, {summary.EventsStored:N0} events.");
         Say(terminal,
-            $"Rare situations met: {string.Join(", ", summary.Probes.Select(probe => string.Create(CultureInfo.InvariantCulture, $"{probe.Key} {probe.Value:N0}")))}.");
+            $"Rare situations met: {Counts(summary.Probes)}.");
         if (summary.Achieved is { } achieved)
             Say(terminal, $"Sent {achieved:P1} of the operations that were due.");
         if (summary.BindErrors.Count > 0)
@@ -28,14 +30,16 @@ internal static class SummaryView
             Say(terminal, $"Calls that failed: {Counts(summary.Failures)}.");
         foreach (var stuck in summary.Stuck.Take(StuckShownMax))
             Say(terminal,
-                $"Stuck: {stuck.Kind} of {ForeignText.Clean(stuck.Device)} for {stuck.SinceSeconds:0.0} s, waits for {ForeignText.Clean(stuck.WaitsFor, 500)}.");
+                $"Stuck: {stuck.Kind} of {ForeignText.Clean(stuck.Device)} for {stuck.SinceSeconds:0.0} s, waits for "
+                + $"{ForeignText.Clean(stuck.WaitsFor, 500)}.");
         if (summary.Stuck.Length > StuckShownMax)
             Say(terminal, $"… and {summary.Stuck.Length - StuckShownMax:N0} more stuck.");
         foreach (var finding in summary.Findings.Take(FindingsShownMax))
         {
             terminal.Say("");
             Say(terminal,
-                $"Finding {finding.Id}: {ForeignText.Clean(finding.Rule)} ({finding.Class}) at {ForeignText.Clean(finding.Object)}, {finding.Count:N0} time(s)");
+                $"Finding {finding.Id}: {ForeignText.Clean(finding.Rule)} ({finding.Class}) at "
+                + $"{ForeignText.Clean(finding.Object)}, {finding.Count:N0} time(s)");
             terminal.Say("  " + ForeignText.Clean(finding.Text, 8192));
         }
 
@@ -47,12 +51,15 @@ internal static class SummaryView
             terminal.Say(ForeignText.Clean(reason, 2000));
         if (summary.AsExpected is { } asExpected)
             terminal.Say(
-                $"The scenario expects {summary.Expected} of {summary.Profile}: {(asExpected ? "as expected" : "NOT as expected")}.");
+                $"The scenario expects {summary.Expected} of {summary.Profile}: "
+                + $"{(asExpected ? "as expected" : "NOT as expected")}.");
         if (summary.Interrupted)
             terminal.Say("Interrupted: what was recorded until then is stored and judged.");
+        var seconds = summary.Seconds.Select(part => $"{part.Key} {part.Value:0.0} s");
         screen.MarkupLine(
-            $"{ColourOf(summary)}{summary.Verdict.ToString().ToLowerInvariant()}[/] (exit {summary.ExitCode}) · profile {Terminal.Safe(summary.Profile)}"
-            + $" · seed {summary.Seed} · {Terminal.Safe(string.Join(", ", summary.Seconds.Select(part => string.Create(CultureInfo.InvariantCulture, $"{part.Key} {part.Value:0.0} s"))))}");
+            $"{ColourOf(summary)}{summary.Verdict.ToString().ToLowerInvariant()}[/] (exit {summary.ExitCode}) · "
+            + $"profile {Terminal.Safe(summary.Profile)}"
+            + $" · seed {summary.Seed} · {Terminal.Safe(string.Join(", ", seconds))}");
         if (summary.Location.Length > 0)
             terminal.Say($"Results: {summary.Location}");
     }

@@ -72,7 +72,8 @@ internal static class VectorsCommand
 
         terminal.Screen.Write(table);
         terminal.Say(
-            $"{agreeing} of {results.Count} recordings agree, {differing} differ, {skipped} skipped; {operations} operations compared.");
+            $"{agreeing} of {results.Count} recordings agree, {differing} differ, {skipped} skipped; {operations} "
+            + $"operations compared.");
         return exit;
     }
 
@@ -92,7 +93,8 @@ internal static class VectorsCommand
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             throw new UsageException(
-                $"{ForeignText.Quote(directory)} cannot be read ({ForeignText.Clean(e.Message)}); accepted: {Accepted}.", e);
+                $"{ForeignText.Quote(directory)} cannot be read ({ForeignText.Clean(e.Message)}); accepted: "
+                + $"{Accepted}.", e);
         }
     }
 
@@ -112,7 +114,8 @@ internal static class VectorsCommand
 
     private static string SentenceOf(VectorResult result) => ForeignText.Clean(
         result.Difference is { } difference
-            ? $"differs at operation {difference.Operation} ({difference.Name}): {difference.Field} is {difference.Got}, "
+            ? $"differs at operation {difference.Operation} ({difference.Name}): {difference.Field} is "
+            + $"{difference.Got}, "
                 + $"recorded was {difference.Expected}."
             : $"skipped: {result.Reason}",
         1000);

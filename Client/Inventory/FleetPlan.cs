@@ -70,7 +70,8 @@ public sealed record FleetPlan(ImmutableArray<PlannedDevice> Devices, ImmutableA
         return planned.Count > 0
             ? new(planned.ToImmutable(), offers.ToImmutable())
             : throw new UsageException(
-                $"{source} offers no BAR for peer-to-peer memory; accepted: at least one assigned memory BAR of {ResourceOffer.PageBytes} bytes or more.");
+                $"{source} offers no BAR for peer-to-peer memory; accepted: at least one assigned memory BAR of "
+                + $"{ResourceOffer.PageBytes} bytes or more.");
     }
 
     private static PlannedResource Place(BarDescription bar, SectionPlacement sections, ref ulong next, string source)
@@ -80,7 +81,8 @@ public sealed record FleetPlan(ImmutableArray<PlannedDevice> Devices, ImmutableA
         if (sizeBytes > AddressSpaceBytes - next)
         {
             throw new UsageException(
-                $"{source}: {bar.Name} at {bar.StartAddress:x} of {bar.SizeBytes} bytes does not fit the host's address space; "
+                $"{source}: {bar.Name} at {bar.StartAddress:x} of {bar.SizeBytes} bytes does not fit the host's "
+                + $"address space; "
                 + $"accepted: BARs of {AddressSpaceBytes >> 40} TiB together.");
         }
 

@@ -23,6 +23,16 @@ public static class InventoryFile
         return LspciText.Parse(ReadText(path), path, hostName);
     }
 
+    /// <summary>Makes many hosts of an inventory that describes one.</summary>
+    /// <exception cref="UsageException">It describes several.</exception>
+    public static ImmutableArray<HostInventory> Replicate(
+        ImmutableArray<HostInventory> hosts, int replicate, string source) =>
+        replicate == 1 ? hosts
+        : hosts.Length == 1 ? hosts[0].Replicate(replicate)
+        : throw new UsageException(
+            $"{source} describes {hosts.Length} hosts, and only one can be replicated; "
+            + "accepted: an inventory of one host.");
+
     private static string ReadText(string path)
     {
         const string accepted = "the text of lspci -vv, a sysfs tree, or 'scan' for this machine";

@@ -45,7 +45,8 @@ public static class SysfsTree
             if (devices.Count == 0)
             {
                 throw new UsageException(
-                    $"{devicesPath} holds no PCI device; accepted: directories named like 0000:3b:00.0, as in /sys/bus/pci/devices.");
+                    $"{devicesPath} holds no PCI device; accepted: directories named like 0000:3b:00.0, as in "
+                    + $"/sys/bus/pci/devices.");
             }
 
             var below = devices.Where(entry => entry.SecondaryBus is not null)
@@ -77,7 +78,8 @@ public static class SysfsTree
                 $"{ForeignText.Quote(root)} is not a directory; accepted: a sysfs tree, or a copy of one.");
 
         return Candidates(root).FirstOrDefault(HoldsDevices) ?? throw new UsageException(
-            $"{ForeignText.Quote(root)} is not a sysfs tree; accepted: a directory with sys/bus/pci/devices, with bus/pci/devices, "
+            $"{ForeignText.Quote(root)} is not a sysfs tree; accepted: a directory with sys/bus/pci/devices, with "
+            + $"bus/pci/devices, "
             + "or holding the devices' directories (0000:3b:00.0, …) itself.");
     }
 

@@ -11,6 +11,7 @@ using Fleet.Kernel;
 using Fleet.Kernel.History;
 using Fleet.Protocol.Wire;
 using Fleet.Silo;
+using Fleet.Storage;
 using Fleet.Storage.Results;
 using Fleet.Storage.Spool;
 using HdrHistogram;
@@ -64,11 +65,12 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         {
             return await RunAsync(spoolDirectory, interrupt);
         }
-        finally
+        catch (Exception e) when (e is OperationCanceledException or StorageException or UsageException)
         {
-            // A sealed run has no spool any more; one that failed leaves nothing half written.
+            // Nothing half written stays behind; after a defect of Fleet the spool stays, as the evidence of it.
             if (Directory.Exists(spoolDirectory))
                 Directory.Delete(spoolDirectory, recursive: true);
+            throw;
         }
     }
 
@@ -371,8 +373,10 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         if (!stored.IsExact)
         {
             reasons.Insert(
-                0, $"{stored.OperationsAcknowledged} operations and {stored.EventsAcknowledged} events were acknowledged, "
-                + $"{stored.OperationsStored} and {stored.EventsStored} are stored: the history lost or doubled records.");
+                0, $"{stored.OperationsAcknowledged} operations and {stored.EventsAcknowledged} events were "
+                    + $"acknowledged, "
+                + $"{stored.OperationsStored} and {stored.EventsStored} are stored: the history lost or doubled "
+                + $"records.");
         }
 
         var achieved = generator.Achieved.Due > 0 ? (double)generator.Achieved.Sent / generator.Achieved.Due : (

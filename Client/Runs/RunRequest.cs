@@ -54,7 +54,8 @@ public sealed record RunRequest(
             throw new UsageException(
                 $"There is no profile {ForeignText.Quote(scenario.Profile)}; accepted: fleet profile list shows them.");
 
-        var name = $"{now.UtcDateTime:yyyyMMdd-HHmmss}-{scenario.Name}-{profile.Name}-{Guid.NewGuid().ToString("N")[..4]}";
+        var tail = Guid.NewGuid().ToString("N")[..4];
+        var name = $"{now.UtcDateTime:yyyyMMdd-HHmmss}-{scenario.Name}-{profile.Name}-{tail}";
         return new(name, scenario, profile, PlanOf(scenario.Fleet), store, keepGoing, commandLine);
     }
 
@@ -78,17 +79,11 @@ public sealed record RunRequest(
         var hosts = isGenerated
             ? GeneratedInventory.Build(
                 fleet.Hosts, fleet.DevicesPerHost, fleet.Resources, (ulong)fleet.ResourceSizeBytes)
-            : Replicated(InventoryFile.Read(fleet.Inventory), fleet);
+            : InventoryFile.Replicate(InventoryFile.Read(fleet.Inventory), fleet.Replicate, fleet.Inventory);
         return FleetPlan.Of(
             hosts, fleet.Resources, fleet.Sections, fleet.DevicesMax, isGenerated ? "The generated inventory"
                 : fleet.Inventory);
     }
-
-    private static ImmutableArray<HostInventory> Replicated(ImmutableArray<HostInventory> hosts, FleetOptions fleet) =>
-        fleet.Replicate == 1 ? hosts
-        : hosts.Length == 1 ? hosts[0].Replicate(fleet.Replicate)
-        : throw new UsageException(
-            $"{fleet.Inventory} describes {hosts.Length} hosts, and replicate copies one; accepted: an inventory of one host.");
 
     private static Scenario Overlay(Scenario scenario, RunOptions options)
     {

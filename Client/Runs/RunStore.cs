@@ -93,7 +93,8 @@ public sealed record FindingReference(string Run, int Number)
         return int.TryParse(number, System.Globalization.NumberStyles.None, null, out var value) && value > 0
             ? new(slash > 0 ? text[..slash] : RunStore.Last, value)
             : throw new UsageException(
-                $"{ForeignText.Quote(text)} names no finding; accepted: RUN/NUMBER, or NUMBER for the newest run, as fleet findings lists them.");
+                $"{ForeignText.Quote(text)} names no finding; accepted: RUN/NUMBER, or NUMBER for the newest run, as "
+                + $"fleet findings lists them.");
     }
 
     public override string ToString() => $"{Run}/{Number}";

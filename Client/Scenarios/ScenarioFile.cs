@@ -15,7 +15,8 @@ public sealed record ScenarioOverride(string Path, string Value, string Option)
         return equals > 0
             ? new(text[..equals], text[(equals + 1)..], $"--set {ForeignText.Clean(text, 120)}")
             : throw new UsageException(
-                $"--set {ForeignText.Quote(text)} names no value; accepted: --set PATH=VALUE, for example --set load.clients=128.");
+                $"--set {ForeignText.Quote(text)} names no value; accepted: --set PATH=VALUE, for example --set "
+                + $"load.clients=128.");
     }
 }
 
@@ -62,7 +63,8 @@ public static class ScenarioFile
     {
         if (depth > IncludesMax)
             throw new UsageException(
-                $"{includedFrom} includes itself, or more than {IncludesMax} files in a row; accepted: at most {IncludesMax}.");
+                $"{includedFrom} includes itself, or more than {IncludesMax} files in a row; accepted: at most "
+                + $"{IncludesMax}.");
 
         var (source, text) = Open(nameOrPath, includedFrom);
         var node = ScenarioNode.Parse(text, source);
@@ -95,7 +97,8 @@ public static class ScenarioFile
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or DecoderFallbackException)
         {
             throw new UsageException(
-                $"{ForeignText.Quote(path)} cannot be read ({ForeignText.Clean(e.Message)}); accepted: a readable YAML file.", e);
+                $"{ForeignText.Quote(path)} cannot be read ({ForeignText.Clean(e.Message)}); accepted: a readable "
+                + $"YAML file.", e);
         }
 
         var name = nameOrPath.EndsWith(
@@ -109,7 +112,8 @@ public static class ScenarioFile
         }
 
         throw new UsageException(
-            $"There is no scenario {ForeignText.Quote(nameOrPath)}; accepted: the path of a YAML file, or one of {string.Join(", ", Shipped)}.");
+            $"There is no scenario {ForeignText.Quote(nameOrPath)}; accepted: the path of a YAML file, or one of "
+            + $"{string.Join(", ", Shipped)}.");
     }
 
     private static string ReadBounded(string path) => new FileInfo(path).Length <= BytesMax
