@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Fleet.LoadTests.HotPath;
+using Fleet.LoadTests.Law;
 using Fleet.LoadTests.Measuring;
 
 namespace Fleet.LoadTests;
@@ -11,6 +12,7 @@ internal static class Program
     {
         [HotPathBench.Name] = HotPathBench.RunAsync,
         [MemoryBench.Name] = MemoryBench.RunAsync,
+        [LawBench.Name] = LawBench.RunAsync,
     };
 
     private static Task<int> Main(string[] args)

@@ -1,0 +1,168 @@
+using System.Numerics;
+using Fleet.Kernel;
+using Fleet.LoadTests.Measuring;
+using Fleet.Simulation.Exploration;
+
+namespace Fleet.LoadTests.Law;
+
+/// <summary>The primitives beside the plainest thing that could do the same work, and what a large pool holds.</summary>
+internal static class LawBench
+{
+    public const string Name = "law";
+    private const ulong Page = 4096;
+    private const int Batch = 4096;
+
+    public static async Task<IReadOnlyList<Line>> RunAsync(bool isQuick, CancellationToken ct)
+    {
+        var warmUp = TimeSpan.FromSeconds(isQuick ? 0.5 : 2);
+        var round = TimeSpan.FromSeconds(isQuick ? 0.5 : 2);
+        var rounds = isQuick ? 3 : 7;
+        var pool = await Interleaved.RunAsync(
+            Name, new Contender("bare scan of a bitmap", BareBitmap()), [new Contender("GenPool alloc+free pairs, 4,096 granules half full", HalfFullPool())],
+            warmUp, round, rounds);
+        var reference = await Interleaved.RunAsync(
+            Name, new Contender("interlocked increment and decrement", InterlockedPair()),
+            [new Contender("PercpuRef tryget_live+put pairs, per-CPU mode", LiveRef())], warmUp, round, rounds);
+        return
+        [
+            Line.Of(pool[0], ""),
+            Line.Of(reference[0], ""),
+            BytesHeld(),
+            Schedules("S1", warmUp, "bind and unbind of one resource, every schedule"),
+            Schedules("S2", warmUp, "150,000"),
+            Schedules("S8", warmUp, "150,000"),
+        ];
+    }
+
+    private static Func<TimeSpan, Task<long>> HalfFullPool()
+    {
+        var pool = new GenPool(Page);
+        pool.AddOwner(1UL << 40, 1UL << 40, 4096 * Page, null);
+        var held = Enumerable.Range(0, 4096).Select(_ => pool.AllocOwner(Page).Address).ToArray();
+        for (var i = 0; i < held.Length; i += 2)
+        {
+            pool.FreeOwner(held[i], Page);
+        }
+
+        return Loop(() =>
+        {
+            for (var i = 0; i < Batch; i++)
+            {
+                pool.FreeOwner(pool.AllocOwner(Page).Address, Page);
+            }
+        });
+    }
+
+    private static Func<TimeSpan, Task<long>> BareBitmap()
+    {
+        var words = new ulong[64];
+        Array.Fill(words, 0xAAAA_AAAA_AAAA_AAAAUL);
+        return Loop(() =>
+        {
+            for (var i = 0; i < Batch; i++)
+            {
+                var word = 0;
+                while (words[word] == ulong.MaxValue)
+                {
+                    word++;
+                }
+
+                var bit = 1UL << BitOperations.TrailingZeroCount(~words[word]);
+                words[word] |= bit;
+                words[word] &= ~bit;
+            }
+        });
+    }
+
+    private static Func<TimeSpan, Task<long>> LiveRef()
+    {
+        var reference = new PercpuRef(new RcuDomain(), new Unheard());
+        reference.Init(PercpuRefInit.None);
+        return Loop(() =>
+        {
+            for (var i = 0; i < Batch; i++)
+            {
+                if (reference.TryGetLive())
+                {
+                    reference.Put();
+                }
+            }
+        });
+    }
+
+    private static Func<TimeSpan, Task<long>> InterlockedPair()
+    {
+        var count = 1L;
+        return Loop(() =>
+        {
+            for (var i = 0; i < Batch; i++)
+            {
+                Interlocked.Increment(ref count);
+                Interlocked.Decrement(ref count);
+            }
+        });
+    }
+
+    private static Line BytesHeld()
+    {
+        const ulong Bar = 128UL << 30;
+        const int Live = 1000;
+        var before = GC.GetTotalMemory(forceFullCollection: true);
+        var pool = new GenPool(Page);
+        pool.AddOwner(1UL << 40, 1UL << 40, Bar, null);
+        for (var i = 0; i < Live; i++)
+        {
+            pool.AllocOwner(Page);
+        }
+
+        var held = GC.GetTotalMemory(forceFullCollection: true) - before;
+        GC.KeepAlive(pool);
+        return new(Name, "GenPool of a 128 GiB BAR with 1,000 live pages", held, "B", null, null, null, null, null, "under 16 KiB", "");
+    }
+
+    private static Line Schedules(string scenario, TimeSpan atLeast, string aim)
+    {
+        var report = Explorer.Run(scenario, "ALL", new ExploreOptions());
+        var (schedules, points) = (0L, 0L);
+        var cpu = Environment.CpuUsage.TotalTime;
+        var until = cpu + atLeast + atLeast;
+        var warm = cpu + atLeast;
+        while (Environment.CpuUsage.TotalTime < until)
+        {
+            report = Explorer.Run(scenario, "ALL", new ExploreOptions());
+            if (Environment.CpuUsage.TotalTime < warm)
+            {
+                cpu = Environment.CpuUsage.TotalTime;
+                continue;
+            }
+
+            schedules += report.Schedules;
+            points += report.Points;
+        }
+
+        var seconds = (Environment.CpuUsage.TotalTime - cpu).TotalSeconds;
+        return new(
+            Name, $"exploring {scenario} under ALL", schedules / seconds, "schedules/CPU-s", null, null, null, null, null, aim,
+            $"{points / seconds / 1e6:0.00} M points/CPU-s; {report.Schedules:N0} schedules exhaust it");
+    }
+
+    private static Func<TimeSpan, Task<long>> Loop(Action batch) => duration =>
+    {
+        var until = System.Diagnostics.Stopwatch.GetTimestamp() + (long)(duration.TotalSeconds * System.Diagnostics.Stopwatch.Frequency);
+        var done = 0L;
+        while (System.Diagnostics.Stopwatch.GetTimestamp() < until)
+        {
+            batch();
+            done += Batch;
+        }
+
+        return Task.FromResult(done);
+    };
+
+    private sealed class Unheard : IPercpuRefEvents
+    {
+        public void Released(PercpuRef reference)
+        {
+        }
+    }
+}
