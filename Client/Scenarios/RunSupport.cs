@@ -1,3 +1,5 @@
+using Fleet.Client.Inventory;
+
 namespace Fleet.Client.Scenarios;
 
 /// <summary>Tells what of a scenario the live fleet of this build runs; a file may say more than that.</summary>
@@ -19,6 +21,10 @@ public static class RunSupport
 
         if (scenario.Fleet.Placement is GrainPlacement.Spread)
             Refuse(scenario, "fleet.placement: spread", "colocated");
+
+        // Placed as asked, but no device sees another's mappings here, so the conflict that is asked for would never come.
+        if (scenario.Fleet.Sections is SectionPlacement.Shared)
+            Refuse(scenario, "fleet.sections: shared", "own");
 
         foreach (var fault in scenario.Faults)
             Demand(scenario, fault);

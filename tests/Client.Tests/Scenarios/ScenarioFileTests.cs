@@ -115,6 +115,7 @@ public sealed class ScenarioFileTests : IDisposable
     [InlineData("load.arrival={ kind: open, rate: { kind: sine, perSecond: 5, amplitude: 1, period: 1s } }", "sine")]
     [InlineData("fleet.drivers={ dax: 1 }", "dax")]
     [InlineData("fleet.placement=spread", "spread")]
+    [InlineData("fleet.sections=shared", "shared")]
     [InlineData("faults=[ { kind: silo-kill, at: { kind: interval, mean: 20s } } ]", "silo-kill")]
     public void What_is_described_but_not_run_yet_is_read_and_then_refused(string change, string word)
     {
