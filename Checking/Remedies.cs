@@ -50,7 +50,7 @@ public static class Remedies
             "REAP-BEFORE-REMOVE" or "NO-USE-AFTER-REMOVE" or "TAG-MISMATCH" =>
                 beforeSix ? Patch(6) : id is "MAINLINE" ? BulkPut : id is "ALL" or "L514" ? R3 : null,
             "EXIT-AFTER-ZERO" or "EXIT-NOT-SWITCHING" or "CLEANUP-ONCE-AFTER-KILL" => beforeSix ? Patch(6) : null,
-            "NO-GET-FROM-ZERO" or "WAIT-EFFECTIVE" => beforeFive ? Patch(5) : null,
+            "NO-GET-FROM-ZERO" or "WAIT-EFFECTIVE" or "COUNT-CONSERVATION" => beforeFive ? Patch(5) : null,
             "RES-INDEP" or "NO-PERMANENT-REFUSAL" => beforeFive ? Patch(5) : null,
             "OWNER-ALIVE" => R2,
             "NO-STALE-DATA" or "ERROR-NO-RESIDUE" or "MAP-ERASED-BEFORE-FREE" => beforeThree ? Patch(3) : beforeSix ? Patch(6) : null,
@@ -76,7 +76,7 @@ public static class Remedies
 
     private static bool IsAlloc(string variant) => variant.Contains("alloc", StringComparison.Ordinal) || variant.Contains("tryget", StringComparison.Ordinal);
 
-    private static string Canonical(string profile) => profile switch
+    internal static string Canonical(string profile) => profile switch
     {
         "BEFORE" or "v5.1" => "P0",
         "AFTER" or "P6" or "v5.2" => "ALL",

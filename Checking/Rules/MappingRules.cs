@@ -330,6 +330,63 @@ public sealed class TagMismatch : Rule, IAccessRule
     }
 }
 
+/// <summary>I11: a lookup finds only a page map whose memory is there.</summary>
+public sealed class LookupSafe : Rule, IMapRule
+{
+    public override string Name => "LOOKUP-SAFE";
+
+    public override int Number => 11;
+
+    public override string Claim => "get_dev_pagemap succeeds only while the page map's memory is there.";
+
+    public override string Source => "get_dev_pagemap: load the entry, tryget_live its ref";
+
+    IReadOnlyList<EventKind> IMapRule.Kinds { get; } = [EventKind.MapLookup];
+
+    void IMapRule.Judge(MapStream map, HistoryEvent record)
+    {
+        if (map.Removed is not { } removed || record.Err is not Errno.OK)
+        {
+            map.Ledger.Ok(this);
+            return;
+        }
+
+        map.Ledger.Violated(this, Class, "removed", map.Obj, () => new(
+            $"Let M = page map {map.Name}. Then M's memory was removed at seq {removed.At.Seq}; however, a lookup of page 0x{record.Pfn:x} by "
+            + $"{record.Actor ?? "somebody"} found M at seq {record.At.Seq}: a contradiction.",
+            [removed, record]));
+    }
+}
+
+/// <summary>I13: page counts stay at or above zero, and a page has one final put in a life of its mapping.</summary>
+public sealed class PageCountNonneg : Rule, IMapRule
+{
+    public override string Name => "PAGE-COUNT-NONNEG";
+
+    public override int Number => 13;
+
+    public override string Claim => "No page count falls below zero, and a page's final put happens once in a life of its mapping.";
+
+    public override string Source => "put_page, __put_devmap_managed_page";
+
+    IReadOnlyList<EventKind> IMapRule.Kinds { get; } = [EventKind.PageGet, EventKind.PagePut, EventKind.PageFinalPut];
+
+    void IMapRule.Judge(MapStream map, HistoryEvent record)
+    {
+        var again = record.Kind is EventKind.PageFinalPut && !map.NoteFinalPut(record.Pfn);
+        if (!again && record.Count >= 0)
+        {
+            map.Ledger.Ok(this);
+            return;
+        }
+
+        map.Ledger.Violated(this, Class, again ? "again" : "negative", map.Obj, () => new(
+            $"Let P = page 0x{record.Pfn:x} of page map {map.Name}. Then P's count goes down to zero once; however, "
+            + $"{(again ? "its final put ran again" : $"its count became {record.Count}")} at seq {record.At.Seq}: a contradiction.",
+            [record]));
+    }
+}
+
 /// <summary>I12: a page map's memory is freed only after its entry is out of the lookup table.</summary>
 public sealed class MapErasedBeforeFree : Rule, IDeviceRule
 {

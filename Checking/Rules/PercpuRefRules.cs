@@ -111,6 +111,105 @@ public sealed class KillOnce : Rule, IRefRule
     }
 }
 
+/// <summary>I7: nobody gets a reference on a live ref once its kill was confirmed.</summary>
+/// <remarks>
+/// Decided by alloc: the device's fold, named in <c>switch_done.after</c>, is where it had seen the kill. An alloc that succeeded
+/// later, in a mapping of that ref, took a reference that tryget_live had to refuse.
+/// </remarks>
+public sealed class LiveFailsAfterConfirm : Rule, IDeviceRule, IAllocRule
+{
+    public override string Name => "LIVE-FAILS-AFTER-CONFIRM";
+
+    public override int Number => 7;
+
+    public override RuleNeeds Needs => RuleNeeds.AfterEdges;
+
+    public override string Claim => "tryget_live, and the alloc that calls it, fails once the kill of the ref was confirmed.";
+
+    public override string Source => "percpu_ref_tryget_live after percpu_ref_kill_and_confirm";
+
+    IReadOnlyList<EventKind> IDeviceRule.Kinds { get; } = [EventKind.TeardownEnd];
+
+    void IAllocRule.JudgeAlloc(DeviceStream device, in Operation op)
+    {
+        if (op.Outcome is OperationOutcome.Fail && op.Owner != 0 && device.InReleaseAll)
+        {
+            device.Ledger.Ok(this);
+        }
+    }
+
+    void IDeviceRule.Judge(DeviceStream device, HistoryEvent record)
+    {
+        if (device.MappingAt(record.Start) is not { MadeInTeardown: { } made } mapping)
+        {
+            return;
+        }
+
+        mapping.MadeInTeardown = null;
+        foreach (var at in record.After)
+        {
+            if (device.Context.Objects.Kind(at.Obj) is ObjectKind.Ref)
+            {
+                var position = at;
+                device.Group.WhenReached(at, reached => Decide(device, made, position, reached));
+            }
+        }
+    }
+
+    private void Decide(DeviceStream device, List<LiveAllocation> made, Position at, bool reached)
+    {
+        var life = reached && device.Group.Refs.TryGetValue(at.Obj, out var @ref) ? @ref.LifeAt(at.Gen, at.Seq) : default;
+        foreach (var allocation in made)
+        {
+            if (life.FoldSeq == 0 || life.FoldGen != allocation.Id.Gen)
+            {
+                device.Ledger.Undecided(this);
+            }
+            else if (allocation.Seq <= life.FoldSeq)
+            {
+                device.Ledger.Ok(this);
+            }
+            else
+            {
+                var (a, fold) = (allocation, life.FoldSeq);
+                device.Ledger.Violated(this, Class, "alloc", device.Obj, () => new(
+                    $"Let A = {Prose.Allocation(device.Context, a)}, R = {device.Context.Name(at.Obj)}. Then the kill of R was seen at the device by seq {fold}, so that "
+                    + "percpu_ref_tryget_live(R) has to fail; however, A was made later, in the mapping that R counts: a contradiction.",
+                    [a.Record()]));
+            }
+        }
+    }
+}
+
+/// <summary>I9: the release of a ref runs once in a life.</summary>
+public sealed class CountConservation : Rule, IRefRule
+{
+    public override string Name => "COUNT-CONSERVATION";
+
+    public override int Number => 9;
+
+    public override string Claim => "The release runs exactly once in a life of a ref, when its count has become zero.";
+
+    public override string Source => "percpu_ref_put_many: release on reaching zero; a get from zero makes it run again";
+
+    IReadOnlyList<EventKind> IRefRule.Kinds { get; } = [EventKind.RefZero];
+
+    void IRefRule.Judge(RefStream @ref, HistoryEvent record)
+    {
+        if (@ref.Now.ZeroSeq == 0 && record.Count == 0)
+        {
+            @ref.Ledger.Ok(this);
+            return;
+        }
+
+        var first = @ref.Zero;
+        @ref.Ledger.Violated(this, Class, first is null ? "not-zero" : "again", @ref.Obj, () => new(
+            $"Let R = {@ref.Name}. Then its release runs once in a life, at zero; however, at seq {record.At.Seq} it ran "
+            + $"{(first is null ? $"with a count of {record.Count}" : $"again, after seq {first.At.Seq}")}: a contradiction.",
+            first is null ? [record] : [first, record]));
+    }
+}
+
 /// <summary>I8: nobody takes a reference on a ref that has reached zero.</summary>
 public sealed class NoGetFromZero : Rule, IRefRule
 {

@@ -337,6 +337,11 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
         if (mapping is { Phase: not MappingPhase.Mapped })
         {
             mapping.Held += mapping.Phase is MappingPhase.TearingDown ? 1 : 0;
+            if (!Context.Online)
+            {
+                (mapping.MadeInTeardown ??= []).Add(allocation);
+            }
+
             Group.NoteAlloc(allocation, MayBecomeSuspect(mapping));
         }
         else if (Group.HasSuspicions)

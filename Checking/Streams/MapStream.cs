@@ -10,6 +10,7 @@ internal sealed class MapStream(CheckContext context, DeviceGroup group, int obj
 {
     private Dictionary<ulong, PageTag>? _tags;
     private List<MapLife>? _lives;
+    private HashSet<ulong>? _finalPuts;
     private bool _unbindSeen;
 
     /// <summary>One life of the mapping, for questions asked by the device's stream.</summary>
@@ -61,6 +62,9 @@ internal sealed class MapStream(CheckContext context, DeviceGroup group, int obj
             (UnansweredWrites ??= []).Add(operation);
         }
     }
+
+    /// <summary>Notes the final put of a page; false when it had one in this life of the mapping.</summary>
+    public bool NoteFinalPut(ulong pfn) => (_finalPuts ??= []).Add(pfn);
 
     /// <summary>Returns what is known of a page's contents.</summary>
     public PageTag TagOf(ulong pfn) => _tags?.GetValueOrDefault(pfn) ?? default;
@@ -114,6 +118,7 @@ internal sealed class MapStream(CheckContext context, DeviceGroup group, int obj
         {
             case EventKind.MemoryAdd:
                 (Present, Removed, Added, Fenced, _unbindSeen) = (true, null, record, false, false);
+                _finalPuts = null;
                 if (!Context.Online)
                 {
                     (_lives ??= []).Add(new() { Gen = record.At.Gen, AddSeq = record.At.Seq });

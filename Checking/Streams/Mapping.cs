@@ -31,6 +31,9 @@ internal sealed class Mapping
     /// <summary>Those of them, and later ones, that are live still.</summary>
     public int Held { get; set; }
 
+    /// <summary>Allocations that succeeded while it was torn down; null when none did, as it should be.</summary>
+    public List<LiveAllocation>? MadeInTeardown { get; set; }
+
     public bool Contains(ulong address) => address >= Start && unchecked(address - Start) < SizeBytes;
 
     public bool Overlaps(ulong start, ulong sizeBytes) => Contains(start) || unchecked(Start - start) < sizeBytes;

@@ -22,6 +22,10 @@ internal sealed class RefStream(CheckContext context, DeviceGroup group, int obj
         public long ExitSeq;
         public long CleanupSeq;
         public int Kills;
+
+        /// <summary>Where the device had seen the kill: what it did later was done knowing.</summary>
+        public int FoldGen;
+        public long FoldSeq;
         public bool Exists;
         public bool Fenced;
     }
@@ -99,6 +103,14 @@ internal sealed class RefStream(CheckContext context, DeviceGroup group, int obj
                 break;
             case EventKind.SwitchDone:
                 _now.SwitchedSeq = seq;
+                foreach (var fold in record.After)
+                {
+                    if (fold.Obj == Context.Objects.DeviceOf(Obj))
+                    {
+                        (_now.FoldGen, _now.FoldSeq) = (fold.Gen, fold.Seq);
+                    }
+                }
+
                 AskFolds(record);
                 break;
             case EventKind.RefZero:

@@ -25,6 +25,11 @@ internal static class PlantedHistories
         ("EXIT-NOT-SWITCHING", "exit while switching", () => Exits(zero: true, switched: false), () => Exits(zero: true, switched: true)),
         ("KILL-ONCE", "killed twice in a life, or once in each of two", () => KilledTwice(newLife: false), () => KilledTwice(newLife: true)),
         ("NO-GET-FROM-ZERO", "get after zero, or before", () => Gets(afterZero: true), () => Gets(afterZero: false)),
+        ("LIVE-FAILS-AFTER-CONFIRM", "alloc after the fold, or between kill and fold", () => AllocInTeardown(folded: true), () => AllocInTeardown(folded: false)),
+        ("COUNT-CONSERVATION", "released twice in a life, or once in each of two", () => ReleasedAgain(newLife: false), () => ReleasedAgain(newLife: true)),
+        ("LOOKUP-SAFE", "a lookup that finds removed memory, or finds nothing", () => Looks(Errno.OK), () => Looks(Errno.ENXIO)),
+        ("PAGE-COUNT-NONNEG", "a second final put, of one page or of another", () => FinalPuts(page: 0), () => FinalPuts(page: 1)),
+        ("PAGE-COUNT-NONNEG", "a count below zero, or at zero", () => Puts(count: -1), () => Puts(count: 0)),
         ("CLEANUP-ONCE-AFTER-KILL", "cleanup before the kill, or after", () => CleansUp(afterKill: false), () => CleansUp(afterKill: true)),
         ("WAIT-EFFECTIVE", "a latched completion, or this life's", () => Waits(latched: true), () => Waits(latched: false)),
         ("KILL-PROGRESS", "a switch that never ends", () => KilledWithoutSwitch(quiescent: true), () => KilledWithoutSwitch(quiescent: false)),
@@ -326,6 +331,75 @@ internal static class PlantedHistories
         w.FreeMemory(w.Pagemap(0), "p2p_pgmap");
         w.EndUnbind();
         return w;
+    }
+
+    private static World AllocInTeardown(bool folded)
+    {
+        var w = new World().Bind();
+        w.Free(w.Alloc());
+        w.BeginUnbind();
+        w.BeginTeardown(0);
+        if (folded)
+        {
+            w.Kill(0);
+        }
+
+        var a = w.Alloc();
+        if (!folded)
+        {
+            w.Kill(0);
+        }
+
+        w.Free(a);
+        w.Reap(0);
+        w.Remove(0);
+        w.EndTeardown(0);
+        w.FreeMemory(w.Pagemap(0), "p2p_pgmap");
+        w.EndUnbind();
+        return w;
+    }
+
+    private static World ReleasedAgain(bool newLife)
+    {
+        var w = new World().Bind();
+        w.Free(w.Alloc());
+        if (newLife)
+        {
+            w.Unbind();
+            w.NextLife();
+            return w.Bind().Unbind();
+        }
+
+        return w.Unbind(whileWaiting: _ => w.Event(EventKind.RefZero, World.Ref(0)));
+    }
+
+    private static World Looks(Errno error)
+    {
+        var w = new World().Bind();
+        w.Free(w.Alloc());
+        w.Unbind();
+        w.Event(EventKind.MapLookup, World.Map(0), e => e with { Pfn = World.StartOf(0) / World.PageBytes, Err = error });
+        return w;
+    }
+
+    private static World FinalPuts(ulong page)
+    {
+        var w = new World().Bind();
+        w.Free(w.Alloc());
+        var pfn = World.StartOf(0) / World.PageBytes;
+        return w.Unbind(whileWaiting: _ =>
+        {
+            w.Event(EventKind.PageFinalPut, World.Map(0), e => e with { Pfn = pfn });
+            w.Event(EventKind.PageFinalPut, World.Map(0), e => e with { Pfn = pfn + page });
+        });
+    }
+
+    private static World Puts(int count)
+    {
+        var w = new World().Bind();
+        w.Free(w.Alloc());
+        return w.Unbind(whileWaiting: _ =>
+            w.Event(EventKind.PagePut, World.Map(0), e => e with { Pfn = World.StartOf(0) / World.PageBytes, Count = count, Text = "pin" }));
     }
 
     private static World CleansUp(bool afterKill)
