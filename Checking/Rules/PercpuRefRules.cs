@@ -181,36 +181,37 @@ public sealed class LiveFailsAfterConfirm : Rule, IDeviceRule, IAllocRule
     }
 }
 
-/// <summary>I9: the release of a ref runs once in a life.</summary>
+/// <summary>I9: the release of a ref runs at zero.</summary>
+/// <remarks>A release that runs a second time, at zero again, is the doing of a get from zero: NO-GET-FROM-ZERO.</remarks>
 public sealed class CountConservation : Rule, IRefRule
 {
     public override string Name => "COUNT-CONSERVATION";
 
     public override int Number => 9;
 
-    public override string Claim => "The release runs exactly once in a life of a ref, when its count has become zero.";
+    public override string Claim => "The release of a ref runs when its count is zero.";
 
-    public override string Source => "percpu_ref_put_many: release on reaching zero; a get from zero makes it run again";
+    public override string Source => "percpu_ref_put_many: release on reaching zero; a second kill drops a reference that is not its own";
 
     IReadOnlyList<EventKind> IRefRule.Kinds { get; } = [EventKind.RefZero];
 
     void IRefRule.Judge(RefStream @ref, HistoryEvent record)
     {
-        if (@ref.Now.ZeroSeq == 0 && record.Count == 0)
+        if (record.Count == 0)
         {
             @ref.Ledger.Ok(this);
             return;
         }
 
-        var first = @ref.Zero;
-        @ref.Ledger.Violated(this, Class, first is null ? "not-zero" : "again", @ref.Obj, () => new(
-            $"Let R = {@ref.Name}. Then its release runs once in a life, at zero; however, at seq {record.At.Seq} it ran "
-            + $"{(first is null ? $"with a count of {record.Count}" : $"again, after seq {first.At.Seq}")}: a contradiction.",
-            first is null ? [record] : [first, record]));
+        var kill = @ref.Kill;
+        @ref.Ledger.Violated(this, Class, "not-zero", @ref.Obj, () => new(
+            $"Let R = {@ref.Name}. Then its release runs when nobody holds R; however, at seq {record.At.Seq} it ran with a count of {record.Count}: a contradiction.",
+            kill is null ? [record] : [kill, record]));
     }
 }
 
 /// <summary>I8: nobody takes a reference on a ref that has reached zero.</summary>
+/// <remarks>A ref that reaches zero twice in a life was got from zero in between, whether that get was recorded or not.</remarks>
 public sealed class NoGetFromZero : Rule, IRefRule
 {
     public override string Name => "NO-GET-FROM-ZERO";
@@ -221,7 +222,7 @@ public sealed class NoGetFromZero : Rule, IRefRule
 
     public override string Source => "percpu_ref_get, percpu_ref_get_many in devm_memremap_pages";
 
-    IReadOnlyList<EventKind> IRefRule.Kinds { get; } = [EventKind.RefGet];
+    IReadOnlyList<EventKind> IRefRule.Kinds { get; } = [EventKind.RefGet, EventKind.RefZero];
 
     void IRefRule.Judge(RefStream @ref, HistoryEvent record)
     {
@@ -232,8 +233,11 @@ public sealed class NoGetFromZero : Rule, IRefRule
         }
 
         var zero = @ref.Zero;
-        @ref.Ledger.Violated(this, Class, "get", @ref.Obj, () => new(
-            $"Let R = {@ref.Name}. Then R reached zero at {Prose.At(zero)}; however, {record.Actor ?? "somebody"} took a reference at seq {record.At.Seq}: a contradiction.",
+        var isGet = record.Kind is EventKind.RefGet;
+        @ref.Ledger.Violated(this, Class, isGet ? "get" : "released-again", @ref.Obj, () => new(
+            $"Let R = {@ref.Name}. Then R reached zero at {Prose.At(zero)}; however, "
+            + (isGet ? $"{record.Actor ?? "somebody"} took a reference at seq {record.At.Seq}" : $"it reached zero again at seq {record.At.Seq}, so somebody took a reference in between")
+            + ": a contradiction.",
             zero is null ? [record] : [zero, record]));
     }
 }

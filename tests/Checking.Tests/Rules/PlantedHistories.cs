@@ -26,7 +26,8 @@ internal static class PlantedHistories
         ("KILL-ONCE", "killed twice in a life, or once in each of two", () => KilledTwice(newLife: false), () => KilledTwice(newLife: true)),
         ("NO-GET-FROM-ZERO", "get after zero, or before", () => Gets(afterZero: true), () => Gets(afterZero: false)),
         ("LIVE-FAILS-AFTER-CONFIRM", "alloc after the fold, or between kill and fold", () => AllocInTeardown(folded: true), () => AllocInTeardown(folded: false)),
-        ("COUNT-CONSERVATION", "released twice in a life, or once in each of two", () => ReleasedAgain(newLife: false), () => ReleasedAgain(newLife: true)),
+        ("COUNT-CONSERVATION", "released while somebody holds, or at zero", () => Released(value: 1), () => Released(value: 0)),
+        ("NO-GET-FROM-ZERO", "released twice in a life, or once in each of two", () => ReleasedAgain(newLife: false), () => ReleasedAgain(newLife: true)),
         ("LOOKUP-SAFE", "a lookup that finds removed memory, or finds nothing", () => Looks(Errno.OK), () => Looks(Errno.ENXIO)),
         ("PAGE-COUNT-NONNEG", "a second final put, of one page or of another", () => FinalPuts(page: 0), () => FinalPuts(page: 1)),
         ("PAGE-COUNT-NONNEG", "a count below zero, or at zero", () => Puts(count: -1), () => Puts(count: 0)),
@@ -352,6 +353,22 @@ internal static class PlantedHistories
 
         w.Free(a);
         w.Reap(0);
+        w.Remove(0);
+        w.EndTeardown(0);
+        w.FreeMemory(w.Pagemap(0), "p2p_pgmap");
+        w.EndUnbind();
+        return w;
+    }
+
+    private static World Released(int value)
+    {
+        var w = new World().Bind();
+        w.Free(w.Alloc());
+        w.BeginUnbind();
+        w.BeginTeardown(0);
+        w.Kill(0);
+        w.Event(EventKind.RefZero, World.Ref(0), e => e with { Count = value });
+        w.Event(EventKind.RefExit, World.Ref(0));
         w.Remove(0);
         w.EndTeardown(0);
         w.FreeMemory(w.Pagemap(0), "p2p_pgmap");
