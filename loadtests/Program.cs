@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Fleet.LoadTests.Exploration;
 using Fleet.LoadTests.HotPath;
 using Fleet.LoadTests.Law;
 using Fleet.LoadTests.Measuring;
@@ -13,6 +14,7 @@ internal static class Program
         [HotPathBench.Name] = HotPathBench.RunAsync,
         [MemoryBench.Name] = MemoryBench.RunAsync,
         [LawBench.Name] = LawBench.RunAsync,
+        [ExploreBench.Name] = ExploreBench.RunAsync,
     };
 
     private static Task<int> Main(string[] args)

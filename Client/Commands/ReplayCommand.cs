@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Diagnostics;
+using Fleet.Checking.History;
 using Fleet.Kernel.Judging;
 using Fleet.Simulation.Replay;
 using Spectre.Console;
@@ -15,10 +16,26 @@ internal static class ReplayCommand
     {
         var token = new Argument<string>("TOKEN") { Description = "A schedule, as fleet explore and fleet museum print it." };
         var breaks = new Option<bool>("--break") { Description = "Wait for a debugger before the step that breaks a rule." };
+        var history = new Option<string>("--history")
+        {
+            Description = "Also write the schedule as a history file, which fleet check --history judges.",
+            HelpName = "FILE",
+        };
         var json = CommonOptions.Json();
-        var command = new Command("replay", "Reproduces a schedule exactly and prints who did what.") { token, breaks, json };
-        command.SetAction(parsed => ExploreCommand.Guard(() => Run(
-            terminal, parsed.GetRequiredValue(token), parsed.GetValue(breaks), parsed.GetValue(json))));
+        var command = new Command("replay", "Reproduces a schedule exactly and prints who did what.")
+        {
+            token, breaks, history, json,
+        };
+        command.SetAction(parsed => ExploreCommand.Guard(() =>
+        {
+            var exit = Run(terminal, parsed.GetRequiredValue(token), parsed.GetValue(breaks), parsed.GetValue(json));
+            if (parsed.GetValue(history) is { } path)
+            {
+                WriteHistory(parsed.GetRequiredValue(token), path);
+            }
+
+            return exit;
+        }));
         return command;
     }
 
@@ -64,6 +81,26 @@ internal static class ReplayCommand
         }
 
         return report.Broken.IsEmpty ? ExitCode.Valid : ExitCode.Invalid;
+    }
+
+    /// <exception cref="UsageException">The file cannot be written.</exception>
+    private static void WriteHistory(string token, string path)
+    {
+        var history = ScheduleHistory.Of(token);
+        try
+        {
+            using var file = File.Create(path);
+            using var writer = new HistoryWriter(file, history.Header, history.Objects);
+            foreach (var record in history.Records)
+            {
+                writer.Write(record);
+            }
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new UsageException(
+                $"The history {ForeignText.Quote(path)} cannot be written: {ForeignText.Clean(e.Message, 300)}", e);
+        }
     }
 
     private static void WaitForDebugger(Terminal terminal, ReplayedStep step)

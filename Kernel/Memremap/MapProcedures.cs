@@ -185,6 +185,14 @@ public static class MapProcedures
         where THost : struct, IDirectHost<THost>
     {
         await host.Point(Step.Access, target.Mask, 0);
+        await AccessNow(host, target, pfn);
+    }
+
+    /// <summary>As <see cref="Access"/>, within a step that has declared the memory.</summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    public static async ValueTask AccessNow<THost>(THost host, DevPagemap target, ulong pfn)
+        where THost : struct, IDirectHost<THost>
+    {
         if (!target.IsPresent)
         {
             await host.Die(OopsKind.RemovedMemory, target, "the holder touches the page");

@@ -23,6 +23,10 @@ public static class ScheduleLine
             return Replayer.Run(world, Resolve(world, line), null);
         });
 
+    /// <summary>The token of the line.</summary>
+    public static ReplayToken Token(Scenario scenario, KernelProfile profile, string line) =>
+        Explorer.OnOwnThread(() => new ReplayToken(scenario, profile, Resolve(new World(scenario, profile), line)));
+
     /// <summary>The line as actor numbers; leaves the world begun anew.</summary>
     internal static IReadOnlyList<byte> Resolve(World world, string line)
     {

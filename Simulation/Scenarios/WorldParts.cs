@@ -70,6 +70,9 @@ public sealed class WorldParts : P2pdmaObjects
     /// <summary>Pages that an actor pinned, by resource.</summary>
     public int Pins { get; private set; }
 
+    /// <summary>Writes down what clients do; null while nobody does.</summary>
+    internal Replay.ScheduleHistory? Clients { get; set; }
+
     private PlainMemory Plain { get; }
 
     /// <summary>The mapping of the mmap that succeeded last.</summary>
@@ -124,6 +127,7 @@ public sealed class WorldParts : P2pdmaObjects
         var result = await P2pdmaProcedures.Alloc(host, _world.Device, sizeBytes);
         _world.Judge.AllocReturned(result, sizeBytes, expectsRoom);
         _held[slot] = result.Succeeded ? result.Allocation : null;
+        Clients?.Allocated(result, sizeBytes);
     }
 
     /// <summary>Frees a slot, if it holds something.</summary>
@@ -134,6 +138,7 @@ public sealed class WorldParts : P2pdmaObjects
             _held[slot] = null;
             await P2pdmaProcedures.Free(host, _world.Device, allocation);
             _world.Judge.FreeCalled(allocation);
+            Clients?.Freed(allocation);
         }
     }
 
@@ -142,7 +147,10 @@ public sealed class WorldParts : P2pdmaObjects
     {
         if (_held[slot] is { } allocation && MapOf(allocation.Address) is { } map)
         {
-            await MapProcedures.Access(host, map, allocation.Address >> DevPagemap.PageShift);
+            // Told before the step: an access to removed memory has no step after it.
+            await host.Point(Step.Access, map.Mask, 0);
+            Clients?.Accessed(allocation, map, map.IsPresent ? Kernel.Errno.OK : Kernel.Errno.EFAULT);
+            await MapProcedures.AccessNow(host, map, allocation.Address >> DevPagemap.PageShift);
         }
     }
 

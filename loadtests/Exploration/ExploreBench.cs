@@ -1,0 +1,88 @@
+using System.Diagnostics;
+using System.Globalization;
+using Fleet.Kernel.Judging;
+using Fleet.LoadTests.Measuring;
+using Fleet.Simulation.Exploration;
+using Fleet.Simulation.Matrix;
+using Fleet.Simulation.Museum;
+using Fleet.Simulation.Replay;
+
+namespace Fleet.LoadTests.Exploration;
+
+/// <summary>How fast small worlds are explored, the matrix is produced and findings are shrunk.</summary>
+/// <remarks>Rates are per second of processor time of one exploration after the other; worlds are made anew for each.</remarks>
+internal static class ExploreBench
+{
+    public const string Name = "explore";
+
+    public static Task<IReadOnlyList<Line>> RunAsync(bool isQuick, CancellationToken ct)
+    {
+        var round = TimeSpan.FromSeconds(isQuick ? 1 : 5);
+        var lines = new List<Line>();
+        foreach (var (scenario, profile, strategy) in ((string, string, Strategy)[])
+            [("S2", "ALL", Strategy.Exhaustive), ("S8", "CLEAN", Strategy.SourceDpor), ("S18", "P0", Strategy.SourceDpor)])
+        {
+            lines.AddRange(Rate(scenario, profile, strategy, round));
+        }
+
+        lines.Add(Matrix());
+        lines.Add(Shrinking());
+        return Task.FromResult<IReadOnlyList<Line>>(lines);
+    }
+
+    private static IEnumerable<Line> Rate(string scenario, string profile, Strategy strategy, TimeSpan round)
+    {
+        var options = new ExploreOptions { Strategy = strategy, ChecksWrites = false };
+        var (schedules, points, exhausted) = (0L, 0L, true);
+        for (var warm = Stopwatch.StartNew(); warm.Elapsed < round / 5;)
+        {
+            Explorer.Run(scenario, profile, options with { SchedulesMax = 5_000 });
+        }
+
+        var cpu = Environment.CpuUsage.TotalTime;
+        for (var clock = Stopwatch.StartNew(); clock.Elapsed < round;)
+        {
+            var report = Explorer.Run(scenario, profile, options with { SchedulesMax = 200_000 });
+            schedules += report.Schedules;
+            points += report.Points;
+            exhausted &= report.IsExhausted;
+        }
+
+        var seconds = (Environment.CpuUsage.TotalTime - cpu).TotalSeconds;
+        var what = $"{scenario} {profile} {strategy}";
+        var note = exhausted ? "exhausted each time" : "bounded";
+        yield return new Line(
+            Name, what, schedules / seconds, "schedules/CPU-s", null, null, null, null, null, "150,000", note);
+        yield return new Line(Name, what, points / seconds, "points/CPU-s", null, null, null, null, null, "8,000,000", note);
+    }
+
+    private static Line Matrix()
+    {
+        var cpu = Environment.CpuUsage.TotalTime;
+        var report = MatrixRunner.Run(
+            MatrixTable.Parse(MatrixTable.ShippedText()), MatrixTable.ShippedOverrules(), new ExploreOptions());
+        return new Line(
+            Name, "the whole matrix, writes checked", (Environment.CpuUsage.TotalTime - cpu).TotalSeconds, "CPU-s",
+            null, null, null, null, null, "60",
+            string.Create(CultureInfo.InvariantCulture, $"{report.Cells.Count} cells, {report.Count(CellOutcome.Differs)} differ"));
+    }
+
+    private static Line Shrinking()
+    {
+        var (worst, name) = (0.0, "");
+        foreach (var entry in MuseumCatalog.All)
+        {
+            var (scenario, profile) = Explorer.Find(entry.Scenario, entry.BrokenProfile);
+            var found = Explorer.Run(scenario, profile, new ExploreOptions { StopAt = RuleSet.Of(entry.Rule) });
+            var clock = Stopwatch.StartNew();
+            Shrinker.Shrink(scenario, profile, entry.Rule, found.First[entry.Rule]);
+            if (clock.Elapsed.TotalSeconds > worst)
+            {
+                (worst, name) = (clock.Elapsed.TotalSeconds, entry.Name);
+            }
+        }
+
+        return new Line(
+            Name, "slowest museum entry to shrink", worst, "s", null, null, null, null, null, "10", name);
+    }
+}
