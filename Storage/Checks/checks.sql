@@ -45,22 +45,26 @@ CREATE VIEW k_fenced AS SELECT DISTINCT obj, gen, life FROM k_events WHERE what 
 -- NO-USE-AFTER-REMOVE: an access that a page map executed after its memory was removed and before it was added again.
 CREATE VIEW c_use_after_remove AS
   WITH timeline AS (
-    SELECT obj, gen, seq, NULL AS number, CASE WHEN what = 'memory_remove' THEN seq ELSE 0 END AS removed,
+    SELECT obj, gen, seq, NULL AS number, NULL AS client, NULL AS device, NULL AS alloc_gen, NULL AS alloc_number,
+      NULL AS sent_ns, CASE WHEN what = 'memory_remove' THEN seq ELSE 0 END AS removed,
       CASE WHEN what = 'memory_add' THEN seq ELSE 0 END AS added FROM k_events WHERE what IN ('memory_remove', 'memory_add')
     UNION ALL
-    SELECT obj, gen, seq, number, 0, 0 FROM n_operations
+    SELECT obj, gen, seq, number, client, device, alloc_gen, alloc_number, sent_ns, 0, 0 FROM n_operations
     WHERE kind = 3 AND obj IS NOT NULL AND (outcome = 1 OR err = 14)),
   placed AS (
-    SELECT obj, gen, seq, number, max(removed) OVER w AS removed_seq, max(added) OVER w AS added_seq FROM timeline
+    SELECT obj, gen, seq, number, client, device, alloc_gen, alloc_number, sent_ns, max(removed) OVER w AS removed_seq,
+      max(added) OVER w AS added_seq FROM timeline
     WINDOW w AS (PARTITION BY obj, gen ORDER BY seq ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)),
-  late AS (SELECT obj, gen, seq, number, removed_seq FROM placed WHERE number IS NOT NULL AND removed_seq > added_seq)
-  SELECT l.obj, l.gen, l.removed_seq, l.seq, l.number, n.client, n.device, n.alloc_gen, n.alloc_number,
-    CASE WHEN NOT EXISTS (SELECT 1 FROM k_allocs a WHERE a.device = n.device AND a.alloc_gen = n.alloc_gen
-        AND a.alloc_number = n.alloc_number) THEN 'excused'
-      WHEN EXISTS (SELECT 1 FROM n_operations f WHERE f.kind = 2 AND f.outcome <> 2 AND f.device = n.device
-        AND f.alloc_gen = n.alloc_gen AND f.alloc_number = n.alloc_number AND f.sent_ns <= n.sent_ns) THEN 'excused'
-      ELSE 'violated' END AS verdict
-  FROM late l JOIN n_operations n ON n.number = l.number AND n.obj = l.obj AND n.seq = l.seq;
+  given_back AS (
+    SELECT device, alloc_gen, alloc_number, min(sent_ns) AS sent_ns FROM n_operations
+    WHERE kind = 2 AND outcome <> 2 AND alloc_number IS NOT NULL GROUP BY device, alloc_gen, alloc_number),
+  made AS (SELECT DISTINCT device, alloc_gen, alloc_number FROM k_allocs)
+  SELECT l.obj, l.gen, l.removed_seq, l.seq, l.number, l.client, l.device, l.alloc_gen, l.alloc_number,
+    CASE WHEN a.device IS NULL OR f.sent_ns <= l.sent_ns THEN 'excused' ELSE 'violated' END AS verdict
+  FROM placed l
+  LEFT JOIN made a ON a.device = l.device AND a.alloc_gen = l.alloc_gen AND a.alloc_number = l.alloc_number
+  LEFT JOIN given_back f ON f.device = l.device AND f.alloc_gen = l.alloc_gen AND f.alloc_number = l.alloc_number
+  WHERE l.number IS NOT NULL AND l.removed_seq > l.added_seq;
 
 -- REAP-BEFORE-REMOVE: an allocation in the range of a mapping, made before its teardown began and not ended when it ended.
 CREATE VIEW c_removed_while_referenced AS
