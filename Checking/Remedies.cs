@@ -21,14 +21,16 @@ public static class Remedies
         "R1: pci_alloc_p2pmem reads the p2pdma field twice (fixed by \"PCI/P2PDMA: Finish RCU conversion of pdev->p2pdma\", v5.14)";
 
     private const string R2 =
-        "R2: the owner of a chunk is freed before the pool that names it (Fleet's CLEAN: unpublish first, free the owners after the pool)";
+        "R2: the owner of a chunk is freed before the pool that names it (Fleet's CLEAN: unpublish first, free the "
+        + "owners after the pool)";
 
     private const string R3 = "R3: raw pmem unmaps before it drains its queue (fixed in v5.15)";
 
     private const string BulkPut = "the bulk drop of page references at teardown (v5.18): a page that somebody pins no longer holds the mapping";
 
     private const string LocalCopy =
-        "version 2 of patch 5: pci_p2pdma_release reaches the pool through a local copy, not through the field it has cleared";
+        "version 2 of patch 5: pci_p2pdma_release reaches the pool through a local copy, not through the field it "
+        + "has cleared";
 
     /// <summary>Returns the title of a patch of the series, 1 to 6, as findings name it.</summary>
     public static string Patch(int number) => Patches[number - 1];

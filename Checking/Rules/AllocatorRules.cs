@@ -58,14 +58,16 @@ public sealed class NoOverlap : Rule, IAllocRule
     // What captures stands in a method of its own: a closure is made where its variables begin, on every call.
     private void Crosses(DeviceStream device, LiveAllocation fresh, Mapping mapping) =>
         device.Ledger.Violated(this, Class, "across-chunks", device.Obj, () => new(
-            $"Let A = {Prose.Allocation(device.Context, fresh)}. Then A starts in the chunk at 0x{mapping.Start:x}; however, that chunk of "
+            $"Let A = {Prose.Allocation(device.Context, fresh)}. Then A starts in the chunk at 0x{mapping.Start:x}; "
+            + "however, that chunk of "
             + $"{mapping.SizeBytes} bytes ends before A does: a contradiction.",
             [fresh.Record()]));
 
     private void Overlaps(DeviceStream device, LiveAllocation old, LiveAllocation fresh) =>
         device.ViolatedUnlessFreed(this, old, fresh.Seq, () => device.Ledger.Violated(
             this, Class, "overlap", device.Obj, () => new(
-                $"Let A = {Prose.Allocation(device.Context, old)}, B = {Prose.Allocation(device.Context, fresh)}. Then A was live when B was made; "
+                $"Let A = {Prose.Allocation(device.Context, old)}, B = {Prose.Allocation(device.Context, fresh)}. "
+                + "Then A was live when B was made; "
                 + "however, A and B share addresses: a contradiction.",
                 [old.Record(), fresh.Record()])));
 }
@@ -103,7 +105,8 @@ public sealed class OwnerRoundtrip : Rule, IAllocRule, IFreeRule
 
     private void ViolateAlloc(DeviceStream device, Operation alloc, Mapping mapping) =>
         device.Ledger.Violated(this, Class, "alloc", device.Obj, () => new(
-            $"Let A = allocation number {alloc.Alloc.Number} of {device.Name} at 0x{alloc.Address:x}. Then its chunk was added with owner {Named(device, mapping.Owner)}; "
+            $"Let A = allocation number {alloc.Alloc.Number} of {device.Name} at 0x{alloc.Address:x}. Then its chunk "
+            + $"was added with owner {Named(device, mapping.Owner)}; "
             + $"however, the alloc at seq {alloc.At.Seq} reported {Named(device, alloc.Owner)}: a contradiction.",
             [alloc]));
 
@@ -130,7 +133,8 @@ public sealed class OwnerRoundtrip : Rule, IAllocRule, IFreeRule
 
     private void ViolateFree(DeviceStream device, LiveAllocation a, Operation free) =>
         device.Ledger.Violated(this, Class, "free", device.Obj, () => new(
-            $"Let A = {Prose.Allocation(device.Context, a)}. Then its alloc reported owner {Named(device, a.Owner)}; however, its free at seq {free.At.Seq} "
+            $"Let A = {Prose.Allocation(device.Context, a)}. Then its alloc reported owner {Named(device, a.Owner)}; "
+            + $"however, its free at seq {free.At.Seq} "
             + $"reported {Named(device, free.Owner)}: a contradiction.",
             [a.Record(), free]));
 
@@ -182,13 +186,15 @@ public sealed class FreeMatchesAlloc : Rule, IFreeRule, IDeviceRule
 
     private void NotLive(DeviceStream device, Operation free) =>
         device.Ledger.Violated(this, Class, "not-live", device.Obj, () => new(
-            $"Let A = allocation {device.Context.Name(free.Alloc.Device)}#{free.Alloc.Gen}#{free.Alloc.Number}. Then A is not live before seq {free.At.Seq}, "
+            $"Let A = allocation {device.Context.Name(free.Alloc.Device)}#{free.Alloc.Gen}#{free.Alloc.Number}. Then "
+            + $"A is not live before seq {free.At.Seq}, "
             + "and every position before it is known; however, a free of A succeeded there: a contradiction.",
             [free]));
 
     private void OtherRange(DeviceStream device, LiveAllocation a, Operation free) =>
         device.Ledger.Violated(this, Class, "other-range", device.Obj, () => new(
-            $"Let A = {Prose.Allocation(device.Context, a)}. Then only A's own range can be given back for it; however, the free at seq {free.At.Seq} gave back "
+            $"Let A = {Prose.Allocation(device.Context, a)}. Then only A's own range can be given back for it; "
+            + $"however, the free at seq {free.At.Seq} gave back "
             + $"0x{free.Address:x}, {free.SizeBytes} bytes: a contradiction.",
             [a.Record(), free]));
 
@@ -200,8 +206,10 @@ public sealed class FreeMatchesAlloc : Rule, IFreeRule, IDeviceRule
         }
 
         device.Ledger.Violated(this, Class, "bug", device.Obj, () => new(
-            $"Let D = {device.Name}. Then no step of a correct client lets the kernel find a broken structure; however, it hit BUG "
-            + $"({record.Text ?? "no class"}) in {record.Fn ?? "an unnamed step"} at seq {record.At.Seq}: a contradiction.",
+            $"Let D = {device.Name}. Then no step of a correct client lets the kernel find a broken structure; "
+            + "however, it hit BUG "
+            + $"({record.Text ?? "no class"}) in {record.Fn ?? "an unnamed step"} at seq {record.At.Seq}: a "
+            + "contradiction.",
             [record]));
     }
 }
@@ -264,7 +272,8 @@ public sealed class DestroyEmpty : Rule, IDeviceRule
     private void Violate(DeviceStream device, HistoryEvent record, LiveAllocation a) =>
         device.Ledger.Violated(this, Class, device.OopsEver ? "after-oops" : record.Kind is EventKind.Bug ? "bug" : "live", device.Obj, () => new(
             $"Let P = the pool of {device.Name}{(a.Id.IsNone ? "" : $", A = {Prose.Allocation(device.Context, a)}")}. Then P may be destroyed only when it is empty; "
-            + $"however, it was destroyed at seq {record.At.Seq} {(!a.Id.IsNone ? "with A live" : record.Kind is EventKind.Bug ? "with bits set" : $"with {record.Count} live allocations")}: a contradiction."
+            + $"however, it was destroyed at seq {record.At.Seq} "
+            + $"{(!a.Id.IsNone ? "with A live" : record.Kind is EventKind.Bug ? "with bits set" : $"with {record.Count} live allocations")}: a contradiction."
             + (device.OopsEver ? " An actor that died of an oops on this device never gave back what it had taken." : ""),
             a.Id.IsNone ? [record] : [a.Record(), record]));
 }
@@ -309,8 +318,10 @@ public sealed class NoAllocAfterClear : Rule, IAllocRule
 
     private void Violate(DeviceStream device, Operation alloc, HistoryEvent cleared) =>
         device.Ledger.Violated(this, Class, "after-clear", device.Obj, () => new(
-            $"Let D = {device.Name}. Then pci_p2pdma_release cleared D's p2pdma field at seq {cleared.At.Seq}, so that pci_alloc_p2pmem finds nothing; "
-            + $"however, the alloc of {device.Context.Name(alloc.Client)} at seq {alloc.At.Seq} got 0x{alloc.Address:x}: a contradiction.",
+            $"Let D = {device.Name}. Then pci_p2pdma_release cleared D's p2pdma field at seq {cleared.At.Seq}, so "
+            + "that pci_alloc_p2pmem finds nothing; "
+            + $"however, the alloc of {device.Context.Name(alloc.Client)} at seq {alloc.At.Seq} got "
+            + $"0x{alloc.Address:x}: a contradiction.",
             [cleared, alloc]));
 }
 
@@ -343,8 +354,10 @@ public sealed class OwnerAlive : Rule, IAllocRule
 
     private void Violate(DeviceStream device, Operation alloc, HistoryEvent? free) =>
         device.Ledger.Violated(this, Class, "owner-freed", device.Obj, () => new(
-            $"Let D = {device.Name}, R = {device.Context.Name(alloc.Owner)}, the owner of a chunk of D's pool. Then devres freed the memory that holds R"
-            + $"{(free is null ? "" : $" at seq {free.At.Seq}")}, in the unbind of D; however, pci_alloc_p2pmem of {device.Context.Name(alloc.Client)} took that chunk at seq {alloc.At.Seq} "
+            $"Let D = {device.Name}, R = {device.Context.Name(alloc.Owner)}, the owner of a chunk of D's pool. Then "
+            + "devres freed the memory that holds R"
+            + $"{(free is null ? "" : $" at seq {free.At.Seq}")}, in the unbind of D; however, pci_alloc_p2pmem of "
+            + $"{device.Context.Name(alloc.Client)} took that chunk at seq {alloc.At.Seq} "
             + "and went on to percpu_ref_tryget_live(R): a contradiction.",
             free is null ? [alloc] : [free, alloc]));
 }
@@ -414,7 +427,8 @@ public sealed class NoPermanentRefusal : Rule, IAllocRule, IDeviceRule, IDeviceE
         }
 
         device.Ledger.Violated(this, Class, "refused", device.Obj, () => new(
-            $"Let D = {device.Name}. Then one add_resource of D failed and another succeeded, whose chunk was empty; however, each of the {count} allocs "
+            $"Let D = {device.Name}. Then one add_resource of D failed and another succeeded, whose chunk was empty; "
+            + $"however, each of the {count} allocs "
             + $"that fitted it was refused, from seq {first.At.Seq} on until the unbind: a contradiction.",
             [first]));
     }

@@ -41,8 +41,10 @@ public sealed class ExactlyOnce : Rule, IDeviceRule
 
             var left = node;
             device.Ledger.Violated(this, Class, "never", device.Obj, () => new(
-                $"Let N = devres node {left.Node} of {device.Name}, action {left.Fn ?? "unnamed"}, registered at seq {left.AddedSeq}. Then an unbind runs every action; "
-                + $"however, the unbind ended at seq {record.At.Seq} and N neither ran nor was removed: a contradiction.",
+                $"Let N = devres node {left.Node} of {device.Name}, action {left.Fn ?? "unnamed"}, registered at seq "
+                + $"{left.AddedSeq}. Then an unbind runs every action; "
+                + $"however, the unbind ended at seq {record.At.Seq} and N neither ran nor was removed: a "
+                + "contradiction.",
                 [record]));
         }
     }
@@ -65,7 +67,8 @@ public sealed class ExactlyOnce : Rule, IDeviceRule
         }
 
         device.Ledger.Violated(this, Class, "not-registered", device.Obj, () => new(
-            $"Let N = devres node {record.Node} of {device.Name}, action {record.Fn ?? "unnamed"}. Then N is on no list: it was never registered, or it ran or was removed before; "
+            $"Let N = devres node {record.Node} of {device.Name}, action {record.Fn ?? "unnamed"}. Then N is on no "
+            + "list: it was never registered, or it ran or was removed before; "
             + $"however, it ran at seq {record.At.Seq}: a contradiction.",
             [record]));
     }
@@ -123,8 +126,10 @@ public sealed class Lifo : Rule, IDeviceRule
         }
 
         device.Ledger.Violated(this, Class, "older-first", device.Obj, () => new(
-            $"Let N = devres node {record.Node} ({record.Fn ?? "unnamed"}), O = devres node {skipped.Node} ({skipped.Fn ?? "unnamed"}) of {device.Name}. Then O was registered after N and "
-            + $"has to run before it; however, N ran at seq {record.At.Seq} while O was still on the list: a contradiction.",
+            $"Let N = devres node {record.Node} ({record.Fn ?? "unnamed"}), O = devres node {skipped.Node} "
+            + $"({skipped.Fn ?? "unnamed"}) of {device.Name}. Then O was registered after N and "
+            + $"has to run before it; however, N ran at seq {record.At.Seq} while O was still on the list: a "
+            + "contradiction.",
             [record]));
     }
 }
@@ -157,7 +162,8 @@ public sealed class NoStaleData : Rule, IDeviceRule
         }
 
         device.Ledger.Violated(this, Class, record.Fn ?? "action", device.Obj, () => new(
-            $"Let D = {device.Context.Name(record.Other)}, the data of devres action {record.Fn ?? "unnamed"} of {device.Name}. Then D was freed at seq {known.FreedSeq}; "
+            $"Let D = {device.Context.Name(record.Other)}, the data of devres action {record.Fn ?? "unnamed"} of "
+            + $"{device.Name}. Then D was freed at seq {known.FreedSeq}; "
             + $"however, the action ran on it at seq {record.At.Seq}: a contradiction.",
             [new HistoryEvent { Kind = EventKind.ObjFree, At = new(device.Obj, device.Gen, known.FreedSeq, known.Life), Other = record.Other, Text = known.Kind }, record]));
     }
@@ -189,8 +195,10 @@ public sealed class ErrorNoResidue : Rule, IDeviceRule
             {
                 var left = node;
                 device.Ledger.Violated(this, Class, left.Fn ?? "action", device.Obj, () => new(
-                    $"Let F = the add_resource of {device.Name} that began at seq {begin.At.Seq} and failed with {record.Err}. Then F has to undo what it did; however, its devres action "
-                    + $"{left.Fn ?? "unnamed"} (node {left.Node}) is still registered at seq {record.At.Seq}: a contradiction.",
+                    $"Let F = the add_resource of {device.Name} that began at seq {begin.At.Seq} and failed with "
+                    + $"{record.Err}. Then F has to undo what it did; however, its devres action "
+                    + $"{left.Fn ?? "unnamed"} (node {left.Node}) is still registered at seq {record.At.Seq}: a "
+                    + "contradiction.",
                     [begin, record]));
                 return;
             }
@@ -199,7 +207,8 @@ public sealed class ErrorNoResidue : Rule, IDeviceRule
         if (device.Mappings.FirstOrDefault(m => m.AddedSeq > begin.At.Seq && m.Phase is MappingPhase.Mapped) is { } chunk)
         {
             device.Ledger.Violated(this, Class, "chunk", device.Obj, () => new(
-                $"Let F = the add_resource of {device.Name} that began at seq {begin.At.Seq} and failed with {record.Err}. Then F has to undo what it did; however, the chunk at "
+                $"Let F = the add_resource of {device.Name} that began at seq {begin.At.Seq} and failed with "
+                + $"{record.Err}. Then F has to undo what it did; however, the chunk at "
                 + $"0x{chunk.Start:x} that it added is still in the pool at seq {record.At.Seq}: a contradiction.",
                 [begin, record]));
             return;

@@ -24,7 +24,8 @@ public sealed class NoOpAfterFree : Rule, IDeviceRule
         {
             case EventKind.ObjFree when device.Objects is { } objects && objects.TryGetValue(record.Other, out var known) && known.FreedSeq != 0:
                 device.Ledger.Violated(this, Class, "double-free", device.Obj, () => new(
-                    $"Let O = {device.Context.Name(record.Other)}. Then O was freed at seq {known.FreedSeq}; however, it was freed again at seq {record.At.Seq}: a contradiction.",
+                    $"Let O = {device.Context.Name(record.Other)}. Then O was freed at seq {known.FreedSeq}; "
+                    + $"however, it was freed again at seq {record.At.Seq}: a contradiction.",
                     [record]));
                 break;
             case EventKind.Oops when IsUseAfterFree(record):
@@ -50,7 +51,8 @@ public sealed class NoOpAfterFree : Rule, IDeviceRule
             ? [record]
             : [new HistoryEvent { Kind = EventKind.ObjFree, At = new(device.Obj, device.Gen, known.FreedSeq, known.Life), Other = record.Other, Text = known.Kind }, record];
         return new(
-            $"Let O = {name} of {device.Name}. {freed}; however, at seq {record.At.Seq} {record.Fn ?? "a step touches it"} "
+            $"Let O = {name} of {device.Name}. {freed}; however, at seq {record.At.Seq} "
+            + $"{record.Fn ?? "a step touches it"} "
             + $"(use after free by actor {record.Actor ?? "unknown"}): a contradiction.",
             records);
     }
@@ -103,9 +105,11 @@ public sealed class NoNullDeref : Rule, IDeviceRule
 
             records.Add(record);
             return new(
-                $"Let D = {device.Name}{(unbind is null ? "" : $", U = its unbind (begun at seq {unbind.At.Seq})")}. Then "
+                $"Let D = {device.Name}{(unbind is null ? "" : $", U = its unbind (begun at seq {unbind.At.Seq})")}. "
+                + "Then "
                 + (cleared is null ? "a step of the kernel may follow only pointers that are set" : $"D's p2pdma field was cleared at seq {cleared.At.Seq}")
-                + $"; however, at seq {record.At.Seq} {record.Fn ?? "a step"} ({record.Text ?? "oops"} of actor {record.Actor ?? "unknown"}"
+                + $"; however, at seq {record.At.Seq} {record.Fn ?? "a step"} ({record.Text ?? "oops"} of actor "
+                + $"{record.Actor ?? "unknown"}"
                 + $"{(record.Other == 0 ? "" : $", {device.Context.Name(record.Other)}")}): a contradiction.",
                 records);
         });
@@ -139,7 +143,8 @@ public sealed class UnbindQuiescent : Rule, IDeviceRule
 
             var unbind = device.Unbind;
             device.Ledger.Violated(this, Class, left.Kind, device.Obj, () => new(
-                $"Let D = {device.Name}, U = its unbind{(unbind is null ? "" : $" (begun at seq {unbind.At.Seq})")}. Then U ended at seq {record.At.Seq} and D has no driver; "
+                $"Let D = {device.Name}, U = its unbind{(unbind is null ? "" : $" (begun at seq {unbind.At.Seq})")}. "
+                + $"Then U ended at seq {record.At.Seq} and D has no driver; "
                 + $"however, {left.Text}: a contradiction.",
                 unbind is null ? [record] : [unbind, record]));
             return;
@@ -191,7 +196,8 @@ public sealed class UnbindQuiescent : Rule, IDeviceRule
         }
 
         device.Ledger.Violated(this, Class, "after", device.Obj, () => new(
-            $"Let D = {device.Name}. Then the unbind of D ended at seq {record.At.Seq}, after everything it waited for; however, {left}: a contradiction.",
+            $"Let D = {device.Name}. Then the unbind of D ended at seq {record.At.Seq}, after everything it waited "
+            + $"for; however, {left}: a contradiction.",
             [record]));
     }
 }
@@ -228,7 +234,8 @@ public sealed class ProbeFailQuiescent : Rule, IDeviceRule
         {
             var bind = device.Binding;
             device.Ledger.Violated(this, Class, left.Kind, device.Obj, () => new(
-                $"Let D = {device.Name}. Then its probe, begun at seq {bind.At.Seq}, failed with {record.Err} at seq {record.At.Seq}; however, {left.Text}: a contradiction.",
+                $"Let D = {device.Name}. Then its probe, begun at seq {bind.At.Seq}, failed with {record.Err} at seq "
+                + $"{record.At.Seq}; however, {left.Text}: a contradiction.",
                 [bind, record]));
         }
     }
@@ -304,7 +311,8 @@ public sealed class ResIndep : Rule, IDeviceRule, IRefRule
         }
 
         @ref.Ledger.Violated(this, Class, "shared-ref-killed", @ref.Obj, () => new(
-            $"Let R = {@ref.Name}, the one ref of all resources of {@ref.Context.Name(cause.Obj)}. Then another resource was mapped and needs R; however, the add_resource between seq "
+            $"Let R = {@ref.Name}, the one ref of all resources of {@ref.Context.Name(cause.Obj)}. Then another "
+            + "resource was mapped and needs R; however, the add_resource between seq "
             + $"{add.Begin} and {add.End}, which failed, killed R (at seq {record.At.Seq} there): a contradiction.",
             [record]));
     }
@@ -352,7 +360,8 @@ public sealed class NoLeak : Rule, IDeviceRule, IDeviceEndRule
 
             var (left, life) = (id, known.Life);
             device.Ledger.Violated(this, Class, known.Kind ?? "object", device.Obj, () => new(
-                $"Let O = {device.Context.Name(left)}, made in life {life} of {device.Name}. Then that life is over; however, O was never freed: a contradiction.",
+                $"Let O = {device.Context.Name(left)}, made in life {life} of {device.Name}. Then that life is over; "
+                + "however, O was never freed: a contradiction.",
                 []));
         }
     }
@@ -465,7 +474,8 @@ public sealed class UnbindLive : Rule, IDeviceRule, IDeviceEndRule
             var later = owed.Count == 0 ? "" : $" What it waits for counts the pages of the mapping at {string.Join(", ", owed)}, which only a later step of the same unbind gives back.";
             return new(
                 $"Let D = {device.Name}, U = {what} of D{(begin is null ? "" : $" (begun at seq {begin.At.Seq})")}"
-                + $"{(teardown is null ? "" : $", M = page map {device.Context.Name(teardown.Other)}")}. Then every holder has let go, so U has to end; however, "
+                + $"{(teardown is null ? "" : $", M = page map {device.Context.Name(teardown.Other)}")}. Then every "
+                + "holder has let go, so U has to end; however, "
                 + $"{Waits(device, hang)}: a contradiction.{later}",
                 records);
         });
@@ -510,7 +520,8 @@ public sealed class ErrorPathTerminates : Rule, IDeviceRule
 
         var begin = device.AddResource!;
         device.Ledger.Violated(this, Class, "add-resource", device.Obj, () => new(
-            $"Let F = the add_resource of {device.Name} (begun at seq {begin.At.Seq}). Then nobody else holds what F waits for, so F has to return; however, {UnbindLive.Waits(device, record)}: a contradiction.",
+            $"Let F = the add_resource of {device.Name} (begun at seq {begin.At.Seq}). Then nobody else holds what F "
+            + $"waits for, so F has to return; however, {UnbindLive.Waits(device, record)}: a contradiction.",
             [begin, record]));
     }
 }

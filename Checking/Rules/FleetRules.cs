@@ -23,11 +23,13 @@ public sealed class OneIncarnation : Rule
     internal void Violated(ObjectStream stream, Operation old, Operation seen, HistoryEvent? newer) =>
         stream.Ledger.Violated(this, Class, newer is null ? "client" : "clock", stream.Obj, () => newer is null
             ? new(
-                $"Let C = {stream.Context.Name(old.Client)}. Then C had an answer of incarnation {seen.At.Gen} of {stream.Name} (operation {seen.Number}); however, operation {old.Number}, "
+                $"Let C = {stream.Context.Name(old.Client)}. Then C had an answer of incarnation {seen.At.Gen} of "
+                + $"{stream.Name} (operation {seen.Number}); however, operation {old.Number}, "
                 + $"which C sent later, was answered by incarnation {old.At.Gen}: both served at once.",
                 [seen, old])
             : new(
-                $"Let O = operation {old.Number} of {stream.Context.Name(old.Client)}. Then incarnation {newer.At.Gen} of {stream.Name} began at {newer.TimeNs} ns; however, O was sent at "
+                $"Let O = operation {old.Number} of {stream.Context.Name(old.Client)}. Then incarnation "
+                + $"{newer.At.Gen} of {stream.Name} began at {newer.TimeNs} ns; however, O was sent at "
                 + $"{old.SentNs} ns and answered by incarnation {old.At.Gen}: both served at once.",
                 [newer, old]));
 }

@@ -88,9 +88,12 @@ public sealed class ReapBeforeRemove : Rule, IDeviceRule, IDeviceEndRule
         records.Add(end);
         return new(
             $"Let A = {Prose.Allocation(context, a)}, U = {u} of {context.Name(end.At.Obj)}, M = page map "
-            + $"{(mapping.Map == 0 ? "of the range" : context.Name(mapping.Map))} (0x{mapping.Start:x}, {mapping.SizeBytes} bytes). "
-            + $"Then A was made before U began to tear M down ({Prose.At(begin)}) and holds a reference to M until it is freed; "
-            + $"however, devm_memremap_pages_release had removed M's memory by seq {end.At.Seq} while A was not freed: a contradiction.",
+            + $"{(mapping.Map == 0 ? "of the range" : context.Name(mapping.Map))} (0x{mapping.Start:x}, "
+            + $"{mapping.SizeBytes} bytes). "
+            + $"Then A was made before U began to tear M down ({Prose.At(begin)}) and holds a reference to M until "
+            + "it is freed; "
+            + $"however, devm_memremap_pages_release had removed M's memory by seq {end.At.Seq} while A was not "
+            + "freed: a contradiction.",
             records);
     }
 }
@@ -172,16 +175,20 @@ public sealed class NoUseAfterRemove : Rule, IAccessRule, IMapRule
             if (record.Text is "removed-memory")
             {
                 map.Ledger.Violated(this, Class, "oops", map.Obj, () => new(
-                    $"Let M = page map {map.Name}. Then its memory was removed at {Prose.At(map.Removed)}; however, at seq {record.At.Seq} "
-                    + $"{record.Actor ?? "somebody"} took a page fault on it in {record.Fn ?? "an unnamed step"}: a contradiction.",
+                    $"Let M = page map {map.Name}. Then its memory was removed at {Prose.At(map.Removed)}; however, "
+                    + $"at seq {record.At.Seq} "
+                    + $"{record.Actor ?? "somebody"} took a page fault on it in {record.Fn ?? "an unnamed step"}: a "
+                    + "contradiction.",
                     map.Removed is null ? [record] : [map.Removed, record]));
             }
         }
         else if (map.Removed is { } removed)
         {
             map.Ledger.Violated(this, Class, EventKinds.WireName(record.Kind), map.Obj, () => new(
-                $"Let P = page 0x{record.Pfn:x} of page map M = {map.Name}. Then M's memory was removed at seq {removed.At.Seq}; however, "
-                + $"{EventKinds.WireName(record.Kind)} of P by {record.Actor ?? "somebody"} ran at seq {record.At.Seq}, after the struct page was gone: a contradiction.",
+                $"Let P = page 0x{record.Pfn:x} of page map M = {map.Name}. Then M's memory was removed at seq "
+                + $"{removed.At.Seq}; however, "
+                + $"{EventKinds.WireName(record.Kind)} of P by {record.Actor ?? "somebody"} ran at seq "
+                + $"{record.At.Seq}, after the struct page was gone: a contradiction.",
                 [removed, record]));
         }
         else if (map.Present)
@@ -203,9 +210,12 @@ public sealed class NoUseAfterRemove : Rule, IAccessRule, IMapRule
                 : Prose.Allocation(context, allocation);
             List<HistoryRecord> records = allocation.Id.IsNone ? [removed, op] : [allocation.Record(), removed, op];
             return new(
-                $"Let A = {a}, U = {u}, M = page map {map.Name}. Then A was made, and its client had not sent its free; "
-                + $"however, U removed the memory of M at seq {removed.At.Seq} and {Prose.Access(context, op)}, through A, ran at M at seq {op.At.Seq}: a contradiction. "
-                + "Broken in devm_memremap_pages_release, where the memory has to be removed after the wait for A's reference.",
+                $"Let A = {a}, U = {u}, M = page map {map.Name}. Then A was made, and its client had not sent its "
+                + "free; "
+                + $"however, U removed the memory of M at seq {removed.At.Seq} and {Prose.Access(context, op)}, "
+                + $"through A, ran at M at seq {op.At.Seq}: a contradiction. "
+                + "Broken in devm_memremap_pages_release, where the memory has to be removed after the wait for A's "
+                + "reference.",
                 records);
         });
 
@@ -214,7 +224,8 @@ public sealed class NoUseAfterRemove : Rule, IAccessRule, IMapRule
         List<HistoryRecord> records = free.Kind is OperationKind.None ? [removed, op] : [free, removed, op];
         return new(
             $"Let C = {map.Context.Name(op.Client)}, M = page map {map.Name}. Then C no longer held allocation "
-            + $"{map.Context.Name(op.Alloc.Device)}#{op.Alloc.Gen}#{op.Alloc.Number}; however, {Prose.Access(map.Context, op)} ran at M at seq {op.At.Seq}, "
+            + $"{map.Context.Name(op.Alloc.Device)}#{op.Alloc.Gen}#{op.Alloc.Number}; however, "
+            + $"{Prose.Access(map.Context, op)} ran at M at seq {op.At.Seq}, "
             + $"after M's memory was removed at seq {removed.At.Seq}: C used what it had given back.",
             records);
     }
@@ -324,8 +335,10 @@ public sealed class TagMismatch : Rule, IAccessRule
         var other = own ? "" : $" Allocation {context.Name(known.Alloc.Device)}#{known.Alloc.Gen}#{known.Alloc.Number} wrote 0x{known.Tag:x} there in between.";
         List<HistoryRecord> records = allocation.Id.IsNone ? [op] : [allocation.Record(), op];
         return new(
-            $"Let A = {a}, P = page 0x{op.Pfn:x} of page map {map.Name}. Then the last tag written to P through A is 0x{expected:x}; "
-            + $"however, {Prose.Access(context, op)} through A returned 0x{op.Tag:x} at seq {op.At.Seq}: a contradiction.{other}",
+            $"Let A = {a}, P = page 0x{op.Pfn:x} of page map {map.Name}. Then the last tag written to P through A is "
+            + $"0x{expected:x}; "
+            + $"however, {Prose.Access(context, op)} through A returned 0x{op.Tag:x} at seq {op.At.Seq}: a "
+            + $"contradiction.{other}",
             records);
     }
 }
@@ -352,7 +365,8 @@ public sealed class LookupSafe : Rule, IMapRule
         }
 
         map.Ledger.Violated(this, Class, "removed", map.Obj, () => new(
-            $"Let M = page map {map.Name}. Then M's memory was removed at seq {removed.At.Seq}; however, a lookup of page 0x{record.Pfn:x} by "
+            $"Let M = page map {map.Name}. Then M's memory was removed at seq {removed.At.Seq}; however, a lookup of "
+            + $"page 0x{record.Pfn:x} by "
             + $"{record.Actor ?? "somebody"} found M at seq {record.At.Seq}: a contradiction.",
             [removed, record]));
     }
@@ -382,7 +396,8 @@ public sealed class PageCountNonneg : Rule, IMapRule
 
         map.Ledger.Violated(this, Class, again ? "again" : "negative", map.Obj, () => new(
             $"Let P = page 0x{record.Pfn:x} of page map {map.Name}. Then P's count goes down to zero once; however, "
-            + $"{(again ? "its final put ran again" : $"its count became {record.Count}")} at seq {record.At.Seq}: a contradiction.",
+            + $"{(again ? "its final put ran again" : $"its count became {record.Count}")} at seq {record.At.Seq}: a "
+            + "contradiction.",
             [record]));
     }
 }
@@ -416,8 +431,10 @@ public sealed class MapErasedBeforeFree : Rule, IDeviceRule
         else
         {
             device.Ledger.Violated(this, Class, mapping.Phase.ToString(), device.Obj, () => new(
-                $"Let M = page map {device.Context.Name(mapping.Map)} of {device.Name}. Then its entry stands in the lookup table until its teardown has ended; "
-                + $"however, its object {device.Context.Name(record.Other)} was freed at seq {record.At.Seq}, before that: a contradiction.",
+                $"Let M = page map {device.Context.Name(mapping.Map)} of {device.Name}. Then its entry stands in the "
+                + "lookup table until its teardown has ended; "
+                + $"however, its object {device.Context.Name(record.Other)} was freed at seq {record.At.Seq}, before "
+                + "that: a contradiction.",
                 mapping.TeardownBegin is { } begin ? [begin, record] : [record]));
         }
     }

@@ -37,7 +37,8 @@ public sealed class ExitAfterZero : Rule, IRefRule
         {
             var kill = @ref.Kill;
             @ref.Ledger.Violated(this, Class, "exit", @ref.Obj, () => new(
-                $"Let R = {@ref.Name}. Then R was killed at {Prose.At(kill)} and its release had not run; however, percpu_ref_exit(R) ran at seq {record.At.Seq}: a contradiction.",
+                $"Let R = {@ref.Name}. Then R was killed at {Prose.At(kill)} and its release had not run; however, "
+                + $"percpu_ref_exit(R) ran at seq {record.At.Seq}: a contradiction.",
                 kill is null ? [record] : [kill, record]));
         }
     }
@@ -76,7 +77,8 @@ public sealed class ExitNotSwitching : Rule, IRefRule
         {
             var kill = @ref.Kill;
             @ref.Ledger.Violated(this, Class, "exit", @ref.Obj, () => new(
-                $"Let R = {@ref.Name}. Then the kill at {Prose.At(kill)} started R's switch to atomic mode, which was not done; however, percpu_ref_exit(R) freed "
+                $"Let R = {@ref.Name}. Then the kill at {Prose.At(kill)} started R's switch to atomic mode, which "
+                + "was not done; however, percpu_ref_exit(R) freed "
                 + $"the per-CPU counts at seq {record.At.Seq}: a contradiction.",
                 kill is null ? [record] : [kill, record]));
         }
@@ -106,7 +108,8 @@ public sealed class KillOnce : Rule, IRefRule
 
         var first = @ref.Kill;
         @ref.Ledger.Violated(this, Class, "again", @ref.Obj, () => new(
-            $"Let R = {@ref.Name}. Then R was killed at {Prose.At(first)} of this life; however, it was killed again at seq {record.At.Seq}: a contradiction.",
+            $"Let R = {@ref.Name}. Then R was killed at {Prose.At(first)} of this life; however, it was killed again "
+            + $"at seq {record.At.Seq}: a contradiction.",
             first is null ? [record] : [first, record]));
     }
 }
@@ -173,8 +176,10 @@ public sealed class LiveFailsAfterConfirm : Rule, IDeviceRule, IAllocRule
             {
                 var (a, fold) = (allocation, life.FoldSeq);
                 device.Ledger.Violated(this, Class, "alloc", device.Obj, () => new(
-                    $"Let A = {Prose.Allocation(device.Context, a)}, R = {device.Context.Name(at.Obj)}. Then the kill of R was seen at the device by seq {fold}, so that "
-                    + "percpu_ref_tryget_live(R) has to fail; however, A was made later, in the mapping that R counts: a contradiction.",
+                    $"Let A = {Prose.Allocation(device.Context, a)}, R = {device.Context.Name(at.Obj)}. Then the "
+                    + $"kill of R was seen at the device by seq {fold}, so that "
+                    + "percpu_ref_tryget_live(R) has to fail; however, A was made later, in the mapping that R "
+                    + "counts: a contradiction.",
                     [a.Record()]));
             }
         }
@@ -205,7 +210,8 @@ public sealed class CountConservation : Rule, IRefRule
 
         var kill = @ref.Kill;
         @ref.Ledger.Violated(this, Class, "not-zero", @ref.Obj, () => new(
-            $"Let R = {@ref.Name}. Then its release runs when nobody holds R; however, at seq {record.At.Seq} it ran with a count of {record.Count}: a contradiction.",
+            $"Let R = {@ref.Name}. Then its release runs when nobody holds R; however, at seq {record.At.Seq} it ran "
+            + $"with a count of {record.Count}: a contradiction.",
             kill is null ? [record] : [kill, record]));
     }
 }
@@ -270,7 +276,8 @@ public sealed class CleanupOnceAfterKill : Rule, IRefRule
         {
             var (again, first) = (life.CleanupSeq != 0, life.CleanupSeq);
             @ref.Ledger.Violated(this, Class, again ? "again" : "before-kill", @ref.Obj, () => new(
-                $"Let R = {@ref.Name}. Then its cleanup {(again ? $"ran at seq {first} of this life" : "has to follow its kill")}; however, "
+                $"Let R = {@ref.Name}. Then its cleanup "
+                + $"{(again ? $"ran at seq {first} of this life" : "has to follow its kill")}; however, "
                 + $"it ran {(again ? "again" : "before any kill")} at seq {record.At.Seq}: a contradiction.",
                 [record]));
         }
@@ -305,7 +312,8 @@ public sealed class WaitEffective : Rule, IRefRule
         {
             var init = life.InitSeq;
             @ref.Ledger.Violated(this, Class, "latched", @ref.Obj, () => new(
-                $"Let R = {@ref.Name}, of the life that began at seq {init}. Then R has not reached zero in this life; however, the teardown's wait for it ended at "
+                $"Let R = {@ref.Name}, of the life that began at seq {init}. Then R has not reached zero in this "
+                + "life; however, the teardown's wait for it ended at "
                 + $"seq {record.At.Seq}: a contradiction. The completion was left latched by an earlier life.",
                 @ref.Kill is { } kill ? [kill, record] : [record]));
         }
@@ -351,10 +359,12 @@ public sealed class KillProgress : Rule, IRefEndRule, IRefRule
         var (kill, zero) = (@ref.Kill, @ref.Zero);
         @ref.Ledger.Violated(this, Class, stuckSwitch ? "switch" : "wait", @ref.Obj, () => stuckSwitch
             ? new(
-                $"Let R = {@ref.Name}. Then R was killed at {Prose.At(kill)} and the history ended quiescent; however, its switch to atomic mode was never done: a contradiction.",
+                $"Let R = {@ref.Name}. Then R was killed at {Prose.At(kill)} and the history ended quiescent; "
+                + "however, its switch to atomic mode was never done: a contradiction.",
                 kill is null ? [] : [kill])
             : new(
-                $"Let R = {@ref.Name}. Then R reached zero at {Prose.At(zero)} and somebody waited for that; however, the wait never ended: a contradiction.",
+                $"Let R = {@ref.Name}. Then R reached zero at {Prose.At(zero)} and somebody waited for that; "
+                + "however, the wait never ended: a contradiction.",
                 zero is null ? [] : [zero]));
     }
 }

@@ -12,12 +12,14 @@ internal static class Prose
         var client = a.Client == 0 ? "" : $" of {context.Name(a.Client)}";
         return string.Create(
             CultureInfo.InvariantCulture,
-            $"allocation {context.Name(a.Id.Device)}#{a.Id.Gen}#{a.Id.Number}{client} (0x{a.Start:x}, {a.SizeBytes} bytes, made at seq {a.Seq})");
+            $"allocation {context.Name(a.Id.Device)}#{a.Id.Gen}#{a.Id.Number}{client} (0x{a.Start:x}, {a.SizeBytes} "
+            + $"bytes, made at seq {a.Seq})");
     }
 
     public static string Access(CheckContext context, in Operation op) => string.Create(
         CultureInfo.InvariantCulture,
-        $"the {Via(op)}{Direction(op)} {(op.Number != 0 ? $"(operation {op.Number}) " : "")}{(op.Client != 0 ? $"of {context.Name(op.Client)} " : "")}on page 0x{op.Pfn:x}");
+        $"the {Via(op)}{Direction(op)} "
+        + $"{(op.Number != 0 ? $"(operation {op.Number}) " : "")}{(op.Client != 0 ? $"of {context.Name(op.Client)} " : "")}on page 0x{op.Pfn:x}");
 
     public static string At(HistoryEvent? record) => record is null
         ? "an unrecorded position"

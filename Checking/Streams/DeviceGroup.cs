@@ -25,6 +25,8 @@ internal enum HeldAnswer : byte
 /// </remarks>
 internal sealed class DeviceGroup
 {
+    private const int AskedMax = 1024;
+
     private ConcurrentQueue<Suspicion>? _asked;
     private List<Suspicion>? _suspicions;
     private List<(Position At, Action<bool> Decide)>? _joins;
@@ -89,7 +91,15 @@ internal sealed class DeviceGroup
     {
         if (online)
         {
-            LazyInitializer.EnsureInitialized(ref _asked).Enqueue(suspicion);
+            // A device that lives in another process never answers here.
+            var asked = LazyInitializer.EnsureInitialized(ref _asked);
+            if (asked.Count >= AskedMax)
+            {
+                suspicion.Decide(HeldAnswer.Unknown, default, default);
+                return;
+            }
+
+            asked.Enqueue(suspicion);
             return;
         }
 

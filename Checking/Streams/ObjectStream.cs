@@ -110,7 +110,8 @@ internal abstract class ObjectStream(CheckContext context, DeviceGroup group, in
             if (at.Gen < Gen)
             {
                 throw new RecordOrderException(
-                    $"{Name}: a record of incarnation {at.Gen} came after one of incarnation {Gen}; records of one object have to come in (gen, seq) order");
+                    $"{Name}: a record of incarnation {at.Gen} came after one of incarnation {Gen}; records of one "
+                    + "object have to come in (gen, seq) order");
             }
 
             if (Gen != 0)
@@ -136,7 +137,8 @@ internal abstract class ObjectStream(CheckContext context, DeviceGroup group, in
             if (at.Seq < LastSeq)
             {
                 throw new RecordOrderException(
-                    $"{Name}: seq {at.Seq} came after seq {LastSeq}; records of one object have to come in (gen, seq) order");
+                    $"{Name}: seq {at.Seq} came after seq {LastSeq}; records of one object have to come in (gen, "
+                    + "seq) order");
             }
 
             if (!context.IsExcerpt)
