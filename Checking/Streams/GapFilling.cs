@@ -35,10 +35,43 @@ internal static class GapFilling
         out IReadOnlySet<DeviceStream.PossibleFree> unexplained)
     {
         var frees = unanswered.Where(u => u.Operation.Kind is OperationKind.Free).ToLookup(u => u.Operation.Alloc);
-        // Of several demands on one allocation the earliest implies the others.
-        var wanted = possible.GroupBy(p => p.Allocation.Id).Select(g => g.MinBy(p => p.Before)!).ToList();
+        // Of several demands on one allocation the earliest implies the others; where it fails, the next has to be asked too.
+        var demands = possible.GroupBy(p => p.Allocation.Id)
+            .ToDictionary(g => g.Key, g => new Queue<DeviceStream.PossibleFree>(g.OrderBy(p => p.Before)));
+        var failed = new HashSet<DeviceStream.PossibleFree>();
+        lost = 0;
+        for (var round = 0; ; round++)
+        {
+            var wanted = demands.Values.Where(d => d.Count > 0).Select(d => d.Peek()).ToList();
+            used.Clear();
+            var impossible = Impossible(gaps, unanswered, wanted, frees, complete, used, out var empty);
+            lost = round == 0 ? empty : lost;
+            if (impossible.Count == 0)
+            {
+                break;
+            }
 
-        // First with only the operations that are known to be unanswered; each may also have taken a later position, or none.
+            failed.UnionWith(impossible);
+            foreach (var demand in impossible)
+            {
+                demands[demand.Allocation.Id].Dequeue();
+            }
+        }
+
+        unexplained = failed;
+    }
+
+    /// <summary>Returns the demands that cannot be met together, at most one for each allocation.</summary>
+    private static HashSet<DeviceStream.PossibleFree> Impossible(
+        IReadOnlyList<ObjectStream.Gap> gaps,
+        IReadOnlyList<DeviceStream.UnansweredOperation> unanswered,
+        List<DeviceStream.PossibleFree> wanted,
+        ILookup<AllocId, DeviceStream.UnansweredOperation> frees,
+        bool complete,
+        ICollection<DeviceStream.UnansweredOperation> used,
+        out long empty)
+    {
+        // First with only the operations known to be unanswered; each may also have taken a later position, or none.
         var jobs = new List<Job>();
         var impossible = new HashSet<DeviceStream.PossibleFree>();
         foreach (var want in wanted)
@@ -57,21 +90,21 @@ internal static class GapFilling
         jobs.AddRange(unanswered
             .Where(u => u.Operation.Kind is not OperationKind.Free || !wantedIds.Contains(u.Operation.Alloc))
             .Select(u => new Job(u.After, Indifferent(u), null, u)));
-        lost = Fill(gaps, jobs, mustFill: true, used, out var missed);
-        if (lost == 0 && complete)
+        empty = Fill(gaps, jobs, mustFill: true, used, out var missed);
+        if (empty == 0 && complete)
         {
             impossible.UnionWith(missed);
-        }
-        else
-        {
-            // Records are missing: a lost free may stand in any gap.
-            jobs = [.. wanted.Select(w => new Job(
-                Math.Max(frees[w.Allocation.Id].FirstOrDefault()?.After ?? 0, w.Allocation.Seq), w.Before, w, null))];
-            Fill(gaps, jobs, mustFill: false, [], out missed);
-            impossible = missed;
+            return impossible;
         }
 
-        unexplained = impossible;
+        // Records are missing: a lost free may stand in any gap.
+        jobs =
+        [
+            .. wanted.Select(w => new Job(
+                Math.Max(frees[w.Allocation.Id].FirstOrDefault()?.After ?? 0, w.Allocation.Seq), w.Before, w, null)),
+        ];
+        Fill(gaps, jobs, mustFill: false, [], out missed);
+        return missed;
     }
 
     /// <summary>No deadline; but a free is of use in its own incarnation only, so it fills gaps before an alloc does.</summary>
