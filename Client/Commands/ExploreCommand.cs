@@ -42,7 +42,7 @@ internal static class ExploreCommand
                     ?? (how is Strategy.Random or Strategy.Pct ? 100_000 : options.SchedulesMax),
                 Seed = (ulong)(parsed.GetValue(seed) ?? 1),
             };
-            return Guard(() => Explore(
+            return Guard(terminal, () => Explore(
                 terminal,
                 parsed.GetRequiredValue(scenario),
                 parsed.GetRequiredValue(profile),
@@ -54,7 +54,7 @@ internal static class ExploreCommand
 
     /// <summary>Runs an exploration: what it cannot read is the caller's mistake, what it trips over is ours.</summary>
     /// <exception cref="UsageException">No such world, profile or token.</exception>
-    internal static int Guard(Func<int> work)
+    internal static int Guard(Terminal terminal, Func<int> work)
     {
         try
         {
@@ -66,7 +66,7 @@ internal static class ExploreCommand
         }
         catch (ExplorationException e)
         {
-            Console.Error.WriteLine($"fleet: {ForeignText.Clean(e.Message, 1000)}");
+            terminal.Error.WriteLine($"fleet: {ForeignText.Clean(e.Message, 1000)}");
             return ExitCode.Harness;
         }
     }

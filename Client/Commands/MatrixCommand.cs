@@ -25,7 +25,7 @@ internal static class MatrixCommand
         {
             table, scenarios, profiles, schedules, json,
         };
-        command.SetAction(parsed => ExploreCommand.Guard(() => Run(
+        command.SetAction(parsed => ExploreCommand.Guard(terminal, () => Run(
             terminal,
             parsed.GetValue(table),
             parsed.GetValue(scenarios) ?? [],

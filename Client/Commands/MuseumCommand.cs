@@ -15,7 +15,7 @@ internal static class MuseumCommand
     {
         var json = CommonOptions.Json();
         var command = new Command("museum", "Finds every historical defect by exploring, and shows that its fix is clean.") { json };
-        command.SetAction(parsed => ExploreCommand.Guard(() => Run(terminal, parsed.GetValue(json))));
+        command.SetAction(parsed => ExploreCommand.Guard(terminal, () => Run(terminal, parsed.GetValue(json))));
         return command;
     }
 

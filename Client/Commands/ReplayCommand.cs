@@ -26,7 +26,7 @@ internal static class ReplayCommand
         {
             token, breaks, history, json,
         };
-        command.SetAction(parsed => ExploreCommand.Guard(() =>
+        command.SetAction(parsed => ExploreCommand.Guard(terminal, () =>
         {
             var exit = Run(terminal, parsed.GetRequiredValue(token), parsed.GetValue(breaks), parsed.GetValue(json));
             if (parsed.GetValue(history) is { } path)

@@ -64,8 +64,6 @@ public sealed class WorldJudge : IKernelListener
 
     public int Removals { get; private set; }
 
-    public int Clears { get; private set; }
-
     /// <summary>Also hears every event; set while a schedule is shown to a person.</summary>
     public IKernelListener? Witness { get; set; }
 
@@ -82,7 +80,6 @@ public sealed class WorldJudge : IKernelListener
         Kills = 0;
         WaitsEnded = 0;
         Removals = 0;
-        Clears = 0;
         _made.Clear();
         _refs.Clear();
         _maps.Clear();
@@ -95,9 +92,6 @@ public sealed class WorldJudge : IKernelListener
         _inShow = 0;
         _lastReleased = int.MaxValue;
     }
-
-    /// <summary>A memory object of the world that nobody frees, so that it is no leak.</summary>
-    public void Forgive(KernelObject kept) => _made.Remove(kept);
 
     /// <summary>The kernel dies under the running actor: the history ends here.</summary>
     public void Die(OopsKind kind, KernelObject? subject, string where)
@@ -188,9 +182,6 @@ public sealed class WorldJudge : IKernelListener
                 break;
             case EventKind.ChunkTry:
                 BreakIf(((RefObject)happened.Other!).Container.IsFreed, KernelRule.OwnerAlive);
-                break;
-            case EventKind.FieldClear:
-                Clears++;
                 break;
             case EventKind.AddResourceBegin:
                 OnAddResourceBegin();
