@@ -29,7 +29,11 @@ public static class RecordJson
         json.WriteStartObject();
         json.WriteString("ev"u8, EventKinds.WireName(record.Kind));
         WritePosition(json, record.At, objects);
-        Name(json, "proc", record.Proc, objects);
+        if (objects.ProcessName(record.Proc) is { Length: > 0 } process)
+        {
+            json.WriteString("proc"u8, process);
+        }
+
         json.WriteNumber("t"u8, record.TimeNs);
         Text(json, "actor", record.Actor);
         Error(json, record.Err);

@@ -125,7 +125,7 @@ internal sealed class RecordParser(ObjectTable objects, bool extensions)
                 case CommonField.Gen: gen = (int)Number(ref reader, "gen", 0, int.MaxValue); break;
                 case CommonField.Seq: seq = Number(ref reader, "seq", 1); break;
                 case CommonField.Life: life = (int)Number(ref reader, "life", 0, int.MaxValue); break;
-                case CommonField.Proc: proc = Name(ref reader, "proc"); break;
+                case CommonField.Proc: proc = objects.InternProcess(Text(ref reader, "proc")); break;
                 case CommonField.Time: time = Number(ref reader, "t", long.MinValue); break;
                 case CommonField.Actor: actor = Text(ref reader, "actor"); break;
                 case CommonField.Err: err = Error(ref reader); break;

@@ -13,7 +13,10 @@ public sealed record HistoryEvent
     /// <summary>The object whose stream this belongs to, its incarnation, sequence and life.</summary>
     public required Position At { get; init; }
 
-    /// <summary>Id of the process whose clock <see cref="TimeNs"/> is read from.</summary>
+    /// <summary>
+    /// Number in its run, from 1, of the process whose clock <see cref="TimeNs"/> is read from; 0 where none is known.
+    /// <see cref="ObjectTable.ProcessName"/> has its name.
+    /// </summary>
     public int Proc { get; init; }
 
     public long TimeNs { get; init; }

@@ -41,6 +41,7 @@ public sealed class ObjectTable
 {
     private readonly Lock _gate = new();
     private readonly Dictionary<string, int> _ids = new(StringComparer.Ordinal);
+    private readonly List<string> _processes = [""];
     private volatile Entry[] _entries = [new("", ObjectKind.Other, 0)];
     private int _count = 1;
 
@@ -96,6 +97,47 @@ public sealed class ObjectTable
 
     /// <summary>Returns the device that a ref, map or pool belongs to; a device's own id for itself; else 0.</summary>
     public int DeviceOf(int id) => _entries[id].Device;
+
+    /// <summary>Returns the name of the process with a number, empty for one that nobody named.</summary>
+    /// <param name="number">As events carry it: counted from 1 in the run.</param>
+    public string ProcessName(int number)
+    {
+        lock (_gate)
+        {
+            return number < _processes.Count ? _processes[number] : "";
+        }
+    }
+
+    /// <summary>Names the process with a number; the newest name stands.</summary>
+    public void NameProcess(int number, string name)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(number);
+        lock (_gate)
+        {
+            while (_processes.Count <= number)
+            {
+                _processes.Add("");
+            }
+
+            _processes[number] = name;
+        }
+    }
+
+    /// <summary>Returns the number of a process, giving it the next one at first mention; 0 for null or empty.</summary>
+    public int InternProcess(string? name)
+    {
+        lock (_gate)
+        {
+            var known = _processes.IndexOf(name ?? "");
+            if (known < 0)
+            {
+                known = _processes.Count;
+                _processes.Add(name!);
+            }
+
+            return known;
+        }
+    }
 
     private static ObjectKind KindOf(string name) => name.AsSpan(0, Math.Max(0, name.IndexOf(':', StringComparison.Ordinal))) switch
     {

@@ -12,6 +12,7 @@ internal static class SiloSetup
 {
     public static void AddFleet(this ISiloBuilder silo, EmbeddedFleetOptions options)
     {
+        options.Objects.NameProcess(options.ProcessId, options.Process);
         silo.Services.AddSingleton(new FleetContext(
             options.Objects, options.Streams, options.Log, new MemoryIncarnations(), new MonotonicClock(options.Time),
             options.Process, options.ProcessId));

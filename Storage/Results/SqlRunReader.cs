@@ -19,6 +19,11 @@ internal abstract class SqlRunReader(StoredRun run, ObjectTable objects) : IRunR
 
     public async Task StreamAsync(IHistorySink sink, CancellationToken ct)
     {
+        foreach (var process in await ProcessesAsync(ct))
+        {
+            Objects.NameProcess(process.Proc, process.Name);
+        }
+
         var texts = await TextsAsync(ct);
         var sessions = await SessionsAsync(ct);
         await using var operations = await OpenAsync(

@@ -45,7 +45,7 @@ internal sealed class World
     /// <summary>Gives the next position of an object to an event.</summary>
     public Position Event(EventKind kind, string obj, Func<HistoryEvent, HistoryEvent>? with = null)
     {
-        var record = new HistoryEvent { Kind = kind, At = Next(obj), TimeNs = ++_clock, Proc = Objects.Intern("silo-1") };
+        var record = new HistoryEvent { Kind = kind, At = Next(obj), TimeNs = ++_clock, Proc = Objects.InternProcess("silo-1") };
         record = with?.Invoke(record) ?? record;
         Records.Add(record);
         return record.At;

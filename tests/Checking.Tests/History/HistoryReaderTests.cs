@@ -45,6 +45,7 @@ public sealed class HistoryReaderTests
                     objects.Intern(named);
                 }
 
+                objects.NameProcess(4, "silo \"4\"");
                 using var reader = new HistoryReader(new MemoryStream(Written(records, objects)), objects);
                 Assert.Equal(records, ReadAll(reader));
                 Assert.False(reader.Truncated);
