@@ -21,8 +21,8 @@ public sealed record CheckReport(
 {
     /// <summary>The process's exit code for this verdict alone.</summary>
     /// <remarks>
-    /// The first that applies: 70 a harness finding; 1 safety, liveness or leak; 4 infrastructure; 2 unknown, client misuse
-    /// included; 0 valid. What only a run knows (64, 130, 3) is the caller's to put in its place.
+    /// The first that applies: 70 a harness finding; 1 safety, liveness or leak; 4 infrastructure; 2 unknown, client
+    /// misuse included; 0 valid. What only a run knows (64, 130, 3) is the caller's to put in its place.
     /// Source: design.md section 5.
     /// </remarks>
     public int ExitCode =>

@@ -10,8 +10,8 @@ namespace Fleet.Checking;
 /// <remarks>
 /// Feed records so that those of one object come in (gen, seq) order; objects may follow each other or be interleaved.
 /// Best order: operations without a position first, then each device's refs and page maps before the device itself
-/// (names in descending order do that): who held what is then asked once, and nothing is kept for later. The other way round
-/// the holder of a page whose tag is wrong is not known any more, and TAG-MISMATCH stays undecided there.
+/// (names in descending order do that): who held what is then asked once, and nothing is kept for later. The other way
+/// round the holder of a page whose tag is wrong is not known any more, and TAG-MISMATCH stays undecided there.
 /// Concurrency: one thread. Memory: what is live, one small record for each life of a ref or page map, and the names.
 /// Source: history-format, sections Order and Findings.
 /// </remarks>
@@ -29,32 +29,37 @@ public sealed class HistoryChecker
     /// <param name="probesRequired">Names of the probes that have to be above zero for a valid verdict.</param>
     /// <param name="onFinding">Called once for each signature as it is decided; null for nobody.</param>
     public HistoryChecker(
-        HistoryHeader header, ObjectTable objects, IReadOnlyList<string> probesRequired, Action<Finding>? onFinding = null)
+        HistoryHeader header, ObjectTable objects, IReadOnlyList<string> probesRequired,
+        Action<Finding>? onFinding = null)
         : this(header, objects, probesRequired, onFinding, excerpt: false)
     {
     }
 
     /// <param name="excerpt">Missing positions were left out on purpose: nothing that matters stood there.</param>
     internal HistoryChecker(
-        HistoryHeader header, ObjectTable objects, IReadOnlyList<string> probesRequired, Action<Finding>? onFinding, bool excerpt)
+        HistoryHeader header, ObjectTable objects, IReadOnlyList<string> probesRequired, Action<Finding>? onFinding,
+        bool excerpt)
     {
         (_objects, _probesRequired) = (objects, probesRequired);
         _ledger = new(objects, header.Profile, onFinding);
         _context = new(header, objects, _ledger, online: false) { IsExcerpt = excerpt };
     }
 
-    /// <exception cref="RecordOrderException">It lies before a record of the same object that was added already.</exception>
+    /// <exception cref="RecordOrderException">It lies before a record of the same object that was added
+    /// already.</exception>
     public void Add(HistoryEvent record)
     {
         _records++;
         Stream(record.At.Obj)?.Observe(record);
     }
 
-    /// <exception cref="RecordOrderException">It lies before a record of the same object that was added already.</exception>
+    /// <exception cref="RecordOrderException">It lies before a record of the same object that was added
+    /// already.</exception>
     public void Add(in Operation record)
     {
         _records++;
-        if (record.Kind is OperationKind.Bind or OperationKind.Unbind or OperationKind.AddResource or OperationKind.Remove)
+        if (record.Kind is OperationKind.Bind or OperationKind.Unbind or OperationKind.AddResource
+            or OperationKind.Remove)
         {
             // Its position is that of the object's own event of it, which is judged in its place.
             return;
@@ -82,7 +87,9 @@ public sealed class HistoryChecker
         }
     }
 
-    /// <summary>Some records are missing although the header says that none is: a file that is cut off, for instance.</summary>
+    /// <summary>
+    /// Some records are missing although the header says that none is: a file that is cut off, for instance.
+    /// </summary>
     public void MarkIncomplete() => _context.Header = _context.Header with { Complete = false };
 
     /// <summary>Decides what only the end decides and draws the verdict; nothing may be added after it.</summary>
@@ -141,7 +148,9 @@ public sealed class HistoryChecker
             var names = string.Join(", ", findings.Where(f => f.Class == @class).Select(f => f.Rule).Distinct());
             reasons.Add(@class switch
             {
-                FindingClass.Infrastructure => $"Two incarnations served at once ({names}): what the history shows of them is no evidence about the kernel.",
+                FindingClass.Infrastructure =>
+                    $"Two incarnations served at once ({names}): what the history shows of them is no "
+                        + "evidence about the kernel.",
                 FindingClass.Client => $"A client used what it had given back ({names}).",
                 FindingClass.Harness => $"Fleet itself is wrong ({names}).",
                 FindingClass.Leak => $"Something was never given back ({names}).",
@@ -158,12 +167,16 @@ public sealed class HistoryChecker
         if (lost > 0)
         {
             reasons.Add(string.Create(
-                CultureInfo.InvariantCulture, $"The history is incomplete: {lost} positions are claimed by no record and by no unanswered operation."));
+                CultureInfo.InvariantCulture,
+                $"The history is incomplete: {lost} positions are claimed by no record and by no "
+                + $"unanswered operation."));
         }
 
         if (duplicates > 0)
         {
-            reasons.Add(string.Create(CultureInfo.InvariantCulture, $"The history contradicts itself: {duplicates} positions are claimed by two records."));
+            reasons.Add(string.Create(
+                CultureInfo.InvariantCulture,
+                $"The history contradicts itself: {duplicates} positions are claimed by two records."));
         }
 
         if (!rules.Any(r => r.Decided && RuleCatalog.Find(r.Rule)!.Essential))
@@ -219,7 +232,8 @@ public sealed class HistoryChecker
 
     private DeviceStream Device(DeviceGroup group, int obj) => group.Device ??= new(_context, group, obj);
 
-    private MapStream Map(DeviceGroup group, int obj) => Known(group.Maps, obj) ?? (group.Maps[obj] = new(_context, group, obj));
+    private MapStream Map(DeviceGroup group, int obj) =>
+        Known(group.Maps, obj) ?? (group.Maps[obj] = new(_context, group, obj));
 
     private static T? Known<T>(Dictionary<int, T> streams, int obj)
         where T : class => streams.GetValueOrDefault(obj);

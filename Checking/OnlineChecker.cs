@@ -15,7 +15,8 @@ public sealed record OnlineSnapshot(
 /// <remarks>
 /// Concurrency: streams of different objects run on any threads; one stream is one turn at a time.
 /// Cost: an operation on a device is one dictionary and one address search; an idle object holds a few hundred bytes.
-/// What needs several objects, clocks or the end of the history is left to <see cref="HistoryChecker"/>; its verdict counts.
+/// What needs several objects, clocks or the end of the history is left to <see cref="HistoryChecker"/>; its verdict
+/// counts.
 /// </remarks>
 public sealed class OnlineChecker : IObjectStreams
 {
@@ -26,8 +27,8 @@ public sealed class OnlineChecker : IObjectStreams
 
     /// <param name="profile">Name of the kernel profile; chooses the remedy that findings name.</param>
     /// <param name="onFinding">
-    /// Called once for each signature, on the turn that decided it: must be quick and must not throw. Repetitions are only
-    /// counted, see <see cref="Snapshot"/>.
+    /// Called once for each signature, on the turn that decided it: must be quick and must not throw. Repetitions are
+    /// only counted, see <see cref="Snapshot"/>.
     /// </param>
     public OnlineChecker(string profile, ObjectTable objects, Action<Finding> onFinding)
     {

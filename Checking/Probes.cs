@@ -3,18 +3,21 @@ namespace Fleet.Checking;
 /// <summary>A rare situation that a run has to have met before its green verdict means something.</summary>
 public enum Probe : byte
 {
-    /// <summary>An alloc that the device executed between <c>teardown_begin</c> and <c>teardown_end</c> of a mapping.</summary>
+    /// <summary>
+    /// An alloc that the device executed between <c>teardown_begin</c> and <c>teardown_end</c> of a mapping.
+    /// </summary>
     AllocBetweenKillAndWaitEnd,
 
     /// <summary>
-    /// A free, within such a window, of the last allocation that still lay in the mapping being torn down; or any free that a
-    /// <c>ref_zero</c> names in its <c>after</c>.
+    /// A free, within such a window, of the last allocation that still lay in the mapping being torn down; or any free
+    /// that a <c>ref_zero</c> names in its <c>after</c>.
     /// </summary>
     FreeEndsWait,
 
     /// <summary>
-    /// A teardown during which an access executed at the page map, after <c>unbind_begin</c> and before <c>memory_remove</c>:
-    /// its position follows the one named by <c>switch_done.after</c>, or it was sent after the unbind began by comparable clocks.
+    /// A teardown during which an access executed at the page map, after <c>unbind_begin</c> and before
+    /// <c>memory_remove</c>: its position follows the one named by <c>switch_done.after</c>, or it was sent after the
+    /// unbind began by comparable clocks.
     /// </summary>
     AccessInTeardownWindow,
 
@@ -27,7 +30,9 @@ public enum Probe : byte
     /// <summary>A <c>teardown_end</c> while an allocation was live in another, older mapping of the device.</summary>
     HolderOnOlderResource,
 
-    /// <summary>An alloc refused by a resource that was being torn down while another of the device was still mapped.</summary>
+    /// <summary>
+    /// An alloc refused by a resource that was being torn down while another of the device was still mapped.
+    /// </summary>
     RefusedWhileOtherLives,
 
     /// <summary>An incarnation that began while the one before it was tearing down.</summary>
@@ -47,7 +52,8 @@ public static class Probes
     [
         ("alloc-between-kill-and-wait-end", "no allocation was tried while a mapping was being torn down"),
         ("free-ends-wait", "no free ended a teardown's wait"),
-        ("access-in-teardown-window", "no access executed between the begin of an unbind and the removal of the memory"),
+        ("access-in-teardown-window",
+            "no access executed between the begin of an unbind and the removal of the memory"),
         ("unbind-with-live-holder", "no unbind began while an allocation of the device was live"),
         ("rebind-reuses-range", "no device was bound again over the addresses of an earlier mapping"),
         ("holder-on-older-resource", "no mapping was torn down while an older one of the same device had a holder"),

@@ -3,8 +3,12 @@ using Fleet.Kernel.History;
 
 namespace Fleet.Checking;
 
-/// <summary>Which change forbids what a finding shows: a patch of the series, or a later fix of a residual defect.</summary>
-/// <remarks>Source: kernel-model sections C.2 to C.8 and I; the profile decides, as the same rule breaks for different reasons.</remarks>
+/// <summary>
+/// Which change forbids what a finding shows: a patch of the series, or a later fix of a residual defect.
+/// </summary>
+/// <remarks>
+/// Source: kernel-model sections C.2 to C.8 and I; the profile decides, as the same rule breaks for different reasons.
+/// </remarks>
 public static class Remedies
 {
     private static readonly string[] Patches =
@@ -18,7 +22,8 @@ public static class Remedies
     ];
 
     private const string R1 =
-        "R1: pci_alloc_p2pmem reads the p2pdma field twice (fixed by \"PCI/P2PDMA: Finish RCU conversion of pdev->p2pdma\", v5.14)";
+        "R1: pci_alloc_p2pmem reads the p2pdma field twice "
+            + "(fixed by \"PCI/P2PDMA: Finish RCU conversion of pdev->p2pdma\", v5.14)";
 
     private const string R2 =
         "R2: the owner of a chunk is freed before the pool that names it (Fleet's CLEAN: unpublish first, free the "
@@ -26,7 +31,8 @@ public static class Remedies
 
     private const string R3 = "R3: raw pmem unmaps before it drains its queue (fixed in v5.15)";
 
-    private const string BulkPut = "the bulk drop of page references at teardown (v5.18): a page that somebody pins no longer holds the mapping";
+    private const string BulkPut =
+        "the bulk drop of page references at teardown (v5.18): a page that somebody pins no longer holds the mapping";
 
     private const string LocalCopy =
         "version 2 of patch 5: pci_p2pdma_release reaches the pool through a local copy, not through the field it "
@@ -35,7 +41,9 @@ public static class Remedies
     /// <summary>Returns the title of a patch of the series, 1 to 6, as findings name it.</summary>
     public static string Patch(int number) => Patches[number - 1];
 
-    /// <summary>Returns what forbids a violation of <paramref name="rule"/> under a profile; null when nothing is known to.</summary>
+    /// <summary>
+    /// Returns what forbids a violation of <paramref name="rule"/> under a profile; null when nothing is known to.
+    /// </summary>
     public static string? For(Rule rule, FindingClass @class, string variant, string profile)
     {
         if (@class is FindingClass.Client or FindingClass.Infrastructure or FindingClass.Harness)
@@ -55,7 +63,8 @@ public static class Remedies
             "NO-GET-FROM-ZERO" or "WAIT-EFFECTIVE" or "COUNT-CONSERVATION" => beforeFive ? Patch(5) : null,
             "RES-INDEP" or "NO-PERMANENT-REFUSAL" => beforeFive ? Patch(5) : null,
             "OWNER-ALIVE" => R2,
-            "NO-STALE-DATA" or "ERROR-NO-RESIDUE" or "MAP-ERASED-BEFORE-FREE" => beforeThree ? Patch(3) : beforeSix ? Patch(6) : null,
+            "NO-STALE-DATA" or "ERROR-NO-RESIDUE" or "MAP-ERASED-BEFORE-FREE" =>
+                beforeThree ? Patch(3) : beforeSix ? Patch(6) : null,
             "NO-OP-AFTER-FREE" =>
                 variant.Contains("switch", StringComparison.Ordinal) ? (beforeSix ? Patch(6) : null)
                 : IsAlloc(variant) ? R2
@@ -66,7 +75,8 @@ public static class Remedies
             "UNBIND-LIVE" or "ERROR-PATH-TERMINATES" or "KILL-PROGRESS" =>
                 id is "X6-5" ? Patch(5) : beforeSix ? Patch(6) : id is "V1" ? LocalCopy : null,
             "DESTROY-EMPTY" when variant is "after-oops" && !beforeFive => R2,
-            "UNBIND-QUIESCENT" or "PROBE-FAIL-QUIESCENT" or "NO-LEAK" or "DESTROY-EMPTY" => beforeThree ? Patch(3) : beforeSix ? Patch(6) : null,
+            "UNBIND-QUIESCENT" or "PROBE-FAIL-QUIESCENT" or "NO-LEAK" or "DESTROY-EMPTY" =>
+                beforeThree ? Patch(3) : beforeSix ? Patch(6) : null,
             _ => null,
         };
     }
@@ -76,7 +86,8 @@ public static class Remedies
             ? $"Cause: {remedy}."
             : $"Forbidden by {remedy}.";
 
-    private static bool IsAlloc(string variant) => variant.Contains("alloc", StringComparison.Ordinal) || variant.Contains("tryget", StringComparison.Ordinal);
+    private static bool IsAlloc(string variant) =>
+        variant.Contains("alloc", StringComparison.Ordinal) || variant.Contains("tryget", StringComparison.Ordinal);
 
     internal static string Canonical(string profile) => profile switch
     {

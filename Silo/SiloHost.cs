@@ -18,7 +18,8 @@ internal static class SiloHost
         builder.Logging.AddFilter((category, level) => log.Lets(category, level));
 
         // Standard output is the caller's: it may be promised to carry one JSON object and nothing else.
-        builder.Services.Configure<ConsoleLoggerOptions>(console => console.LogToStandardErrorThreshold = LogLevel.Trace);
+        builder.Services.Configure<ConsoleLoggerOptions>(
+            console => console.LogToStandardErrorThreshold = LogLevel.Trace);
         builder.UseOrleans(silo =>
         {
             silo.UseLocalhostClustering(siloPort, gatewayPort, null, options.Run, options.Run);
@@ -41,7 +42,9 @@ internal sealed class GuestLifetime : IHostLifetime
     public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 }
 
-/// <summary>Keeps what is no news out of the log: retries, advice for servers, and the noise of an immediate stop.</summary>
+/// <summary>
+/// Keeps what is no news out of the log: retries, advice for servers, and the noise of an immediate stop.
+/// </summary>
 internal sealed class SiloLogGate
 {
     public bool IsStopping { get; set; }

@@ -9,13 +9,14 @@ namespace Fleet.LoadTests;
 /// <summary>Entry of the benchmarks: <c>dotnet run -c Release --project loadtests -- bench [NAME…]</c>.</summary>
 internal static class Program
 {
-    private static readonly Dictionary<string, Func<bool, CancellationToken, Task<IReadOnlyList<Line>>>> Benchmarks = new()
-    {
-        [HotPathBench.Name] = HotPathBench.RunAsync,
-        [MemoryBench.Name] = MemoryBench.RunAsync,
-        [LawBench.Name] = LawBench.RunAsync,
-        [ExploreBench.Name] = ExploreBench.RunAsync,
-    };
+    private static readonly Dictionary<string, Func<bool, CancellationToken, Task<IReadOnlyList<Line>>>> Benchmarks =
+        new()
+        {
+            [HotPathBench.Name] = HotPathBench.RunAsync,
+            [MemoryBench.Name] = MemoryBench.RunAsync,
+            [LawBench.Name] = LawBench.RunAsync,
+            [ExploreBench.Name] = ExploreBench.RunAsync,
+        };
 
     private static Task<int> Main(string[] args)
     {
@@ -25,9 +26,17 @@ internal static class Program
             Arity = ArgumentArity.ZeroOrMore,
         };
         var quick = new Option<bool>("--quick") { Description = "Short rounds: figures to look at, not to quote." };
-        var json = new Option<string?>("--out") { Description = "File to write the table to, as JSON with commit, machine and options." };
-        var bench = new Command("bench", "Measures Fleet beside its floors, in one process and in turns; prints, never asserts.") { names, quick, json };
-        bench.SetAction((parsed, ct) => BenchAsync(parsed.GetValue(names) ?? [], parsed.GetValue(quick), parsed.GetValue(json), ct));
+        var json = new Option<string?>("--out")
+        {
+            Description = "File to write the table to, as JSON with commit, machine and options."
+        };
+        var bench = new Command(
+            "bench", "Measures Fleet beside its floors, in one process and in turns; prints, never asserts.")
+        {
+            names, quick, json
+        };
+        bench.SetAction((parsed, ct) => BenchAsync(
+            parsed.GetValue(names) ?? [], parsed.GetValue(quick), parsed.GetValue(json), ct));
         return new RootCommand("Load tests and benchmarks of Fleet.") { bench }.Parse(args).InvokeAsync();
     }
 
@@ -35,7 +44,8 @@ internal static class Program
     {
         if (names.FirstOrDefault(name => !Benchmarks.ContainsKey(name)) is { } unknown)
         {
-            await Console.Error.WriteLineAsync($"loadtests: there is no benchmark '{unknown}'; accepted: {string.Join(", ", Benchmarks.Keys)}.");
+            await Console.Error.WriteLineAsync(
+                $"loadtests: there is no benchmark '{unknown}'; accepted: {string.Join(", ", Benchmarks.Keys)}.");
             return 64;
         }
 

@@ -15,25 +15,30 @@ public sealed record ReferenceStep(Position At, string What, int Held, bool Forb
 /// <summary>A finding with everything that makes it convincing.</summary>
 /// <param name="Finding">The finding as the checker reported it.</param>
 /// <param name="KernelOrder">The kernel function and the order of steps that was broken.</param>
-/// <param name="References">References held on the mapping concerned, over the device's own order; empty when it is about none.</param>
-/// <param name="Minimal">The fewest records that still prove it, in the order of judging; verified by checking them again.</param>
+/// <param name="References">References held on the mapping concerned, over the device's own order; empty when it is
+/// about none.</param>
+/// <param name="Minimal">The fewest records that still prove it, in the order of judging; verified by checking them
+/// again.</param>
 /// <param name="Verified">The minimal records give the same rule, class and remedy when they are judged alone.</param>
 public sealed record Explanation(
-    Finding Finding, string KernelOrder, IReadOnlyList<ReferenceStep> References, IReadOnlyList<HistoryRecord> Minimal, bool Verified);
+    Finding Finding, string KernelOrder, IReadOnlyList<ReferenceStep> References, IReadOnlyList<HistoryRecord> Minimal,
+    bool Verified);
 
 /// <summary>Explains a finding from the records of its device.</summary>
 /// <remarks>
-/// Minimising drops whole entities (all records of one allocation, one devres node, one life of a ref …), never one record of an
-/// entity: without its free an allocation would look held. What is left is judged again, its missing positions known to be
-/// dropped and not lost, and has to give the same rule on the same evidence.
+/// Minimising drops whole entities (all records of one allocation, one devres node, one life of a ref …), never one
+/// record of an entity: without its free an allocation would look held. What is left is judged again, its missing
+/// positions known to be dropped and not lost, and has to give the same rule on the same evidence.
 /// </remarks>
 public static class Explainer
 {
     /// <summary>All records that stand or fall together.</summary>
     private readonly record struct Entity(string Kind, int Obj, int Gen, long Number);
 
-    /// <param name="records">Every record of the finding's device, its refs and page maps; the order does not matter.</param>
-    public static Explanation Explain(Finding finding, HistoryHeader header, IEnumerable<HistoryRecord> records, ObjectTable objects)
+    /// <param name="records">Every record of the finding's device, its refs and page maps; the order does not
+    /// matter.</param>
+    public static Explanation Explain(
+        Finding finding, HistoryHeader header, IEnumerable<HistoryRecord> records, ObjectTable objects)
     {
         ArgumentNullException.ThrowIfNull(finding);
         using var sorter = new HistorySorter(objects, int.MaxValue);
@@ -45,11 +50,13 @@ public static class Explainer
         var all = sorter.Sorted().ToList();
         var evidence = Evidence(finding, objects);
         var (minimal, verified) = Minimise(finding, header, Concerned(evidence, all), evidence, objects);
-        return new(finding, RuleCatalog.Find(finding.Rule)?.Source ?? "", References(finding, minimal, all, objects), minimal, verified);
+        return new(finding, RuleCatalog.Find(finding.Rule)?.Source ?? "", References(finding, minimal, all, objects),
+            minimal, verified);
     }
 
     /// <summary>Returns the records of the device that a finding is about.</summary>
-    public static IEnumerable<HistoryRecord> OfDevice(Finding finding, IEnumerable<HistoryRecord> records, ObjectTable objects)
+    public static IEnumerable<HistoryRecord> OfDevice(
+        Finding finding, IEnumerable<HistoryRecord> records, ObjectTable objects)
     {
         ArgumentNullException.ThrowIfNull(finding);
         var device = objects.DeviceOf(objects.Intern(finding.Object));
@@ -59,19 +66,22 @@ public static class Explainer
     }
 
     private static (List<HistoryRecord> Minimal, bool Verified) Minimise(
-        Finding finding, HistoryHeader header, List<HistoryRecord> records, HashSet<Position> evidence, ObjectTable objects)
+        Finding finding, HistoryHeader header, List<HistoryRecord> records, HashSet<Position> evidence,
+        ObjectTable objects)
     {
         if (!Proves(finding, header, records, evidence, objects))
         {
             return (records.FindAll(r => evidence.Contains(r.At)), false);
         }
 
-        // Entities without evidence first, then the others: dropping one may make another droppable, so until nothing changes.
+        // Entities without evidence first, then the others: dropping one may make another droppable, so until nothing
+        // changes.
         var left = records;
         for (var dropped = true; dropped;)
         {
             dropped = false;
-            foreach (var entity in left.Select(EntityOf).Distinct().OrderBy(e => left.Exists(r => EntityOf(r) == e && evidence.Contains(r.At))).ToList())
+            foreach (var entity in left.Select(EntityOf).Distinct()
+                .OrderBy(e => left.Exists(r => EntityOf(r) == e && evidence.Contains(r.At))).ToList())
             {
                 var rest = left.FindAll(r => EntityOf(r) != entity);
                 if (rest.Count < left.Count && Proves(finding, header, rest, evidence, objects))
@@ -86,15 +96,18 @@ public static class Explainer
     }
 
     private static bool Proves(
-        Finding finding, HistoryHeader header, List<HistoryRecord> records, HashSet<Position> evidence, ObjectTable objects)
+        Finding finding, HistoryHeader header, List<HistoryRecord> records, HashSet<Position> evidence,
+        ObjectTable objects)
     {
-        var checker = new HistoryChecker(header with { SortedByObject = true, Complete = true }, objects, [], onFinding: null, excerpt: true);
+        var checker = new HistoryChecker(
+            header with { SortedByObject = true, Complete = true }, objects, [], onFinding: null, excerpt: true);
         foreach (var record in records)
         {
             checker.Add(record);
         }
 
-        return checker.Finish().Findings.Any(f => f.Signature == finding.Signature && Evidence(f, objects).SetEquals(evidence));
+        return checker.Finish().Findings.Any(
+            f => f.Signature == finding.Signature && Evidence(f, objects).SetEquals(evidence));
     }
 
     /// <summary>The positions of the records that a finding names.</summary>
@@ -113,7 +126,9 @@ public static class Explainer
         return positions;
     }
 
-    /// <summary>What belongs to the lives of the evidence: the driver's own doings, and those allocations that are evidence.</summary>
+    /// <summary>
+    /// What belongs to the lives of the evidence: the driver's own doings, and those allocations that are evidence.
+    /// </summary>
     private static List<HistoryRecord> Concerned(HashSet<Position> evidence, List<HistoryRecord> all)
     {
         var lives = evidence.Select(e => e.Life).ToHashSet();
@@ -127,7 +142,9 @@ public static class Explainer
         if (record.Event is not { } e)
         {
             var op = record.Operation;
-            return op.Alloc.IsNone ? new("operation", op.Device, 0, op.Number) : new("allocation", op.Alloc.Device, op.Alloc.Gen, op.Alloc.Number);
+            return op.Alloc.IsNone
+                ? new("operation", op.Device, 0, op.Number)
+                : new("allocation", op.Alloc.Device, op.Alloc.Gen, op.Alloc.Number);
         }
 
         var at = e.At;
@@ -137,22 +154,27 @@ public static class Explainer
             EventKind.DevresAdd or EventKind.DevresRun or EventKind.DevresRemove or EventKind.DevresFree =>
                 new("node", at.Obj, at.Gen, ((long)at.Life << 32) + e.Node),
             EventKind.ObjAlloc or EventKind.ObjFree => new("object", e.Other, 0, 0),
-            EventKind.ChunkAdd or EventKind.TeardownBegin or EventKind.TeardownEnd => new("mapping", at.Obj, at.Gen, unchecked((long)e.Start) ^ at.Life),
+            EventKind.ChunkAdd or EventKind.TeardownBegin or EventKind.TeardownEnd =>
+                new("mapping", at.Obj, at.Gen, unchecked((long)e.Start) ^ at.Life),
             EventKind.PoolCreate or EventKind.PoolDestroy => new("pool", at.Obj, at.Gen, at.Life),
             EventKind.FieldSet or EventKind.FieldClear or EventKind.FieldRead => new("field", at.Obj, at.Gen, at.Life),
             EventKind.AddResourceBegin or EventKind.AddResourceEnd => new("add_resource", at.Obj, at.Gen, at.Life),
-            EventKind.Oops or EventKind.Bug or EventKind.Warn or EventKind.Hang or EventKind.HangDetected or EventKind.Inject
+            EventKind.Oops or EventKind.Bug or EventKind.Warn or EventKind.Hang or EventKind.HangDetected
+                or EventKind.Inject
                 or EventKind.Incarnation => new("one", at.Obj, at.Gen, at.Seq),
             _ => new("life", at.Obj, at.Gen, at.Life),
         };
     }
 
-    /// <summary>Counts allocations in the mapping of the finding over the device's order, from its first holder to its last.</summary>
+    /// <summary>
+    /// Counts allocations in the mapping of the finding over the device's order, from its first holder to its last.
+    /// </summary>
     private static List<ReferenceStep> References(
         Finding finding, List<HistoryRecord> minimal, List<HistoryRecord> all, ObjectTable objects)
     {
         var device = objects.DeviceOf(objects.Intern(finding.Object));
-        var teardown = minimal.Select(r => r.Event).FirstOrDefault(e => e?.Kind is EventKind.TeardownBegin or EventKind.TeardownEnd);
+        var teardown = minimal.Select(r => r.Event)
+            .FirstOrDefault(e => e?.Kind is EventKind.TeardownBegin or EventKind.TeardownEnd);
         if (teardown is null)
         {
             // A finding at a page map: the teardown of the same life at the device says the range.
@@ -172,7 +194,8 @@ public static class Explainer
         var steps = new List<ReferenceStep>();
         var live = new HashSet<AllocId>();
         var removed = false;
-        foreach (var record in all.Where(r => r.At.Obj == device && r.At.Gen == teardown.At.Gen && r.At.Life == teardown.At.Life))
+        foreach (var record in all.Where(
+            r => r.At.Obj == device && r.At.Gen == teardown.At.Gen && r.At.Life == teardown.At.Life))
         {
             string? what = null;
             if (record.Event is { } e)
@@ -196,7 +219,8 @@ public static class Explainer
             {
                 what = op.Kind switch
                 {
-                    OperationKind.Alloc when In(op.Address) && live.Add(op.Alloc) => $"alloc {Named(op.Alloc, objects)}",
+                    OperationKind.Alloc when In(op.Address) && live.Add(op.Alloc) =>
+                        $"alloc {Named(op.Alloc, objects)}",
                     OperationKind.Free when live.Remove(op.Alloc) => $"free {Named(op.Alloc, objects)}",
                     _ => null,
                 };

@@ -18,7 +18,9 @@ internal static class HeaderJson
         var root = document.RootElement;
         if (root.ValueKind is not JsonValueKind.Object || Text(root, "format") is not HistoryHeader.FormatName)
         {
-            throw Bad("no header; the first line has to be a JSON object with \"format\":\"fleet-history\" and \"version\":1");
+            throw Bad(
+                "no header; the first line has to be a JSON object with "
+                + "\"format\":\"fleet-history\" and \"version\":1");
         }
 
         if (Number(root, "version") is not 1)
@@ -31,7 +33,9 @@ internal static class HeaderJson
             Run = Text(root, "run") ?? "",
             Source = Choice(root, "source", "hand", ["live", "simulation", "exploration", "kernel-trace", "hand"]),
             Profile = Text(root, "profile") ?? "",
-            Order = Choice(root, "order", "per-object", ["per-object", "total"]) is "total" ? HistoryOrder.Total : HistoryOrder.PerObject,
+            Order = Choice(root, "order", "per-object", ["per-object", "total"]) is "total"
+                ? HistoryOrder.Total
+                : HistoryOrder.PerObject,
             SortedByObject = Choice(root, "sorted", "none", ["object", "none"]) is "object",
             Clock = Text(root, "clock") ?? "",
             ClockBoundNs = Number(root, "clock_bound_ns"),
@@ -93,7 +97,8 @@ internal static class HeaderJson
         var text = Text(root, name) ?? absent;
         return accepted.Contains(text)
             ? text
-            : throw Bad($"\"{name}\" is '{HistoryFormatException.Printable(text)}'; accepted: {string.Join(", ", accepted!)}");
+            : throw Bad(
+                $"\"{name}\" is '{HistoryFormatException.Printable(text)}'; accepted: {string.Join(", ", accepted!)}");
     }
 
     private static long? Number(JsonElement root, string name) => root.TryGetProperty(name, out var value)

@@ -22,20 +22,26 @@ public static class HistoryFile
 {
     /// <exception cref="IOException">The file cannot be read.</exception>
     /// <exception cref="HistoryFormatException">A line is malformed; there is no verdict.</exception>
-    public static (HistoryHeader Header, CheckReport Report) Check(string path, ObjectTable objects, HistoryFileOptions options) =>
-        Check(new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, 1 << 16, FileOptions.SequentialScan), objects, options);
+    public static (HistoryHeader Header, CheckReport Report) Check(
+        string path, ObjectTable objects, HistoryFileOptions options) =>
+        Check(new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, 1 << 16, FileOptions.SequentialScan),
+            objects, options);
 
     /// <param name="stream">Disposed when it was read.</param>
     /// <exception cref="HistoryFormatException">A line is malformed; there is no verdict.</exception>
-    public static (HistoryHeader Header, CheckReport Report) Check(Stream stream, ObjectTable objects, HistoryFileOptions options)
+    public static (HistoryHeader Header, CheckReport Report) Check(
+        Stream stream, ObjectTable objects, HistoryFileOptions options)
     {
         using var reader = new HistoryReader(stream, objects);
         var header = options.Profile is { } profile ? reader.Header with { Profile = profile } : reader.Header;
-        var report = header.SortedByObject ? Straight(reader, header, objects, options) : Sorted(reader, header, objects, options);
+        var report = header.SortedByObject
+            ? Straight(reader, header, objects, options)
+            : Sorted(reader, header, objects, options);
         return (header, report);
     }
 
-    private static CheckReport Straight(HistoryReader reader, HistoryHeader header, ObjectTable objects, HistoryFileOptions options)
+    private static CheckReport Straight(
+        HistoryReader reader, HistoryHeader header, ObjectTable objects, HistoryFileOptions options)
     {
         var checker = new HistoryChecker(header, objects, options.ProbesRequired, options.OnFinding);
         while (reader.Read(out var record))
@@ -46,7 +52,8 @@ public static class HistoryFile
             }
             catch (RecordOrderException e)
             {
-                throw new HistoryFormatException(reader.Line, $"the header says \"sorted\":\"object\", but {e.Message}");
+                throw new HistoryFormatException(
+                    reader.Line, $"the header says \"sorted\":\"object\", but {e.Message}");
             }
         }
 
@@ -58,7 +65,8 @@ public static class HistoryFile
         return checker.Finish();
     }
 
-    private static CheckReport Sorted(HistoryReader reader, HistoryHeader header, ObjectTable objects, HistoryFileOptions options)
+    private static CheckReport Sorted(
+        HistoryReader reader, HistoryHeader header, ObjectTable objects, HistoryFileOptions options)
     {
         using var sorter = new HistorySorter(objects, options.RecordsInMemory);
         while (reader.Read(out var record))

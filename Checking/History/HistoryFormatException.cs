@@ -20,7 +20,8 @@ public sealed class HistoryFormatException(long line, string reason)
             for (var i = 0; i < span.Length; i++)
             {
                 var c = source[i];
-                span[i] = char.IsControl(c) || char.IsSurrogate(c) || (c >= '\u200B' && c <= '\u202E') || c == '\uFEFF' ? '?' : c;
+                span[i] = char.IsControl(c) || char.IsSurrogate(c) || (c >= '\u200B' && c <= '\u202E')
+                    || c == '\uFEFF' ? '?' : c;
             }
         });
     }

@@ -39,13 +39,17 @@ public sealed record HistoryHeader
     /// <summary>No record was lost.</summary>
     public bool Complete { get; init; } = true;
 
-    /// <summary>At the end every client was drained and every session closed or reaped, so that only waits remain.</summary>
+    /// <summary>
+    /// At the end every client was drained and every session closed or reaped, so that only waits remain.
+    /// </summary>
     public bool Quiescent { get; init; }
 
     /// <summary>Unknown kinds of events are skipped instead of refused.</summary>
     public bool Extensions { get; init; }
 
-    /// <summary>Whether times of different processes may be compared, within <see cref="ClockBoundNs"/> (0 when absent).</summary>
+    /// <summary>
+    /// Whether times of different processes may be compared, within <see cref="ClockBoundNs"/> (0 when absent).
+    /// </summary>
     /// <remarks>One named clock means equal boot ids; without a name a bound has to be stated.</remarks>
     public bool ClocksCompare => Clock.Length > 0 || ClockBoundNs is not null;
 }

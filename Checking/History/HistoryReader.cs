@@ -53,7 +53,9 @@ public sealed class HistoryReader : IDisposable
     /// <exception cref="IOException">The file cannot be opened.</exception>
     /// <exception cref="HistoryFormatException">Line 1 is no header of this format.</exception>
     public static HistoryReader Open(string path, ObjectTable objects) =>
-        new(new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, 1 << 16, FileOptions.SequentialScan), objects);
+        new(
+            new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, 1 << 16, FileOptions.SequentialScan),
+            objects);
 
     /// <summary>Reads the next record; false at the end.</summary>
     /// <exception cref="HistoryFormatException">The line is malformed.</exception>
@@ -124,7 +126,8 @@ public sealed class HistoryReader : IDisposable
     {
         if (!NextLine(out var line, out _))
         {
-            throw new HistoryFormatException(1, "the file is empty; the first line has to be a header with \"format\":\"fleet-history\"");
+            throw new HistoryFormatException(
+                1, "the file is empty; the first line has to be a header with \"format\":\"fleet-history\"");
         }
 
         try
@@ -133,7 +136,9 @@ public sealed class HistoryReader : IDisposable
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException or ArgumentException)
         {
-            throw Broken("no header; the first line has to be a JSON object with \"format\":\"fleet-history\" and \"version\":1");
+            throw Broken(
+                "no header; the first line has to be a JSON object with "
+                + "\"format\":\"fleet-history\" and \"version\":1");
         }
     }
 

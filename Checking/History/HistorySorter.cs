@@ -56,7 +56,8 @@ internal sealed class HistorySorter(ObjectTable objects, int recordsInMemory) : 
             keys[i] = (KeyOf(_records[i]), i);
         }
 
-        Array.Sort(keys, static (a, b) => a.Key.CompareTo(b.Key) is var order and not 0 ? order : a.Index.CompareTo(b.Index));
+        Array.Sort(
+            keys, static (a, b) => a.Key.CompareTo(b.Key) is var order and not 0 ? order : a.Index.CompareTo(b.Index));
         foreach (var (_, index) in keys)
         {
             yield return _records[index];
@@ -119,6 +120,7 @@ internal sealed class HistorySorter(ObjectTable objects, int recordsInMemory) : 
         return at.IsNone
             ? default
             : new(
-                Math.Max(1, objects.DeviceOf(at.Obj)), objects.Kind(at.Obj) is ObjectKind.Device ? 1 : 0, at.Obj, at.Gen, at.Seq);
+                Math.Max(1, objects.DeviceOf(at.Obj)), objects.Kind(at.Obj) is ObjectKind.Device ? 1 : 0, at.Obj,
+                at.Gen, at.Seq);
     }
 }

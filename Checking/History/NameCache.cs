@@ -3,7 +3,9 @@ using Fleet.Kernel.History;
 
 namespace Fleet.Checking.History;
 
-/// <summary>Finds the id of a name that is still UTF-8 in a buffer, without making a string of a name seen before.</summary>
+/// <summary>
+/// Finds the id of a name that is still UTF-8 in a buffer, without making a string of a name seen before.
+/// </summary>
 internal sealed class NameCache(ObjectTable objects)
 {
     /// <summary>Longest name of an object, in bytes.</summary>

@@ -204,7 +204,8 @@ public static class RecordJson
     {
         if (!id.IsNone)
         {
-            json.WriteString(field, string.Create(CultureInfo.InvariantCulture, $"{objects.Name(id.Device)}#{id.Gen}#{id.Number}"));
+            json.WriteString(
+                field, string.Create(CultureInfo.InvariantCulture, $"{objects.Name(id.Device)}#{id.Gen}#{id.Number}"));
         }
     }
 }

@@ -14,9 +14,14 @@ internal sealed class RecordParser(ObjectTable objects, bool extensions)
 
     private static readonly FrozenDictionary<string, OperationKind> Operations = new Dictionary<string, OperationKind>
     {
-        ["alloc"] = OperationKind.Alloc, ["free"] = OperationKind.Free, ["access"] = OperationKind.Access,
-        ["bind"] = OperationKind.Bind, ["unbind"] = OperationKind.Unbind, ["add_resource"] = OperationKind.AddResource,
-        ["remove"] = OperationKind.Remove, ["query"] = OperationKind.Query,
+        ["alloc"] = OperationKind.Alloc,
+        ["free"] = OperationKind.Free,
+        ["access"] = OperationKind.Access,
+        ["bind"] = OperationKind.Bind,
+        ["unbind"] = OperationKind.Unbind,
+        ["add_resource"] = OperationKind.AddResource,
+        ["remove"] = OperationKind.Remove,
+        ["query"] = OperationKind.Query,
     }.ToFrozenDictionary();
 
     private readonly NameCache _names = new(objects);
@@ -76,7 +81,8 @@ internal sealed class RecordParser(ObjectTable objects, bool extensions)
 
         return extensions
             ? EventKind.None
-            : throw Bad($"'{HistoryFormatException.Printable(name ?? "null")}' is no kind of event (\"ev\"); a header with \"extensions\":true would allow it");
+            : throw Bad($"'{HistoryFormatException.Printable(name ?? "null")}' is no kind of event (\"ev\"); "
+                + "a header with \"extensions\":true would allow it");
     }
 
     private bool ParseEvent(ref Utf8JsonReader reader, EventKind kind, out HistoryRecord record)
@@ -148,8 +154,21 @@ internal sealed class RecordParser(ObjectTable objects, bool extensions)
 
         record = new HistoryEvent
         {
-            Kind = kind, At = new(obj, gen, seq, life), Proc = proc, TimeNs = time, Actor = actor, Err = err, After = after,
-            Other = other, Start = start, SizeBytes = size, Pfn = pfn, Count = count, Node = node, Fn = fn, Text = text,
+            Kind = kind,
+            At = new(obj, gen, seq, life),
+            Proc = proc,
+            TimeNs = time,
+            Actor = actor,
+            Err = err,
+            After = after,
+            Other = other,
+            Start = start,
+            SizeBytes = size,
+            Pfn = pfn,
+            Count = count,
+            Node = node,
+            Fn = fn,
+            Text = text,
             Alloc = alloc,
         };
         return true;
@@ -197,7 +216,8 @@ internal sealed class RecordParser(ObjectTable objects, bool extensions)
                 var kind = Text(ref reader, "kind") ?? "";
                 op.Kind = Operations.TryGetValue(kind, out var known)
                     ? known
-                    : throw Bad($"\"kind\" of an operation is '{HistoryFormatException.Printable(kind)}'; accepted: alloc, free, access, bind, unbind, add_resource, remove, query");
+                    : throw Bad($"\"kind\" of an operation is '{HistoryFormatException.Printable(kind)}'; accepted: "
+                        + "alloc, free, access, bind, unbind, add_resource, remove, query");
             }
             else if (Is(ref reader, "dev"u8))
             {
@@ -223,7 +243,9 @@ internal sealed class RecordParser(ObjectTable objects, bool extensions)
                     "ok" => OperationOutcome.Ok,
                     "fail" => OperationOutcome.Fail,
                     "unknown" => OperationOutcome.Unknown,
-                    var text => throw Bad($"\"outcome\" is '{HistoryFormatException.Printable(text ?? "null")}'; accepted: ok, fail, unknown"),
+                    var text =>
+                        throw Bad($"\"outcome\" is '{HistoryFormatException.Printable(text ?? "null")}'; "
+                            + "accepted: ok, fail, unknown"),
                 };
             }
             else if (Is(ref reader, "err"u8))
@@ -407,9 +429,11 @@ internal sealed class RecordParser(ObjectTable objects, bool extensions)
     };
 
     private long Number(ref Utf8JsonReader reader, string field, long least, long most = long.MaxValue) =>
-        reader.TokenType is JsonTokenType.Number && reader.TryGetInt64(out var number) && number >= least && number <= most
+        reader.TokenType is JsonTokenType.Number && reader.TryGetInt64(out var number) && number >= least
+            && number <= most
             ? number
-            : throw Bad($"\"{field}\" has to be a whole number{(least > long.MinValue ? $" from {least} to {most}" : "")}");
+            : throw Bad(
+                $"\"{field}\" has to be a whole number{(least > long.MinValue ? $" from {least} to {most}" : "")}");
 
     private ulong Unsigned(ref Utf8JsonReader reader, string field) =>
         reader.TokenType is JsonTokenType.Number && reader.TryGetUInt64(out var number)
@@ -418,7 +442,8 @@ internal sealed class RecordParser(ObjectTable objects, bool extensions)
 
     private ulong Hex(ref Utf8JsonReader reader, string field)
     {
-        if (reader.TokenType is JsonTokenType.String && reader.ValueSpan is [(byte)'0', (byte)'x', .. { Length: > 0 and <= 16 } digits]
+        if (reader.TokenType is JsonTokenType.String
+            && reader.ValueSpan is [(byte)'0', (byte)'x', .. { Length: > 0 and <= 16 } digits]
             && Utf8Parser.TryParse(digits, out ulong value, out var used, 'x') && used == digits.Length)
         {
             return value;
@@ -457,7 +482,8 @@ internal sealed class RecordParser(ObjectTable objects, bool extensions)
         var name = Text(ref reader, "err");
         return name is null ? Errno.OK
             : Errnos.TryGetValue(name, out var err) ? err
-            : throw Bad($"\"err\" is '{HistoryFormatException.Printable(name)}'; accepted: {string.Join(", ", Errnos.Keys.Order(StringComparer.Ordinal))}");
+            : throw Bad($"\"err\" is '{HistoryFormatException.Printable(name)}'; accepted: "
+                + $"{string.Join(", ", Errnos.Keys.Order(StringComparer.Ordinal))}");
     }
 
     private HistoryFormatException Bad(string reason) => new(_line, reason);

@@ -27,8 +27,17 @@ public sealed class NoOverlap : Rule, IAllocRule
 
         var fresh = new LiveAllocation
         {
-            Id = op.Alloc, Start = op.Address, SizeBytes = op.SizeBytes, Seq = op.At.Seq, Client = op.Client, Owner = op.Owner,
-            Operation = op.Number, SentNs = op.SentNs, DoneNs = op.DoneNs, Life = op.At.Life, Session = op.Session,
+            Id = op.Alloc,
+            Start = op.Address,
+            SizeBytes = op.SizeBytes,
+            Seq = op.At.Seq,
+            Client = op.Client,
+            Owner = op.Owner,
+            Operation = op.Number,
+            SentNs = op.SentNs,
+            DoneNs = op.DoneNs,
+            Life = op.At.Life,
+            Session = op.Session,
         };
         var mapping = device.MappingAt(op.Address);
         if (mapping is not null && !mapping.Contains(fresh.End))
@@ -72,7 +81,9 @@ public sealed class NoOverlap : Rule, IAllocRule
                 [old.Record(), fresh.Record()])));
 }
 
-/// <summary>I16: the owner is the same when a chunk is added, when it is allocated from and when memory goes back.</summary>
+/// <summary>
+/// I16: the owner is the same when a chunk is added, when it is allocated from and when memory goes back.
+/// </summary>
 public sealed class OwnerRoundtrip : Rule, IAllocRule, IFreeRule
 {
     public override string Name => "OWNER-ROUNDTRIP";
@@ -175,7 +186,8 @@ public sealed class FreeMatchesAlloc : Rule, IFreeRule, IDeviceRule
         }
 
         ref var allocation = ref device.Live![slot];
-        if ((op.Address == 0 || op.Address == allocation.Start) && (op.SizeBytes == 0 || op.SizeBytes == allocation.SizeBytes))
+        if ((op.Address == 0 || op.Address == allocation.Start)
+            && (op.SizeBytes == 0 || op.SizeBytes == allocation.SizeBytes))
         {
             device.Ledger.Ok(this);
             return;
@@ -270,16 +282,27 @@ public sealed class DestroyEmpty : Rule, IDeviceRule
     }
 
     private void Violate(DeviceStream device, HistoryEvent record, LiveAllocation a) =>
-        device.Ledger.Violated(this, Class, device.OopsEver ? "after-oops" : record.Kind is EventKind.Bug ? "bug" : "live", device.Obj, () => new(
-            $"Let P = the pool of {device.Name}{(a.Id.IsNone ? "" : $", A = {Prose.Allocation(device.Context, a)}")}. Then P may be destroyed only when it is empty; "
-            + $"however, it was destroyed at seq {record.At.Seq} "
-            + $"{(!a.Id.IsNone ? "with A live" : record.Kind is EventKind.Bug ? "with bits set" : $"with {record.Count} live allocations")}: a contradiction."
-            + (device.OopsEver ? " An actor that died of an oops on this device never gave back what it had taken." : ""),
-            a.Id.IsNone ? [record] : [a.Record(), record]));
+        device.Ledger.Violated(
+            this, Class, device.OopsEver ? "after-oops" : record.Kind is EventKind.Bug ? "bug" : "live",
+            device.Obj, () => new(
+                "Let P = the pool of "
+                + $"{device.Name}{(a.Id.IsNone ? "" : $", A = {Prose.Allocation(device.Context, a)}")}. "
+                + "Then P may be destroyed only when it is empty; "
+                + $"however, it was destroyed at seq {record.At.Seq} "
+                + (!a.Id.IsNone ? "with A live"
+                    : record.Kind is EventKind.Bug ? "with bits set"
+                    : $"with {record.Count} live allocations")
+                + ": a contradiction."
+                + (device.OopsEver
+                    ? " An actor that died of an oops on this device never gave back what it had taken."
+                    : ""),
+                a.Id.IsNone ? [record] : [a.Record(), record]));
 }
 
 /// <summary>I22: once the device's p2pdma field is clear, no alloc succeeds.</summary>
-/// <remarks>An alloc whose first read of the field may lie before the clear (<c>field_read</c> outside one turn) is undecided.</remarks>
+/// <remarks>
+/// An alloc whose first read of the field may lie before the clear (<c>field_read</c> outside one turn) is undecided.
+/// </remarks>
 public sealed class NoAllocAfterClear : Rule, IAllocRule
 {
     public override string Name => "NO-ALLOC-AFTER-CLEAR";
@@ -332,9 +355,11 @@ public sealed class OwnerAlive : Rule, IAllocRule
 
     public override int Number => 27;
 
-    public override string Claim => "When alloc reads the owner of the chunk it took, that owner's memory is not freed.";
+    public override string Claim =>
+        "When alloc reads the owner of the chunk it took, that owner's memory is not freed.";
 
-    public override string Source => "pci_alloc_p2pmem: tryget_live on the chunk's owner; devres frees p2p_pgmap before the pool";
+    public override string Source =>
+        "pci_alloc_p2pmem: tryget_live on the chunk's owner; devres frees p2p_pgmap before the pool";
 
     void IAllocRule.JudgeAlloc(DeviceStream device, in Operation op)
     {
@@ -369,7 +394,8 @@ public sealed class NoPermanentRefusal : Rule, IAllocRule, IDeviceRule, IDeviceE
 
     public override int Number => 41;
 
-    public override string Claim => "After a failed add_resource, an alloc from a live resource with room succeeds in the end.";
+    public override string Claim =>
+        "After a failed add_resource, an alloc from a live resource with room succeeds in the end.";
 
     public override string Source => "pci_p2pdma_add_resource's error path, and the ref that pci_alloc_p2pmem takes";
 
@@ -377,7 +403,8 @@ public sealed class NoPermanentRefusal : Rule, IAllocRule, IDeviceRule, IDeviceE
 
     void IAllocRule.JudgeAlloc(DeviceStream device, in Operation op)
     {
-        if (!device.Bound || device.ResourcesFailed == 0 || device.ResourcesAdded == 0 || device.InReleaseAll || device.RefusalsWithRoom < 0)
+        if (!device.Bound || device.ResourcesFailed == 0 || device.ResourcesAdded == 0 || device.InReleaseAll
+            || device.RefusalsWithRoom < 0)
         {
             return;
         }

@@ -12,7 +12,8 @@ public sealed class ExactlyOnce : Rule, IDeviceRule
 
     public override int Number => 30;
 
-    public override string Claim => "Every devres action runs or is removed exactly once, and none is left when the unbind has ended.";
+    public override string Claim =>
+        "Every devres action runs or is removed exactly once, and none is left when the unbind has ended.";
 
     public override string Source => "devres_release_all, devm_release_action, devm_remove_action";
 
@@ -155,7 +156,8 @@ public sealed class NoStaleData : Rule, IDeviceRule
             return;
         }
 
-        if (device.Objects is not { } objects || !objects.TryGetValue(record.Other, out var known) || known.FreedSeq == 0)
+        if (device.Objects is not { } objects || !objects.TryGetValue(record.Other, out var known)
+            || known.FreedSeq == 0)
         {
             device.Ledger.Ok(this);
             return;
@@ -165,7 +167,11 @@ public sealed class NoStaleData : Rule, IDeviceRule
             $"Let D = {device.Context.Name(record.Other)}, the data of devres action {record.Fn ?? "unnamed"} of "
             + $"{device.Name}. Then D was freed at seq {known.FreedSeq}; "
             + $"however, the action ran on it at seq {record.At.Seq}: a contradiction.",
-            [new HistoryEvent { Kind = EventKind.ObjFree, At = new(device.Obj, device.Gen, known.FreedSeq, known.Life), Other = record.Other, Text = known.Kind }, record]));
+            [new HistoryEvent
+            {
+                Kind = EventKind.ObjFree, At = new(device.Obj, device.Gen, known.FreedSeq, known.Life),
+                Other = record.Other, Text = known.Kind
+            }, record]));
     }
 }
 
@@ -204,7 +210,8 @@ public sealed class ErrorNoResidue : Rule, IDeviceRule
             }
         }
 
-        if (device.Mappings.FirstOrDefault(m => m.AddedSeq > begin.At.Seq && m.Phase is MappingPhase.Mapped) is { } chunk)
+        if (device.Mappings.FirstOrDefault(m => m.AddedSeq > begin.At.Seq
+            && m.Phase is MappingPhase.Mapped) is { } chunk)
         {
             device.Ledger.Violated(this, Class, "chunk", device.Obj, () => new(
                 $"Let F = the add_resource of {device.Name} that began at seq {begin.At.Seq} and failed with "
@@ -219,5 +226,6 @@ public sealed class ErrorNoResidue : Rule, IDeviceRule
 
     /// <summary>The device's own set-up happens inside its first add_resource and stays until the unbind.</summary>
     private static bool IsSetup(DeviceStream device, RegisteredNode node) =>
-        node.Data == 0 || node.Data == device.Obj || device.Context.Name(node.Data).StartsWith("p2pdma:", StringComparison.Ordinal);
+        node.Data == 0 || node.Data == device.Obj
+            || device.Context.Name(node.Data).StartsWith("p2pdma:", StringComparison.Ordinal);
 }

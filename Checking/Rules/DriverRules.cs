@@ -16,13 +16,15 @@ public sealed class NoOpAfterFree : Rule, IDeviceRule
 
     public override string Source => "devres frees each node's memory at its own place in the list";
 
-    IReadOnlyList<EventKind> IDeviceRule.Kinds { get; } = [EventKind.Oops, EventKind.ObjFree, EventKind.UnbindEnd, EventKind.BindEnd];
+    IReadOnlyList<EventKind> IDeviceRule.Kinds { get; } =
+        [EventKind.Oops, EventKind.ObjFree, EventKind.UnbindEnd, EventKind.BindEnd];
 
     void IDeviceRule.Judge(DeviceStream device, HistoryEvent record)
     {
         switch (record.Kind)
         {
-            case EventKind.ObjFree when device.Objects is { } objects && objects.TryGetValue(record.Other, out var known) && known.FreedSeq != 0:
+            case EventKind.ObjFree when device.Objects is { } objects
+                && objects.TryGetValue(record.Other, out var known) && known.FreedSeq != 0:
                 device.Ledger.Violated(this, Class, "double-free", device.Obj, () => new(
                     $"Let O = {device.Context.Name(record.Other)}. Then O was freed at seq {known.FreedSeq}; "
                     + $"however, it was freed again at seq {record.At.Seq}: a contradiction.",
@@ -40,16 +42,23 @@ public sealed class NoOpAfterFree : Rule, IDeviceRule
         }
     }
 
-    internal static bool IsUseAfterFree(HistoryEvent record) => record.Text?.Contains("free", StringComparison.Ordinal) ?? false;
+    internal static bool IsUseAfterFree(HistoryEvent record) =>
+        record.Text?.Contains("free", StringComparison.Ordinal) ?? false;
 
     private static Proof Prove(DeviceStream device, HistoryEvent record)
     {
         var name = record.Other == 0 ? "an object" : device.Context.Name(record.Other);
         var known = device.Objects?.GetValueOrDefault(record.Other) ?? default;
-        var freed = known.FreedSeq == 0 ? "Then its memory had been freed" : $"Then its memory was freed at seq {known.FreedSeq}";
+        var freed = known.FreedSeq == 0
+            ? "Then its memory had been freed"
+            : $"Then its memory was freed at seq {known.FreedSeq}";
         List<HistoryRecord> records = known.FreedSeq == 0
             ? [record]
-            : [new HistoryEvent { Kind = EventKind.ObjFree, At = new(device.Obj, device.Gen, known.FreedSeq, known.Life), Other = record.Other, Text = known.Kind }, record];
+            : [new HistoryEvent
+            {
+                Kind = EventKind.ObjFree, At = new(device.Obj, device.Gen, known.FreedSeq, known.Life),
+                Other = record.Other, Text = known.Kind
+            }, record];
         return new(
             $"Let O = {name} of {device.Name}. {freed}; however, at seq {record.At.Seq} "
             + $"{record.Fn ?? "a step touches it"} "
@@ -90,7 +99,8 @@ public sealed class NoNullDeref : Rule, IDeviceRule
 
         var (unbind, cleared) = (device.Unbind, device.FieldCleared);
         var step = record.Fn ?? "unnamed";
-        device.Ledger.Violated(this, Class, unbind is not null && device.IsOfPass(record) ? "unbind" : step, device.Obj, () =>
+        device.Ledger.Violated(
+            this, Class, unbind is not null && device.IsOfPass(record) ? "unbind" : step, device.Obj, () =>
         {
             List<HistoryRecord> records = [];
             if (unbind is not null)
@@ -107,7 +117,9 @@ public sealed class NoNullDeref : Rule, IDeviceRule
             return new(
                 $"Let D = {device.Name}{(unbind is null ? "" : $", U = its unbind (begun at seq {unbind.At.Seq})")}. "
                 + "Then "
-                + (cleared is null ? "a step of the kernel may follow only pointers that are set" : $"D's p2pdma field was cleared at seq {cleared.At.Seq}")
+                + (cleared is null
+                    ? "a step of the kernel may follow only pointers that are set"
+                    : $"D's p2pdma field was cleared at seq {cleared.At.Seq}")
                 + $"; however, at seq {record.At.Seq} {record.Fn ?? "a step"} ({record.Text ?? "oops"} of actor "
                 + $"{record.Actor ?? "unknown"}"
                 + $"{(record.Other == 0 ? "" : $", {device.Context.Name(record.Other)}")}): a contradiction.",
@@ -125,7 +137,9 @@ public sealed class UnbindQuiescent : Rule, IDeviceRule
 
     public override RuleNeeds Needs => RuleNeeds.AfterEdges;
 
-    public override string Claim => "When an unbind has ended, no mapping, map entry, unfinished ref or pool of the device is left, and its field is clear.";
+    public override string Claim =>
+        "When an unbind has ended, no mapping, map entry, unfinished ref or pool of the device is left, "
+            + "and its field is clear.";
 
     public override string Source => "device_release_driver: remove(), devres_release_all";
 
@@ -176,8 +190,10 @@ public sealed class UnbindQuiescent : Rule, IDeviceRule
         {
             var life = map.LifeAt(at.Gen, at.Seq);
             left = life.AddSeq == 0 ? null
-                : life.RemoveSeq == 0 || life.RemoveSeq > at.Seq ? $"the memory of {map.Name} was not removed by seq {at.Seq} there"
-                : life.EraseSeq == 0 || life.EraseSeq > at.Seq ? $"the entry of {map.Name} was not erased by seq {at.Seq} there"
+                : life.RemoveSeq == 0 || life.RemoveSeq > at.Seq
+                ? $"the memory of {map.Name} was not removed by seq {at.Seq} there"
+                : life.EraseSeq == 0 || life.EraseSeq > at.Seq
+                ? $"the entry of {map.Name} was not erased by seq {at.Seq} there"
                 : null;
         }
         else if (device.Group.Refs.TryGetValue(at.Obj, out var @ref))
@@ -271,7 +287,8 @@ public sealed class ResIndep : Rule, IDeviceRule, IRefRule
 
     public override string Claim => "A failed add_resource kills no ref that another resource needs.";
 
-    public override string Source => "pci_p2pdma_add_resource's error path through devm_memunmap_pages kills the shared ref";
+    public override string Source =>
+        "pci_p2pdma_add_resource's error path through devm_memunmap_pages kills the shared ref";
 
     IReadOnlyList<EventKind> IDeviceRule.Kinds { get; } = [EventKind.AddResourceEnd];
 
@@ -368,7 +385,9 @@ public sealed class NoLeak : Rule, IDeviceRule, IDeviceEndRule
 }
 
 /// <summary>I37: an unbind ends when every holder has let go.</summary>
-/// <remarks>Where somebody still holds, the premise is false: nothing is broken, the holder is named by the <c>hang</c>.</remarks>
+/// <remarks>
+/// Where somebody still holds, the premise is false: nothing is broken, the holder is named by the <c>hang</c>.
+/// </remarks>
 public sealed class UnbindLive : Rule, IDeviceRule, IDeviceEndRule
 {
     public override string Name => "UNBIND-LIVE";
@@ -379,9 +398,11 @@ public sealed class UnbindLive : Rule, IDeviceRule, IDeviceEndRule
 
     public override RuleNeeds Needs => RuleNeeds.Quiescence;
 
-    public override string Claim => "An unbind, or the release after a failed probe, ends once every holder has let go.";
+    public override string Claim =>
+        "An unbind, or the release after a failed probe, ends once every holder has let go.";
 
-    public override string Source => "devres_release_all waits for a ref whose remaining count a later step of the same thread owes";
+    public override string Source =>
+        "devres_release_all waits for a ref whose remaining count a later step of the same thread owes";
 
     IReadOnlyList<EventKind> IDeviceRule.Kinds { get; } = [EventKind.UnbindEnd, EventKind.Hang, EventKind.HangDetected];
 
@@ -391,7 +412,8 @@ public sealed class UnbindLive : Rule, IDeviceRule, IDeviceEndRule
         {
             device.Ledger.Ok(this);
         }
-        else if (!device.HangSeen && !ErrorPathTerminates.IsInAddResource(device) && (device.Unbind is not null || device.Binding is not null))
+        else if (!device.HangSeen && !ErrorPathTerminates.IsInAddResource(device)
+            && (device.Unbind is not null || device.Binding is not null))
         {
             Decide(device, record);
         }
@@ -420,7 +442,8 @@ public sealed class UnbindLive : Rule, IDeviceRule, IDeviceEndRule
         }
 
         if (!deadlock && !device.Context.Online
-            && (!device.Context.Header.Quiescent || !device.Context.Header.Complete || device.HasGapBetween(0, device.LastSeq)))
+            && (!device.Context.Header.Quiescent || !device.Context.Header.Complete
+                || device.HasGapBetween(0, device.LastSeq)))
         {
             device.Ledger.Undecided(rule);
             return false;
@@ -431,14 +454,16 @@ public sealed class UnbindLive : Rule, IDeviceRule, IDeviceEndRule
 
     internal static string Waits(DeviceStream device, HistoryEvent? hang) =>
         hang is null ? "it never ended"
-        : $"it is still waiting{(hang.Other == 0 ? "" : $" for {device.Context.Name(hang.Other)}")}{(hang.Fn is null ? "" : $" ({hang.Fn})")}";
+        : $"it is still waiting{(hang.Other == 0 ? "" : $" for {device.Context.Name(hang.Other)}")}"
+        + $"{(hang.Fn is null ? "" : $" ({hang.Fn})")}";
 
     private static int HolderOf(DeviceStream device, HistoryEvent? hang)
     {
         foreach (var slot in device.LiveSlots())
         {
             var owner = device.Live![slot].Owner;
-            if (hang is null || hang.Other == 0 || owner == 0 || owner == hang.Other || device.Context.Objects.Kind(hang.Other) is not ObjectKind.Ref)
+            if (hang is null || hang.Other == 0 || owner == 0 || owner == hang.Other
+                || device.Context.Objects.Kind(hang.Other) is not ObjectKind.Ref)
             {
                 return slot;
             }
@@ -470,8 +495,12 @@ public sealed class UnbindLive : Rule, IDeviceRule, IDeviceEndRule
                 records.Add(hang);
             }
 
-            var owed = device.Mappings.Where(m => m.Phase is MappingPhase.Mapped).Select(m => $"0x{m.Start:x}").ToList();
-            var later = owed.Count == 0 ? "" : $" What it waits for counts the pages of the mapping at {string.Join(", ", owed)}, which only a later step of the same unbind gives back.";
+            var owed = device.Mappings.Where(m => m.Phase is MappingPhase.Mapped)
+                .Select(m => $"0x{m.Start:x}").ToList();
+            var later = owed.Count == 0
+                ? ""
+                : $" What it waits for counts the pages of the mapping at {string.Join(", ", owed)}, "
+                + "which only a later step of the same unbind gives back.";
             return new(
                 $"Let D = {device.Name}, U = {what} of D{(begin is null ? "" : $" (begun at seq {begin.At.Seq})")}"
                 + $"{(teardown is null ? "" : $", M = page map {device.Context.Name(teardown.Other)}")}. Then every "
@@ -497,7 +526,8 @@ public sealed class ErrorPathTerminates : Rule, IDeviceRule
 
     public override string Source => "devm_memremap_pages, pci_p2pdma_add_resource: error exits that wait";
 
-    IReadOnlyList<EventKind> IDeviceRule.Kinds { get; } = [EventKind.Hang, EventKind.HangDetected, EventKind.AddResourceEnd];
+    IReadOnlyList<EventKind> IDeviceRule.Kinds { get; } =
+        [EventKind.Hang, EventKind.HangDetected, EventKind.AddResourceEnd];
 
     internal static bool IsInAddResource(DeviceStream device) => device.AddResource is not null;
 

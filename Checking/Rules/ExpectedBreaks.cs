@@ -2,8 +2,8 @@ namespace Fleet.Checking.Rules;
 
 /// <summary>Which rules a kernel is known to break, in at least one world and one schedule.</summary>
 /// <remarks>
-/// Source: matrix.csv of the specification, the union over its scenarios; left out are the worlds that misuse a bare percpu_ref,
-/// which break the same rules under every profile. OBJ-LIVE there is NO-OP-AFTER-FREE here.
+/// Source: matrix.csv of the specification, the union over its scenarios; left out are the worlds that misuse a bare
+/// percpu_ref, which break the same rules under every profile. OBJ-LIVE there is NO-OP-AFTER-FREE here.
 /// </remarks>
 public static class ExpectedBreaks
 {
@@ -69,7 +69,9 @@ public static class ExpectedBreaks
     /// <summary>Profiles of which something is known.</summary>
     public static IReadOnlyList<string> Profiles { get; } = [.. Known.SelectMany(k => k.Profiles)];
 
-    /// <summary>Returns the names of the rules that a profile is known to break; null when nothing is known of it.</summary>
+    /// <summary>
+    /// Returns the names of the rules that a profile is known to break; null when nothing is known of it.
+    /// </summary>
     /// <param name="profile">By its name or an alias, such as <c>v5.2</c>.</param>
     public static IReadOnlyList<string>? Of(string profile)
     {

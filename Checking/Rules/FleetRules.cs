@@ -5,7 +5,9 @@ using Fleet.Kernel.History;
 namespace Fleet.Checking.Rules;
 
 /// <summary>About Fleet, not the kernel: two incarnations of one object never serve at once.</summary>
-/// <remarks>Source: history-format, section Findings: (a) by one client's own sequence, (b) by clocks within their bound.</remarks>
+/// <remarks>
+/// Source: history-format, section Findings: (a) by one client's own sequence, (b) by clocks within their bound.
+/// </remarks>
 public sealed class OneIncarnation : Rule
 {
     public override string Name => "ONE-INCARNATION";

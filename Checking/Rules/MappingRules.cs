@@ -7,8 +7,9 @@ namespace Fleet.Checking.Rules;
 
 /// <summary>I1: no mapping is removed while an allocation in it is referenced.</summary>
 /// <remarks>
-/// Decided on the device alone, by address, since early profiles have no owner: alloc before <c>teardown_begin</c>, free or reap
-/// after <c>teardown_end</c>. Held back until the life has ended, because a life that ended by <c>fenced</c> is exempt.
+/// Decided on the device alone, by address, since early profiles have no owner: alloc before <c>teardown_begin</c>,
+/// free or reap after <c>teardown_end</c>. Held back until the life has ended, because a life that ended by
+/// <c>fenced</c> is exempt.
 /// </remarks>
 public sealed class ReapBeforeRemove : Rule, IDeviceRule, IDeviceEndRule
 {
@@ -20,10 +21,12 @@ public sealed class ReapBeforeRemove : Rule, IDeviceRule, IDeviceEndRule
 
     public override string Claim => "A mapping's memory is removed only after its reference count was seen at zero.";
 
-    public override string Source => "devm_memremap_pages_release: kill, put the pages, wait for zero and exit, then remove the memory";
+    public override string Source =>
+        "devm_memremap_pages_release: kill, put the pages, wait for zero and exit, then remove the memory";
 
     IReadOnlyList<EventKind> IDeviceRule.Kinds { get; } =
-        [EventKind.TeardownEnd, EventKind.UnbindEnd, EventKind.BindEnd, EventKind.BindBegin, EventKind.Hang, EventKind.HangDetected];
+        [EventKind.TeardownEnd, EventKind.UnbindEnd, EventKind.BindEnd, EventKind.BindBegin, EventKind.Hang,
+            EventKind.HangDetected];
 
     void IDeviceRule.Judge(DeviceStream device, HistoryEvent record)
     {
@@ -59,7 +62,8 @@ public sealed class ReapBeforeRemove : Rule, IDeviceRule, IDeviceEndRule
 
             held++;
             var entry = new HeldAtRemoval(() => device.Ledger.Violated(
-                this, Class, "held-at-removal", device.Obj, () => Prove(device.Context, allocation, mapping, end, unbind)));
+                this, Class, "held-at-removal", device.Obj, () =>
+                    Prove(device.Context, allocation, mapping, end, unbind)));
             device.Hold(entry);
             device.ViolatedUnlessFreed(this, allocation, end.At.Seq, entry.Prove);
         }
@@ -70,7 +74,8 @@ public sealed class ReapBeforeRemove : Rule, IDeviceRule, IDeviceEndRule
         }
     }
 
-    private static Proof Prove(CheckContext context, LiveAllocation a, Mapping mapping, HistoryEvent end, HistoryEvent? unbind)
+    private static Proof Prove(
+        CheckContext context, LiveAllocation a, Mapping mapping, HistoryEvent end, HistoryEvent? unbind)
     {
         var begin = mapping.TeardownBegin;
         var u = unbind is null ? "the teardown" : $"the unbind (begun at seq {unbind.At.Seq})";
@@ -100,8 +105,8 @@ public sealed class ReapBeforeRemove : Rule, IDeviceRule, IDeviceEndRule
 
 /// <summary>I2: nothing touches a page of a mapping after its memory was removed.</summary>
 /// <remarks>
-/// Needs positions of the page map, whatever the clocks say; who held is asked of the device's stream and of the client's own
-/// sequence. An access refused by a fence touched nothing and is no evidence.
+/// Needs positions of the page map, whatever the clocks say; who held is asked of the device's stream and of the
+/// client's own sequence. An access refused by a fence touched nothing and is no evidence.
 /// </remarks>
 public sealed class NoUseAfterRemove : Rule, IAccessRule, IMapRule
 {
@@ -115,7 +120,8 @@ public sealed class NoUseAfterRemove : Rule, IAccessRule, IMapRule
 
     public override string Claim => "No page is touched after the memory of its page map was removed.";
 
-    public override string Source => "devm_memremap_pages_release: arch_remove_memory comes after the last reference is gone";
+    public override string Source =>
+        "devm_memremap_pages_release: arch_remove_memory comes after the last reference is gone";
 
     IReadOnlyList<EventKind> IMapRule.Kinds { get; } =
         [EventKind.PageGet, EventKind.PagePut, EventKind.PageFinalPut, EventKind.PageBackptrRead, EventKind.Oops];
@@ -159,7 +165,8 @@ public sealed class NoUseAfterRemove : Rule, IAccessRule, IMapRule
                         break;
                     case HeldAnswer.Misuse:
                         map.Ledger.Violated(
-                            this, FindingClass.Client, "after-own-free", map.Obj, () => Misuse(map, access, removed, free));
+                            this, FindingClass.Client, "after-own-free", map.Obj, () =>
+                                Misuse(map, access, removed, free));
                         break;
                     default:
                         map.Ledger.Undecided(this);
@@ -206,7 +213,8 @@ public sealed class NoUseAfterRemove : Rule, IAccessRule, IMapRule
                 ? $"the unbind of {context.Name(context.Objects.DeviceOf(map.Obj))}"
                 : $"the unbind of {context.Name(unbind.At.Obj)} (begun at seq {unbind.At.Seq})";
             var a = allocation.Id.IsNone
-                ? $"allocation {context.Name(op.Alloc.Device)}#{op.Alloc.Gen}#{op.Alloc.Number} of {context.Name(op.Client)}"
+                ? $"allocation {context.Name(op.Alloc.Device)}#{op.Alloc.Gen}#{op.Alloc.Number} of "
+                + $"{context.Name(op.Client)}"
                 : Prose.Allocation(context, allocation);
             List<HistoryRecord> records = allocation.Id.IsNone ? [removed, op] : [allocation.Record(), removed, op];
             return new(
@@ -246,7 +254,8 @@ public sealed class TagMismatch : Rule, IAccessRule
 
     void IAccessRule.JudgeAccess(MapStream map, in Operation op)
     {
-        if (op.Direction is not AccessDirection.Read || op.Outcome is not OperationOutcome.Ok || op.Alloc.IsNone || !map.Present)
+        if (op.Direction is not AccessDirection.Read || op.Outcome is not OperationOutcome.Ok || op.Alloc.IsNone
+            || !map.Present)
         {
             return;
         }
@@ -285,11 +294,15 @@ public sealed class TagMismatch : Rule, IAccessRule
             {
                 if (answer is HeldAnswer.Held)
                 {
-                    map.Ledger.Violated(this, Class, own ? "lost-write" : "overwritten", map.Obj, () => Prove(map, access, expected, own, known, allocation));
+                    map.Ledger.Violated(
+                        this, Class, own ? "lost-write" : "overwritten", map.Obj, () =>
+                            Prove(map, access, expected, own, known, allocation));
                 }
                 else if (answer is HeldAnswer.Misuse)
                 {
-                    map.Ledger.Violated(this, FindingClass.Client, "after-own-free", map.Obj, () => Prove(map, access, expected, own, known, allocation));
+                    map.Ledger.Violated(
+                        this, FindingClass.Client, "after-own-free", map.Obj, () =>
+                            Prove(map, access, expected, own, known, allocation));
                 }
                 else
                 {
@@ -299,8 +312,11 @@ public sealed class TagMismatch : Rule, IAccessRule
             map.Context.Online);
     }
 
-    /// <summary>What the holder wrote to the pages that it reads; false when it did not write one tag to all of them.</summary>
-    private static bool Expected(MapStream map, in Operation op, out ulong expected, out bool own, out MapStream.PageTag known)
+    /// <summary>
+    /// What the holder wrote to the pages that it reads; false when it did not write one tag to all of them.
+    /// </summary>
+    private static bool Expected(
+        MapStream map, in Operation op, out ulong expected, out bool own, out MapStream.PageTag known)
     {
         (expected, own, known) = (0, true, default);
         for (var page = 0; page < Math.Max(1, op.PageCount); page++)
@@ -332,7 +348,8 @@ public sealed class TagMismatch : Rule, IAccessRule
         var a = allocation.Id.IsNone
             ? $"allocation {context.Name(op.Alloc.Device)}#{op.Alloc.Gen}#{op.Alloc.Number}"
             : Prose.Allocation(context, allocation);
-        var other = own ? "" : $" Allocation {context.Name(known.Alloc.Device)}#{known.Alloc.Gen}#{known.Alloc.Number} wrote 0x{known.Tag:x} there in between.";
+        var other = own ? "" : $" Allocation {context.Name(known.Alloc.Device)}#{known.Alloc.Gen}#{known.Alloc.Number} "
+            + $"wrote 0x{known.Tag:x} there in between.";
         List<HistoryRecord> records = allocation.Id.IsNone ? [op] : [allocation.Record(), op];
         return new(
             $"Let A = {a}, P = page 0x{op.Pfn:x} of page map {map.Name}. Then the last tag written to P through A is "
@@ -379,7 +396,8 @@ public sealed class PageCountNonneg : Rule, IMapRule
 
     public override int Number => 13;
 
-    public override string Claim => "No page count falls below zero, and a page's final put happens once in a life of its mapping.";
+    public override string Claim =>
+        "No page count falls below zero, and a page's final put happens once in a life of its mapping.";
 
     public override string Source => "put_page, __put_devmap_managed_page";
 
@@ -413,7 +431,8 @@ public sealed class MapErasedBeforeFree : Rule, IDeviceRule
 
     public override string Claim => "A page map's object is freed only after its teardown has ended, its entry erased.";
 
-    public override string Source => "devm_memremap_pages_release, then the devres free of the pgmap: erase, grace period, free";
+    public override string Source =>
+        "devm_memremap_pages_release, then the devres free of the pgmap: erase, grace period, free";
 
     IReadOnlyList<EventKind> IDeviceRule.Kinds { get; } = [EventKind.ObjFree];
 

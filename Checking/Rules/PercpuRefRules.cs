@@ -116,8 +116,8 @@ public sealed class KillOnce : Rule, IRefRule
 
 /// <summary>I7: nobody gets a reference on a live ref once its kill was confirmed.</summary>
 /// <remarks>
-/// Decided by alloc: the device's fold, named in <c>switch_done.after</c>, is where it had seen the kill. An alloc that succeeded
-/// later, in a mapping of that ref, took a reference that tryget_live had to refuse.
+/// Decided by alloc: the device's fold, named in <c>switch_done.after</c>, is where it had seen the kill. An alloc that
+/// succeeded later, in a mapping of that ref, took a reference that tryget_live had to refuse.
 /// </remarks>
 public sealed class LiveFailsAfterConfirm : Rule, IDeviceRule, IAllocRule
 {
@@ -127,7 +127,8 @@ public sealed class LiveFailsAfterConfirm : Rule, IDeviceRule, IAllocRule
 
     public override RuleNeeds Needs => RuleNeeds.AfterEdges;
 
-    public override string Claim => "tryget_live, and the alloc that calls it, fails once the kill of the ref was confirmed.";
+    public override string Claim =>
+        "tryget_live, and the alloc that calls it, fails once the kill of the ref was confirmed.";
 
     public override string Source => "percpu_ref_tryget_live after percpu_ref_kill_and_confirm";
 
@@ -161,7 +162,9 @@ public sealed class LiveFailsAfterConfirm : Rule, IDeviceRule, IAllocRule
 
     private void Decide(DeviceStream device, List<LiveAllocation> made, Position at, bool reached)
     {
-        var life = reached && device.Group.Refs.TryGetValue(at.Obj, out var @ref) ? @ref.LifeAt(at.Gen, at.Seq) : default;
+        var life = reached && device.Group.Refs.TryGetValue(at.Obj, out var @ref)
+            ? @ref.LifeAt(at.Gen, at.Seq)
+            : default;
         foreach (var allocation in made)
         {
             if (life.FoldSeq == 0 || life.FoldGen != allocation.Id.Gen)
@@ -187,7 +190,9 @@ public sealed class LiveFailsAfterConfirm : Rule, IDeviceRule, IAllocRule
 }
 
 /// <summary>I9: the release of a ref runs at zero.</summary>
-/// <remarks>A release that runs a second time, at zero again, is the doing of a get from zero: NO-GET-FROM-ZERO.</remarks>
+/// <remarks>
+/// A release that runs a second time, at zero again, is the doing of a get from zero: NO-GET-FROM-ZERO.
+/// </remarks>
 public sealed class CountConservation : Rule, IRefRule
 {
     public override string Name => "COUNT-CONSERVATION";
@@ -196,7 +201,8 @@ public sealed class CountConservation : Rule, IRefRule
 
     public override string Claim => "The release of a ref runs when its count is zero.";
 
-    public override string Source => "percpu_ref_put_many: release on reaching zero; a second kill drops a reference that is not its own";
+    public override string Source =>
+        "percpu_ref_put_many: release on reaching zero; a second kill drops a reference that is not its own";
 
     IReadOnlyList<EventKind> IRefRule.Kinds { get; } = [EventKind.RefZero];
 
@@ -217,7 +223,9 @@ public sealed class CountConservation : Rule, IRefRule
 }
 
 /// <summary>I8: nobody takes a reference on a ref that has reached zero.</summary>
-/// <remarks>A ref that reaches zero twice in a life was got from zero in between, whether that get was recorded or not.</remarks>
+/// <remarks>
+/// A ref that reaches zero twice in a life was got from zero in between, whether that get was recorded or not.
+/// </remarks>
 public sealed class NoGetFromZero : Rule, IRefRule
 {
     public override string Name => "NO-GET-FROM-ZERO";
@@ -242,7 +250,9 @@ public sealed class NoGetFromZero : Rule, IRefRule
         var isGet = record.Kind is EventKind.RefGet;
         @ref.Ledger.Violated(this, Class, isGet ? "get" : "released-again", @ref.Obj, () => new(
             $"Let R = {@ref.Name}. Then R reached zero at {Prose.At(zero)}; however, "
-            + (isGet ? $"{record.Actor ?? "somebody"} took a reference at seq {record.At.Seq}" : $"it reached zero again at seq {record.At.Seq}, so somebody took a reference in between")
+            + (isGet
+                ? $"{record.Actor ?? "somebody"} took a reference at seq {record.At.Seq}"
+                : $"it reached zero again at seq {record.At.Seq}, so somebody took a reference in between")
             + ": a contradiction.",
             zero is null ? [record] : [zero, record]));
     }
@@ -320,7 +330,9 @@ public sealed class WaitEffective : Rule, IRefRule
     }
 }
 
-/// <summary>I39: after a kill the switch ends, after the last put the release runs, after the release the waiter wakes.</summary>
+/// <summary>
+/// I39: after a kill the switch ends, after the last put the release runs, after the release the waiter wakes.
+/// </summary>
 public sealed class KillProgress : Rule, IRefEndRule, IRefRule
 {
     public override string Name => "KILL-PROGRESS";
@@ -333,7 +345,8 @@ public sealed class KillProgress : Rule, IRefEndRule, IRefRule
 
     public override string Claim => "A killed ref switches, and a ref that reached zero wakes whoever waits for it.";
 
-    public override string Source => "percpu_ref_kill → percpu_ref_switch_to_atomic_rcu → release → complete → wait_for_completion";
+    public override string Source =>
+        "percpu_ref_kill → percpu_ref_switch_to_atomic_rcu → release → complete → wait_for_completion";
 
     IReadOnlyList<EventKind> IRefRule.Kinds { get; } = [EventKind.SwitchDone, EventKind.WaitEnd];
 
@@ -349,7 +362,8 @@ public sealed class KillProgress : Rule, IRefEndRule, IRefRule
             return;
         }
 
-        if (!@ref.Context.Header.Quiescent || !@ref.Context.Header.Complete || @ref.HasGapBetween(life.InitSeq, long.MaxValue)
+        if (!@ref.Context.Header.Quiescent || !@ref.Context.Header.Complete
+            || @ref.HasGapBetween(life.InitSeq, long.MaxValue)
             || @ref.Group.Device?.OopsInPass is not null)
         {
             @ref.Ledger.Undecided(this);

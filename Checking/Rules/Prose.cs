@@ -19,7 +19,8 @@ internal static class Prose
     public static string Access(CheckContext context, in Operation op) => string.Create(
         CultureInfo.InvariantCulture,
         $"the {Via(op)}{Direction(op)} "
-        + $"{(op.Number != 0 ? $"(operation {op.Number}) " : "")}{(op.Client != 0 ? $"of {context.Name(op.Client)} " : "")}on page 0x{op.Pfn:x}");
+        + $"{(op.Number != 0 ? $"(operation {op.Number}) " : "")}"
+        + $"{(op.Client != 0 ? $"of {context.Name(op.Client)} " : "")}on page 0x{op.Pfn:x}");
 
     public static string At(HistoryEvent? record) => record is null
         ? "an unrecorded position"

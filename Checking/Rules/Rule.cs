@@ -45,7 +45,9 @@ public abstract class Rule
 
     public virtual RuleNeeds Needs => RuleNeeds.OneObject;
 
-    /// <summary>A verdict needs evidence of at least one such rule: a run in which nothing was torn down shows nothing.</summary>
+    /// <summary>
+    /// A verdict needs evidence of at least one such rule: a run in which nothing was torn down shows nothing.
+    /// </summary>
     public virtual bool Essential => false;
 
     /// <summary>Place in <see cref="RuleCatalog.All"/>.</summary>

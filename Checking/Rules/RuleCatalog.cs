@@ -10,12 +10,13 @@ public static class RuleCatalog
     /// <summary>All rules, by their number in the model; those about Fleet itself last.</summary>
     public static IReadOnlyList<Rule> All { get; } = Numbered(
     [
-        new ReapBeforeRemove(), new NoUseAfterRemove(), new ExitAfterZero(), new ExitNotSwitching(), new KillOnce(), new NoOpAfterFree(),
-        new LiveFailsAfterConfirm(), new NoGetFromZero(), new CountConservation(), new CleanupOnceAfterKill(), new LookupSafe(),
-        new MapErasedBeforeFree(), new PageCountNonneg(), new NoOverlap(), new OwnerRoundtrip(), new DestroyEmpty(),
-        new FreeMatchesAlloc(), new NoAllocAfterClear(), new ResIndep(), new ErrorNoResidue(), new NoNullDeref(), new OwnerAlive(),
-        new ExactlyOnce(), new Lifo(), new NoStaleData(), new UnbindQuiescent(), new ProbeFailQuiescent(), new NoLeak(), new UnbindLive(),
-        new WaitEffective(), new KillProgress(), new ErrorPathTerminates(), new NoPermanentRefusal(), new TagMismatch(), OneIncarnation,
+        new ReapBeforeRemove(), new NoUseAfterRemove(), new ExitAfterZero(), new ExitNotSwitching(), new KillOnce(),
+        new NoOpAfterFree(), new LiveFailsAfterConfirm(), new NoGetFromZero(), new CountConservation(),
+        new CleanupOnceAfterKill(), new LookupSafe(), new MapErasedBeforeFree(), new PageCountNonneg(), new NoOverlap(),
+        new OwnerRoundtrip(), new DestroyEmpty(), new FreeMatchesAlloc(), new NoAllocAfterClear(), new ResIndep(),
+        new ErrorNoResidue(), new NoNullDeref(), new OwnerAlive(), new ExactlyOnce(), new Lifo(), new NoStaleData(),
+        new UnbindQuiescent(), new ProbeFailQuiescent(), new NoLeak(), new UnbindLive(), new WaitEffective(),
+        new KillProgress(), new ErrorPathTerminates(), new NoPermanentRefusal(), new TagMismatch(), OneIncarnation,
     ]);
 
     internal static readonly IAllocRule[] OfAlloc = [.. All.OfType<IAllocRule>()];

@@ -45,7 +45,12 @@ internal sealed class AddressIndex
         var block = _blocks[b];
         if (block.Count == BlockMax)
         {
-            var upper = new Block { Starts = new ulong[BlockMax], Ends = new ulong[BlockMax], Slots = new int[BlockMax] };
+            var upper = new Block
+            {
+                Starts = new ulong[BlockMax],
+                Ends = new ulong[BlockMax],
+                Slots = new int[BlockMax]
+            };
             const int Half = BlockMax / 2;
             Array.Copy(block.Starts, Half, upper.Starts, 0, Half);
             Array.Copy(block.Ends, Half, upper.Ends, 0, Half);
@@ -88,7 +93,9 @@ internal sealed class AddressIndex
         }
     }
 
-    /// <summary>Returns the block that holds the last start at or before <paramref name="address"/>, -1 when all lie above.</summary>
+    /// <summary>
+    /// Returns the block that holds the last start at or before <paramref name="address"/>, -1 when all lie above.
+    /// </summary>
     private int BlockOf(ulong address)
     {
         var (low, high) = (0, _blocks.Count - 1);

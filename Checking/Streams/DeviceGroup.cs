@@ -3,7 +3,9 @@ using Fleet.Kernel.History;
 
 namespace Fleet.Checking.Streams;
 
-/// <summary>An access that may have been a use after remove, or may have read another's tag: its device knows who held.</summary>
+/// <summary>
+/// An access that may have been a use after remove, or may have read another's tag: its device knows who held.
+/// </summary>
 internal sealed record Suspicion(Operation Access, Action<HeldAnswer, LiveAllocation, Operation> Decide);
 
 internal enum HeldAnswer : byte
@@ -20,8 +22,8 @@ internal enum HeldAnswer : byte
 
 /// <summary>One device with its refs and page maps: what must be known of several of them at once.</summary>
 /// <remarks>
-/// Offline, questions wait until the streams they are about have come far enough. Online, only a suspicion crosses from one
-/// object's turn to another's: it is queued and answered by the device's next record, before that takes effect.
+/// Offline, questions wait until the streams they are about have come far enough. Online, only a suspicion crosses from
+/// one object's turn to another's: it is queued and answered by the device's next record, before that takes effect.
 /// </remarks>
 internal sealed class DeviceGroup
 {
@@ -61,7 +63,9 @@ internal sealed class DeviceGroup
 
     public bool HasQuestions => Volatile.Read(ref _asked) is { IsEmpty: false };
 
-    /// <summary>Runs once the object has come to the position: at once if it has, else at the end (false: it never did).</summary>
+    /// <summary>
+    /// Runs once the object has come to the position: at once if it has, else at the end (false: it never did).
+    /// </summary>
     public void WhenReached(Position at, Action<bool> decide)
     {
         if (Reached(at))
@@ -74,7 +78,9 @@ internal sealed class DeviceGroup
         }
     }
 
-    /// <summary>Runs once all records of an object were fed: at once when it was fed as a whole before, else at the end.</summary>
+    /// <summary>
+    /// Runs once all records of an object were fed: at once when it was fed as a whole before, else at the end.
+    /// </summary>
     public void WhenFed(int obj, bool sortedByObject, Action decide)
     {
         if (sortedByObject && (Maps.ContainsKey(obj) || Refs.ContainsKey(obj)))
@@ -120,7 +126,8 @@ internal sealed class DeviceGroup
             var slot = live?.Find(suspicion.Access.Alloc) ?? -1;
             var allocation = slot >= 0 ? live![slot] : default;
             suspicion.Decide(
-                slot < 0 || allocation.Client != suspicion.Access.Client ? HeldAnswer.Misuse : HeldAnswer.Held, allocation, default);
+                slot < 0 || allocation.Client != suspicion.Access.Client ? HeldAnswer.Misuse : HeldAnswer.Held,
+                allocation, default);
         }
     }
 

@@ -6,7 +6,9 @@ namespace Fleet.Checking.Streams;
 
 internal enum FieldPhase : byte { Unseen, Set, Cleared }
 
-/// <summary>One device: its binding, devres list, pool and live allocations, and the rules that its own order decides.</summary>
+/// <summary>
+/// One device: its binding, devres list, pool and live allocations, and the rules that its own order decides.
+/// </summary>
 internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int obj) : ObjectStream(context, group, obj)
 {
     private static readonly int[] NoSlots = [];
@@ -21,7 +23,9 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
     private List<PossibleFree>? _possibleFrees;
     private List<UnansweredOperation>? _unanswered;
 
-    /// <summary>An allocation that would have to be gone before a position, in a history that has room for an unrecorded free.</summary>
+    /// <summary>
+    /// An allocation that would have to be gone before a position, in a history that has room for an unrecorded free.
+    /// </summary>
     internal sealed record PossibleFree(LiveAllocation Allocation, long Before, Rule Rule, Action Violate);
 
     /// <summary>An operation without an answer and the last position that surely precedes it.</summary>
@@ -66,7 +70,9 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
 
     public int ResourcesAdded { get; private set; }
 
-    /// <summary>Refusals although a good resource had room, since an add_resource failed; -1 once an alloc succeeded.</summary>
+    /// <summary>
+    /// Refusals although a good resource had room, since an add_resource failed; -1 once an alloc succeeded.
+    /// </summary>
     public int RefusalsWithRoom { get; set; }
 
     public Operation? FirstRefusal { get; set; }
@@ -109,7 +115,9 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
         return null;
     }
 
-    /// <summary>Returns the mapping whose page map or owner lives in an object's memory; null when there is none.</summary>
+    /// <summary>
+    /// Returns the mapping whose page map or owner lives in an object's memory; null when there is none.
+    /// </summary>
     public Mapping? MapIn(int id)
     {
         var body = ResourceIn(id);
@@ -122,7 +130,9 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
         return _mappings.Find(m => (map != 0 && m.Map == map) || (owner != 0 && m.Owner == owner));
     }
 
-    /// <summary>Remembers an allocation that was live when its mapping was gone, until its life has ended: a fence exempts it.</summary>
+    /// <summary>
+    /// Remembers an allocation that was live when its mapping was gone, until its life has ended: a fence exempts it.
+    /// </summary>
     public void Hold(HeldAtRemoval held) => (_heldAtRemoval ??= []).Add(held);
 
     /// <summary>The life is over, and not by a fence.</summary>
@@ -140,7 +150,9 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
         }
     }
 
-    /// <summary>An add_resource failed while another resource of the device was mapped; asked for by its refs.</summary>
+    /// <summary>
+    /// An add_resource failed while another resource of the device was mapped; asked for by its refs.
+    /// </summary>
     public void NoteFailedAdd(long begin, long end)
     {
         if (!Context.Online)
@@ -172,8 +184,8 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
     public void NoteUnanswered(in Operation operation) => (_unanswered ??= []).Add(new(operation));
 
     /// <summary>
-    /// Judges that an allocation was live at a position: at once when no unrecorded free can lie before it, else when the
-    /// incarnation ends and it is known which operations may fill its gaps.
+    /// Judges that an allocation was live at a position: at once when no unrecorded free can lie before it, else when
+    /// the incarnation ends and it is known which operations may fill its gaps.
     /// </summary>
     public void ViolatedUnlessFreed(Rule rule, in LiveAllocation allocation, long before, Action violate)
     {
@@ -240,7 +252,8 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
             case EventKind.UnbindEnd: EndLife(); break;
             case EventKind.Fenced: Fence(); break;
             case EventKind.DevresAdd:
-                (_devres ??= []).Add(new(record.Node, record.Text, record.Fn, record.Other, record.At.Seq, InReleaseAll));
+                (_devres ??= []).Add(
+                    new(record.Node, record.Text, record.Fn, record.Other, record.At.Seq, InReleaseAll));
                 break;
             case EventKind.DevresRun or EventKind.DevresRemove or EventKind.DevresFree: RemoveNode(record.Node); break;
             case EventKind.ReleaseAllBegin: (InReleaseAll, ReleasedInBind) = (true, Binding is not null); break;
@@ -252,7 +265,9 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
             case EventKind.ChunkAdd: AddChunk(record); break;
             case EventKind.FieldSet: (Field, FieldCleared, FieldReadOutsideTurn) = (FieldPhase.Set, null, false); break;
             case EventKind.FieldClear: (Field, FieldCleared) = (FieldPhase.Cleared, record); break;
-            case EventKind.FieldRead: FieldReadOutsideTurn = Field is not FieldPhase.Cleared || FieldReadOutsideTurn; break;
+            case EventKind.FieldRead:
+                FieldReadOutsideTurn = Field is not FieldPhase.Cleared || FieldReadOutsideTurn;
+                break;
             case EventKind.TeardownBegin: BeginTeardown(record); break;
             case EventKind.TeardownEnd: EndTeardown(record); break;
             case EventKind.ObjAlloc: NoteObject(record, freed: false); break;
@@ -268,7 +283,9 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
                 break;
             case EventKind.Hang or EventKind.HangDetected: HangSeen = true; break;
             case EventKind.Reap: Free(record.Alloc, default); break;
-            case EventKind.AllocEnd when record.Err is Errno.OK && record.Start != 0: ApplyAlloc(FromEvent(record)); break;
+            case EventKind.AllocEnd when record.Err is Errno.OK && record.Start != 0:
+                ApplyAlloc(FromEvent(record));
+                break;
             case EventKind.FreeEnd: ApplyFree(FromEvent(record)); break;
             default: break;
         }
@@ -298,9 +315,15 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
     private static Operation FromEvent(HistoryEvent record) => new()
     {
         Kind = record.Kind is EventKind.AllocEnd ? OperationKind.Alloc : OperationKind.Free,
-        Outcome = OperationOutcome.Ok, Device = record.At.Obj, At = record.At, SentNs = record.TimeNs, DoneNs = record.TimeNs,
+        Outcome = OperationOutcome.Ok,
+        Device = record.At.Obj,
+        At = record.At,
+        SentNs = record.TimeNs,
+        DoneNs = record.TimeNs,
         Alloc = record.Alloc.IsNone ? new(record.At.Obj, record.At.Gen, record.At.Seq) : record.Alloc,
-        Address = record.Start, SizeBytes = record.SizeBytes, Owner = record.Other,
+        Address = record.Start,
+        SizeBytes = record.SizeBytes,
+        Owner = record.Other,
     };
 
     private void ApplyAlloc(in Operation op)
@@ -322,8 +345,17 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
 
         var allocation = new LiveAllocation
         {
-            Id = op.Alloc, Start = op.Address, SizeBytes = op.SizeBytes, Seq = op.At.Seq, SentNs = op.SentNs, DoneNs = op.DoneNs,
-            Operation = op.Number, Life = op.At.Life, Owner = op.Owner, Client = op.Client, Session = op.Session,
+            Id = op.Alloc,
+            Start = op.Address,
+            SizeBytes = op.SizeBytes,
+            Seq = op.At.Seq,
+            SentNs = op.SentNs,
+            DoneNs = op.DoneNs,
+            Operation = op.Number,
+            Life = op.At.Life,
+            Owner = op.Owner,
+            Client = op.Client,
+            Session = op.Session,
         };
         Live ??= new();
         int overlapped;
@@ -377,7 +409,9 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
         Free(slot >= 0 ? Live![slot].Id : op.Alloc, op);
     }
 
-    /// <summary>A query found out what an unanswered operation had done: it counts as that operation, at its position.</summary>
+    /// <summary>
+    /// A query found out what an unanswered operation had done: it counts as that operation, at its position.
+    /// </summary>
     private void ApplyResolved(in Operation query)
     {
         if (query.Outcome is not OperationOutcome.Ok || _unanswered is null)
@@ -528,7 +562,9 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
         (Field, FieldCleared, FieldReadOutsideTurn, PoolExists) = (FieldPhase.Unseen, null, false, false);
     }
 
-    /// <summary>The life ended without reaping: nothing of it is judged, and nobody holds anything of it any more.</summary>
+    /// <summary>
+    /// The life ended without reaping: nothing of it is judged, and nobody holds anything of it any more.
+    /// </summary>
     private void Fence()
     {
         EndLife();
@@ -584,14 +620,18 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
 
     private void AddChunk(HistoryEvent record)
     {
-        if (_tornDown is not null && _tornDown.Exists(t => record.Start < t.Start + t.SizeBytes && t.Start < record.Start + record.SizeBytes))
+        if (_tornDown is not null && _tornDown.Exists(
+            t => record.Start < t.Start + t.SizeBytes && t.Start < record.Start + record.SizeBytes))
         {
             Ledger.Hit(Probe.RebindReusesRange);
         }
 
         (_mappings ??= []).Add(new()
         {
-            Start = record.Start, SizeBytes = record.SizeBytes, Owner = record.Other, AddedSeq = record.At.Seq,
+            Start = record.Start,
+            SizeBytes = record.SizeBytes,
+            Owner = record.Other,
+            AddedSeq = record.At.Seq,
         });
     }
 
@@ -638,7 +678,8 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
         foreach (var slot in LiveSlots())
         {
             ref var allocation = ref Live![slot];
-            if (!mapping.Contains(allocation.Start) && MappingAt(allocation.Start) is { } other && other.AddedSeq < mapping.AddedSeq)
+            if (!mapping.Contains(allocation.Start) && MappingAt(allocation.Start) is { } other
+                && other.AddedSeq < mapping.AddedSeq)
             {
                 Ledger.Hit(Probe.HolderOnOlderResource);
             }
@@ -673,7 +714,9 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
         return body is null ? 0 : Context.Objects.Find("ref:" + body);
     }
 
-    /// <summary>Returns the resource that an object named <c>p2p_pgmap:DEV/barN.LIFE</c> or <c>pgmap:…</c> belongs to.</summary>
+    /// <summary>
+    /// Returns the resource that an object named <c>p2p_pgmap:DEV/barN.LIFE</c> or <c>pgmap:…</c> belongs to.
+    /// </summary>
     private string? ResourceIn(int id)
     {
         var name = Context.Name(id);
@@ -694,7 +737,8 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
         foreach (var unanswered in _unanswered!)
         {
             var sent = unanswered.Operation.SentNs;
-            if ((client != 0 && client == unanswered.Operation.Client && doneNs <= sent) || (bound is { } b && doneNs + b <= sent))
+            if ((client != 0 && client == unanswered.Operation.Client && doneNs <= sent)
+                || (bound is { } b && doneNs + b <= sent))
             {
                 unanswered.After = LastSeq;
             }
@@ -714,7 +758,9 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
         }
     }
 
-    /// <summary>Decides what depends on which unanswered operations fill the gaps of the incarnation that ends here.</summary>
+    /// <summary>
+    /// Decides what depends on which unanswered operations fill the gaps of the incarnation that ends here.
+    /// </summary>
     private void DecideGaps()
     {
         if (_possibleFrees is null && Gaps.Count == 0)
@@ -724,7 +770,9 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
 
         var gaps = Gaps.Where(g => g.Gen == Gen).ToList();
         var used = new HashSet<UnansweredOperation>();
-        GapFilling.Decide(gaps, _unanswered ?? [], _possibleFrees ?? [], Context.Header.Complete, used, out var lost, out var unexplained);
+        GapFilling.Decide(
+            gaps, _unanswered ?? [], _possibleFrees ?? [], Context.Header.Complete, used, out var lost,
+            out var unexplained);
         Lost += lost;
         foreach (var possible in _possibleFrees ?? [])
         {
@@ -739,7 +787,8 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
         }
 
         _possibleFrees = null;
-        _unanswered?.RemoveAll(u => used.Contains(u) || (u.Operation.Kind is OperationKind.Free && u.Operation.Alloc.Gen <= Gen));
+        _unanswered?.RemoveAll(
+            u => used.Contains(u) || (u.Operation.Kind is OperationKind.Free && u.Operation.Alloc.Gen <= Gen));
         foreach (var unanswered in _unanswered ?? [])
         {
             unanswered.After = 0;

@@ -4,9 +4,9 @@ namespace Fleet.Checking.Streams;
 
 /// <summary>Which unanswered operations took the positions that no record claims?</summary>
 /// <remarks>
-/// Each position of a gap was taken by one operation. A free that has to lie before a position is a unit job with a release
-/// time (its sending, its alloc) and a deadline; gap positions are the unit slots. Earliest deadline first finds a schedule
-/// exactly when one exists, so what it cannot place is violated in every permitted order.
+/// Each position of a gap was taken by one operation. A free that has to lie before a position is a unit job with a
+/// release time (its sending, its alloc) and a deadline; gap positions are the unit slots. Earliest deadline first
+/// finds a schedule exactly when one exists, so what it cannot place is violated in every permitted order.
 /// </remarks>
 internal static class GapFilling
 {
@@ -23,7 +23,8 @@ internal static class GapFilling
     }
 
     /// <param name="used">Operations that may not be used again in a later incarnation.</param>
-    /// <param name="lost">Positions that nothing explains: records are missing, and any operation may have stood there.</param>
+    /// <param name="lost">Positions that nothing explains: records are missing, and any operation may have stood
+    /// there.</param>
     /// <param name="unexplained">Frees that no permitted order has room for.</param>
     public static void Decide(
         IReadOnlyList<ObjectStream.Gap> gaps,
@@ -35,7 +36,8 @@ internal static class GapFilling
         out IReadOnlySet<DeviceStream.PossibleFree> unexplained)
     {
         var frees = unanswered.Where(u => u.Operation.Kind is OperationKind.Free).ToLookup(u => u.Operation.Alloc);
-        // Of several demands on one allocation the earliest implies the others; where it fails, the next has to be asked too.
+        // Of several demands on one allocation the earliest implies the others; where it fails, the next has to be
+        // asked too.
         var demands = possible.GroupBy(p => p.Allocation.Id)
             .ToDictionary(g => g.Key, g => new Queue<DeviceStream.PossibleFree>(g.OrderBy(p => p.Before)));
         var failed = new HashSet<DeviceStream.PossibleFree>();
@@ -107,7 +109,9 @@ internal static class GapFilling
         return missed;
     }
 
-    /// <summary>No deadline; but a free is of use in its own incarnation only, so it fills gaps before an alloc does.</summary>
+    /// <summary>
+    /// No deadline; but a free is of use in its own incarnation only, so it fills gaps before an alloc does.
+    /// </summary>
     private static long Indifferent(DeviceStream.UnansweredOperation unanswered) =>
         unanswered.Operation.Kind is OperationKind.Free ? long.MaxValue - 1 : long.MaxValue;
 

@@ -9,7 +9,9 @@ namespace Fleet.Checking.Streams;
 internal readonly record struct Proof(string Text, IReadOnlyList<HistoryRecord> Records);
 
 /// <summary>Counts evidence and collects findings of all streams of one checker.</summary>
-/// <remarks>Concurrency: any thread. Each thread counts in cells of its own, so that a count costs an addition and no lock.</remarks>
+/// <remarks>
+/// Concurrency: any thread. Each thread counts in cells of its own, so that a count costs an addition and no lock.
+/// </remarks>
 internal sealed class Ledger(ObjectTable objects, string profile, Action<Finding>? onFinding)
 {
     private const int Outcomes = 3;
@@ -82,7 +84,8 @@ internal sealed class Ledger(ObjectTable objects, string profile, Action<Finding
     public IReadOnlyList<RuleEvidence> Evidence() =>
     [
         .. RuleCatalog.All.Select(rule => new RuleEvidence(
-            rule.Name, rule.Number, Sum(rule.Index * Outcomes), Sum((rule.Index * Outcomes) + 1), Sum((rule.Index * Outcomes) + 2))),
+            rule.Name, rule.Number, Sum(rule.Index * Outcomes), Sum((rule.Index * Outcomes) + 1),
+            Sum((rule.Index * Outcomes) + 2))),
     ];
 
     public IReadOnlyDictionary<string, long> ProbeCounts() =>

@@ -52,7 +52,9 @@ internal sealed class LiveAllocations
 
     public ref LiveAllocation this[int slot] => ref _slots[slot];
 
-    /// <summary>Returns the slot of an undisplaced allocation that shares an address with the range, -1 when none does.</summary>
+    /// <summary>
+    /// Returns the slot of an undisplaced allocation that shares an address with the range, -1 when none does.
+    /// </summary>
     public int FindOverlap(in LiveAllocation other) => _index.FindOverlap(other.Start, other.End);
 
     /// <summary>Returns the next lower one that shares an address with the range, -1 when there is none.</summary>

@@ -27,7 +27,9 @@ internal sealed class MapStream(CheckContext context, DeviceGroup group, int obj
         public bool AccessCounted;
     }
 
-    /// <summary>What was written to a page last, and by whom; and before that by the allocation it was taken from.</summary>
+    /// <summary>
+    /// What was written to a page last, and by whom; and before that by the allocation it was taken from.
+    /// </summary>
     internal struct PageTag
     {
         public AllocId Alloc;
@@ -78,7 +80,8 @@ internal sealed class MapStream(CheckContext context, DeviceGroup group, int obj
 
     /// <summary>Counts, once for each life, that an access ran while its teardown was under way.</summary>
     /// <param name="afterSeq">The teardown surely began before every later position; -1 when no position says.</param>
-    /// <param name="afterNs">The teardown began before everything sent later; <see cref="long.MaxValue"/> when no clock says.</param>
+    /// <param name="afterNs">The teardown began before everything sent later; <see cref="long.MaxValue"/> when no clock
+    /// says.</param>
     public void CountAccessInWindow(int gen, long seq, long afterSeq, long afterNs)
     {
         var i = LifeIndex(gen, seq);
@@ -138,9 +141,16 @@ internal sealed class MapStream(CheckContext context, DeviceGroup group, int obj
             case EventKind.CpuAccess or EventKind.DmaAccess or EventKind.IoAccess:
                 Apply(new Operation
                 {
-                    Kind = OperationKind.Access, Outcome = record.Err is Errno.OK ? OperationOutcome.Ok : OperationOutcome.Fail,
-                    Err = record.Err, At = record.At, Pfn = record.Pfn, PageCount = 1, Alloc = record.Alloc, Map = Obj,
-                    SentNs = record.TimeNs, DoneNs = record.TimeNs,
+                    Kind = OperationKind.Access,
+                    Outcome = record.Err is Errno.OK ? OperationOutcome.Ok : OperationOutcome.Fail,
+                    Err = record.Err,
+                    At = record.At,
+                    Pfn = record.Pfn,
+                    PageCount = 1,
+                    Alloc = record.Alloc,
+                    Map = Obj,
+                    SentNs = record.TimeNs,
+                    DoneNs = record.TimeNs,
                     Device = Context.Objects.DeviceOf(Obj),
                 });
                 break;
@@ -186,7 +196,8 @@ internal sealed class MapStream(CheckContext context, DeviceGroup group, int obj
             _tags ??= [];
             for (var page = 0; page < Math.Max(1, record.PageCount); page++)
             {
-                ref var tag = ref CollectionsMarshal.GetValueRefOrAddDefault(_tags, unchecked(record.Pfn + (ulong)page), out _);
+                ref var tag = ref CollectionsMarshal.GetValueRefOrAddDefault(
+                    _tags, unchecked(record.Pfn + (ulong)page), out _);
                 if (tag.Alloc != record.Alloc)
                 {
                     (tag.EarlierAlloc, tag.EarlierTag) = (tag.Alloc, tag.Tag);

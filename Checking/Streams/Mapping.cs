@@ -40,7 +40,8 @@ internal sealed class Mapping
 }
 
 /// <summary>One node of a device's devres list.</summary>
-internal readonly record struct RegisteredNode(int Node, string? Kind, string? Fn, int Data, long AddedSeq, bool AddedInPass)
+internal readonly record struct RegisteredNode(
+    int Node, string? Kind, string? Fn, int Data, long AddedSeq, bool AddedInPass)
 {
     public bool IsAction => Kind is null or "action";
 }
@@ -48,7 +49,9 @@ internal readonly record struct RegisteredNode(int Node, string? Kind, string? F
 /// <summary>Something allocated in the modelled kernel.</summary>
 internal readonly record struct ModelledObject(string? Kind, int Life, long FreedSeq);
 
-/// <summary>An allocation that was live when its mapping was gone: reported once that is proven and its life ended unfenced.</summary>
+/// <summary>
+/// An allocation that was live when its mapping was gone: reported once that is proven and its life ended unfenced.
+/// </summary>
 internal sealed class HeldAtRemoval(Action report)
 {
     private bool _proven;

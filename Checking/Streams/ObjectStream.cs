@@ -3,7 +3,9 @@ using Fleet.Kernel.History;
 
 namespace Fleet.Checking.Streams;
 
-/// <summary>The records of one object, in its own order: incarnations, gaps, and what every kind of object has in common.</summary>
+/// <summary>
+/// The records of one object, in its own order: incarnations, gaps, and what every kind of object has in common.
+/// </summary>
 /// <remarks>Concurrency: one thread at a time, as <see cref="IObjectStream"/> has it.</remarks>
 internal abstract class ObjectStream(CheckContext context, DeviceGroup group, int obj) : IObjectStream
 {

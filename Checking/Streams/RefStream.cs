@@ -131,7 +131,9 @@ internal sealed class RefStream(CheckContext context, DeviceGroup group, int obj
     {
     }
 
-    /// <summary>The kill was visible at a page map when it folded, so every later access there ran during the teardown.</summary>
+    /// <summary>
+    /// The kill was visible at a page map when it folded, so every later access there ran during the teardown.
+    /// </summary>
     private void AskFolds(HistoryEvent record)
     {
         if (Context.Online)
@@ -143,7 +145,8 @@ internal sealed class RefStream(CheckContext context, DeviceGroup group, int obj
         {
             if (Context.Objects.Kind(fold.Obj) is ObjectKind.Map)
             {
-                // The accesses that matter come after the fold, so a page map that is being fed still is asked at the end.
+                // The accesses that matter come after the fold, so a page map that is being fed still is asked at the
+                // end.
                 Group.WhenFed(fold.Obj, Context.Header.SortedByObject, () =>
                 {
                     if (Group.Maps.TryGetValue(fold.Obj, out var map))

@@ -17,11 +17,16 @@ internal static class CheckCommand
             Arity = ArgumentArity.ZeroOrOne,
         };
         var history = new Option<string?>(
-            "--history") { Description = "A history file, *.jsonl or *.jsonl.gz.", HelpName = "FILE" };
-        var trace = new Option<string?>(
-            "--trace") { Description = "Text that a real kernel recorded (see fleet trace probes).", HelpName = "FILE" };
+            "--history")
+        { Description = "A history file, *.jsonl or *.jsonl.gz.", HelpName = "FILE" };
+        var trace = new Option<string?>("--trace")
+        {
+            Description = "Text that a real kernel recorded (see fleet trace probes).",
+            HelpName = "FILE"
+        };
         var profile = new Option<string?>(
-            "--profile") { Description = "Judge as this kernel, instead of what is recorded.", HelpName = "P" };
+            "--profile")
+        { Description = "Judge as this kernel, instead of what is recorded.", HelpName = "P" };
         var store = new StoreOptions();
         var command = new Command("check", "Judges a stored run again, a history file, or a kernel's trace.")
         {

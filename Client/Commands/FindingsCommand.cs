@@ -107,7 +107,8 @@ internal static class FindingsCommand
         terminal.Say($"  times     {finding.Count}, equal but for place and time");
         terminal.Say($"  found by  the {ForeignText.Clean(stored.Checker)} checker");
         terminal.Say(
-            $"  repair    {ForeignText.Clean(finding.Remedy ?? "no patch and no known residual defect is named", 1000)}");
+            "  repair    "
+            + $"{ForeignText.Clean(finding.Remedy ?? "no patch and no known residual defect is named", 1000)}");
         terminal.Say("");
         terminal.Say(ForeignText.Clean(finding.Text, 8192));
         terminal.Say("");

@@ -134,7 +134,8 @@ internal static class InventoryCommand
     {
         BarKind.IoPort => "I/O ports",
         BarKind.Rom => "expansion ROM",
-        _ => $"memory {(bar.Bits64 ? 64 : 32)}-bit{(bar.Prefetchable ? " prefetchable" : "")}{(bar.Disabled ? " disabled" : "")}",
+        _ => $"memory {(bar.Bits64 ? 64 : 32)}-bit{(bar.Prefetchable ? " prefetchable" : "")}"
+            + $"{(bar.Disabled ? " disabled" : "")}",
     };
 
     private static string ByteText(decimal sizeBytes)

@@ -21,7 +21,8 @@ internal static class MatrixCommand
         var schedules = CommonOptions.WholeLong(
             "--schedules", 1, 1_000_000_000, "Most schedules of one cell; a cell stopped by it is bounded.");
         var json = CommonOptions.Json();
-        var command = new Command("matrix", "Explores every small world under every profile and compares with the table.")
+        var command = new Command(
+            "matrix", "Explores every small world under every profile and compares with the table.")
         {
             table, scenarios, profiles, schedules, json,
         };
@@ -99,7 +100,8 @@ internal static class MatrixCommand
         }
         catch (Exception e) when (e is FormatException or IOException or UnauthorizedAccessException)
         {
-            throw new UsageException($"The table {ForeignText.Quote(path ?? "")} cannot be used: {ForeignText.Clean(e.Message, 500)}", e);
+            throw new UsageException(
+                $"The table {ForeignText.Quote(path ?? "")} cannot be used: {ForeignText.Clean(e.Message, 500)}", e);
         }
     }
 

@@ -8,13 +8,16 @@ using Spectre.Console;
 
 namespace Fleet.Client.Commands;
 
-/// <summary><c>fleet museum</c>: every defect of history, found by exploring, beside the kernel that no longer has it.</summary>
+/// <summary>
+/// <c>fleet museum</c>: every defect of history, found by exploring, beside the kernel that no longer has it.
+/// </summary>
 internal static class MuseumCommand
 {
     public static Command Create(Terminal terminal)
     {
         var json = CommonOptions.Json();
-        var command = new Command("museum", "Finds every historical defect by exploring, and shows that its fix is clean.") { json };
+        var command = new Command(
+            "museum", "Finds every historical defect by exploring, and shows that its fix is clean.") { json };
         command.SetAction(parsed => ExploreCommand.Guard(terminal, () => Run(terminal, parsed.GetValue(json))));
         return command;
     }

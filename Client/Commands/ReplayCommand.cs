@@ -14,8 +14,14 @@ internal static class ReplayCommand
 
     public static Command Create(Terminal terminal)
     {
-        var token = new Argument<string>("TOKEN") { Description = "A schedule, as fleet explore and fleet museum print it." };
-        var breaks = new Option<bool>("--break") { Description = "Wait for a debugger before the step that breaks a rule." };
+        var token = new Argument<string>("TOKEN")
+        {
+            Description = "A schedule, as fleet explore and fleet museum print it."
+        };
+        var breaks = new Option<bool>("--break")
+        {
+            Description = "Wait for a debugger before the step that breaks a rule."
+        };
         var history = new Option<string>("--history")
         {
             Description = "Also write the schedule as a history file, which fleet check --history judges.",
@@ -106,7 +112,8 @@ internal static class ReplayCommand
     private static void WaitForDebugger(Terminal terminal, ReplayedStep step)
     {
         terminal.SayProgress(
-            $"Process {Environment.ProcessId} waits for a debugger before step {step.Number} ({step.Actor}: {step.Step}).");
+            $"Process {Environment.ProcessId} waits for a debugger before step {step.Number} "
+            + $"({step.Actor}: {step.Step}).");
         while (!Debugger.IsAttached)
         {
             Thread.Sleep(DebuggerPoll);

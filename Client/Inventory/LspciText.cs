@@ -288,12 +288,14 @@ public static partial class LspciText
     private static partial Regex HostLine();
 
     [GeneratedRegex(
-        @"^Region (?<index>[0-5]): (\[virtual\] )?(?<kind>Memory|I/O ports) at (?<at>[0-9a-fA-F]+|<[a-z0-9-]+>)( \((?<type>[^)]*)\))?(?<notes>.*)$",
+        @"^Region (?<index>[0-5]): (\[virtual\] )?(?<kind>Memory|I/O ports) at "
+        + @"(?<at>[0-9a-fA-F]+|<[a-z0-9-]+>)( \((?<type>[^)]*)\))?(?<notes>.*)$",
         RegexOptions.CultureInvariant)]
     private static partial Regex RegionLine();
 
     [GeneratedRegex(
-        @"^(\[virtual\] )?Expansion ROM at (?<at>[0-9a-fA-F]+|<[a-z0-9-]+>)(?<notes>.*)$", RegexOptions.CultureInvariant)]
+        @"^(\[virtual\] )?Expansion ROM at (?<at>[0-9a-fA-F]+|<[a-z0-9-]+>)(?<notes>.*)$",
+        RegexOptions.CultureInvariant)]
     private static partial Regex RomLine();
 
     [GeneratedRegex(@"\G\[size=(?<count>[0-9]{1,20})(?<unit>[KMGTP]?)\]", RegexOptions.CultureInvariant)]

@@ -22,7 +22,8 @@ public static class RunSupport
         if (scenario.Fleet.Placement is GrainPlacement.Spread)
             Refuse(scenario, "fleet.placement: spread", "colocated");
 
-        // Placed as asked, but no device sees another's mappings here, so the conflict that is asked for would never come.
+        // Placed as asked, but no device sees another's mappings here, so the conflict that is asked for would never
+        // come.
         if (scenario.Fleet.Sections is SectionPlacement.Shared)
             Refuse(scenario, "fleet.sections: shared", "own");
 

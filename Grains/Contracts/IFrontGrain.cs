@@ -2,7 +2,9 @@ using Fleet.Protocol.Wire;
 
 namespace Fleet.Grains;
 
-/// <summary>Takes mixed batches for many devices where those devices are; key = a device's <c>host/bdf</c>, or any bucket.</summary>
+/// <summary>
+/// Takes mixed batches for many devices where those devices are; key = a device's <c>host/bdf</c>, or any bucket.
+/// </summary>
 [Alias("fleet.IFrontGrain")]
 public interface IFrontGrain : IGrainWithStringKey
 {

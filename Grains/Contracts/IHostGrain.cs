@@ -12,7 +12,9 @@ public interface IHostGrain : IGrainWithStringKey
     [ResponseTimeout("00:10:00")]
     ValueTask<BuildReply> Build([Immutable] RunPlan run, [Immutable] HostPlan plan);
 
-    /// <summary>How its devices stand: counters, and each open ticket with what it waits for and who holds it.</summary>
+    /// <summary>
+    /// How its devices stand: counters, and each open ticket with what it waits for and who holds it.
+    /// </summary>
     [Alias("Quiesce")]
     [ResponseTimeout("00:10:00")]
     ValueTask<HostReport> Quiesce();

@@ -4,7 +4,9 @@ using Fleet.Protocol.Wire;
 
 namespace Fleet.Grains;
 
-/// <summary>One percpu_ref with its completion; key <c>host/bdf/bar4</c>, or <c>host/bdf/shared</c> before patch 5.</summary>
+/// <summary>
+/// One percpu_ref with its completion; key <c>host/bdf/bar4</c>, or <c>host/bdf/shared</c> before patch 5.
+/// </summary>
 /// <remarks>Called by its device and its page maps only; it calls nobody. See <see cref="IResourceLink"/>.</remarks>
 [Alias("fleet.IP2pdmaResourceGrain")]
 public interface IP2pdmaResourceGrain : IGrainWithStringKey

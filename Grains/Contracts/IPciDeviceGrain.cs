@@ -5,7 +5,10 @@ using Fleet.Protocol.Wire;
 namespace Fleet.Grains;
 
 /// <summary>One PCI device; key <c>host/0000:3b:00.0</c>.</summary>
-/// <remarks>Every hot operation is one call and one turn. The caller sets its own deadline: a call that times out has an unknown outcome.</remarks>
+/// <remarks>
+/// Every hot operation is one call and one turn. The caller sets its own deadline: a call that times out has an unknown
+/// outcome.
+/// </remarks>
 [Alias("fleet.IPciDeviceGrain")]
 public interface IPciDeviceGrain : IGrainWithStringKey
 {
@@ -28,8 +31,12 @@ public interface IPciDeviceGrain : IGrainWithStringKey
     [Alias("FreeMany")]
     ValueTask<FreeReply[]> FreeMany([Immutable] FreeRequest[] requests);
 
-    /// <summary>Binds its driver; <see cref="TicketReply.Err"/> is the first error of an add_resource, and the driver is bound all the same.</summary>
-    /// <returns>Done within the run's patience, or a ticket for <see cref="AwaitTicket"/>; <c>EBUSY</c> when bound.</returns>
+    /// <summary>
+    /// Binds its driver; <see cref="TicketReply.Err"/> is the first error of an add_resource, and the driver is bound
+    /// all the same.
+    /// </summary>
+    /// <returns>Done within the run's patience, or a ticket for <see cref="AwaitTicket"/>; <c>EBUSY</c> when
+    /// bound.</returns>
     [Alias("Bind")]
     ValueTask<TicketReply> Bind(long op);
 

@@ -4,8 +4,12 @@ using Orleans.Runtime.Placement;
 
 namespace Fleet.Grains.Shells;
 
-/// <summary>Puts everything with the same <c>host/bdf</c> on one silo, so that a device's own calls are local.</summary>
-/// <remarks>A local hop costs about a quarter of a remote one. Wait until all silos are active before a fleet is built.</remarks>
+/// <summary>
+/// Puts everything with the same <c>host/bdf</c> on one silo, so that a device's own calls are local.
+/// </summary>
+/// <remarks>
+/// A local hop costs about a quarter of a remote one. Wait until all silos are active before a fleet is built.
+/// </remarks>
 [GenerateSerializer, Immutable, Alias("fleet.ColocatedPlacement")]
 public sealed class ColocatedPlacement : PlacementStrategy
 {
@@ -18,7 +22,8 @@ internal sealed class ColocatedPlacementAttribute() : PlacementAttribute(Colocat
 /// <summary>Hashes the first two parts of a key over the silos in the order of their addresses.</summary>
 public sealed class ColocatedPlacementDirector : IPlacementDirector
 {
-    public Task<SiloAddress> OnAddActivation(PlacementStrategy strategy, PlacementTarget target, IPlacementContext context)
+    public Task<SiloAddress> OnAddActivation(
+        PlacementStrategy strategy, PlacementTarget target, IPlacementContext context)
     {
         var silos = context.GetCompatibleSilos(target);
         if (silos.Length == 1)

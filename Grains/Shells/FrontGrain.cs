@@ -4,7 +4,9 @@ using Orleans.Concurrency;
 namespace Fleet.Grains.Shells;
 
 /// <summary>Spreads a mixed batch over its objects; holds nothing.</summary>
-/// <remarks>Runs of requests for one object and of one kind travel as one vector call. Concurrency: reentrant.</remarks>
+/// <remarks>
+/// Runs of requests for one object and of one kind travel as one vector call. Concurrency: reentrant.
+/// </remarks>
 [Reentrant, ColocatedPlacement]
 internal sealed class FrontGrain : Grain, IFrontGrain
 {

@@ -70,7 +70,9 @@ internal sealed class HostGrain : Grain, IHostGrain
         return ticket;
     }
 
-    /// <summary>Runs one piece of work for each device, a bounded number of them at once, all in this grain's turns.</summary>
+    /// <summary>
+    /// Runs one piece of work for each device, a bounded number of them at once, all in this grain's turns.
+    /// </summary>
     private async Task Each(Func<IPciDeviceGrain, DevicePlan, Task> work)
     {
         var devices = _plan?.Devices ?? [];

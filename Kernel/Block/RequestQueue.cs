@@ -86,7 +86,9 @@ public sealed class RequestQueue : KernelObject, IRcuCallback
 
     ulong IRcuCallback.Touches => Mask;
 
-    /// <remarks>Who is inside and who keeps it are counted by steps that commute; the last put declares everything.</remarks>
+    /// <remarks>
+    /// Who is inside and who keeps it are counted by steps that commute; the last put declares everything.
+    /// </remarks>
     public override void HashPart(int part, ref ulong hash) =>
         StateHash.Mix(ref hash, (IsFreed ? 1UL : 0) | (IsDying ? 2UL : 0) | ((ulong)(uint)FreezeDepth << 2));
 

@@ -16,7 +16,9 @@ public static class DriverCore
 {
     public const string P2pDriver = "p2pdma";
 
-    /// <summary>Binds a driver that offers peer-to-peer memory: each BAR whole, in order; an error is remembered, not returned.</summary>
+    /// <summary>
+    /// Binds a driver that offers peer-to-peer memory: each BAR whole, in order; an error is remembered, not returned.
+    /// </summary>
     /// <param name="bars">What the driver offers; a BAR may be named twice, to try again.</param>
     /// <returns>The first error of an add_resource; the probe itself succeeds whatever it is.</returns>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
@@ -39,7 +41,9 @@ public static class DriverCore
         return first;
     }
 
-    /// <summary>Binds a driver whose probe may fail: then everything that it registered is released, newest first.</summary>
+    /// <summary>
+    /// Binds a driver whose probe may fail: then everything that it registered is released, newest first.
+    /// </summary>
     /// <param name="driver">What the driver keeps; the same object may be bound again.</param>
     /// <returns>The probe's errno.</returns>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
@@ -83,10 +87,13 @@ public static class DriverCore
         device.IsLocked = false;
     }
 
-    /// <summary>devm_release_action: runs the newest such action now and forgets it; a missing one is a warning.</summary>
+    /// <summary>
+    /// devm_release_action: runs the newest such action now and forgets it; a missing one is a warning.
+    /// </summary>
     /// <returns>Whether there was one.</returns>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
-    public static async ValueTask<bool> ReleaseAction<THost>(THost host, PciDevice device, DevresFn fn, KernelObject data)
+    public static async ValueTask<bool> ReleaseAction<THost>(
+        THost host, PciDevice device, DevresFn fn, KernelObject data)
         where THost : struct, IKernelHost<THost>
     {
         await host.Point(Step.DevresTake, 0, device.Mask);

@@ -4,7 +4,9 @@ using System.Text;
 namespace Fleet.Kernel.History;
 
 /// <summary>What happened, in the words of the kernel.</summary>
-/// <remarks>Source: kernel-model section E and history-format, table Events. The wire name is the snake_case form.</remarks>
+/// <remarks>
+/// Source: kernel-model section E and history-format, table Events. The wire name is the snake_case form.
+/// </remarks>
 public enum EventKind : byte
 {
     None,

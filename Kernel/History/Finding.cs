@@ -24,7 +24,8 @@ public enum FindingClass : byte
 /// <summary>One broken rule with what proves it.</summary>
 /// <param name="Rule">Name of the rule, such as <c>NO-USE-AFTER-REMOVE</c>.</param>
 /// <param name="Object">Name of the object at which it was decided.</param>
-/// <param name="Signature">Equal for findings that differ only in place and time; they are counted, not repeated.</param>
+/// <param name="Signature">Equal for findings that differ only in place and time; they are counted, not
+/// repeated.</param>
 /// <param name="Text">Prose: "Let … Then … however …: a contradiction".</param>
 /// <param name="Evidence">Records in the form of history-format, one JSON object each.</param>
 public sealed record Finding(
@@ -33,7 +34,9 @@ public sealed record Finding(
     /// <summary>Findings with this rule and signature so far, this one included.</summary>
     public long Count { get; init; } = 1;
 
-    /// <summary>The patch whose absence allows it ("patch 6: …"), or the residual defect ("R2: …"); null if neither.</summary>
+    /// <summary>
+    /// The patch whose absence allows it ("patch 6: …"), or the residual defect ("R2: …"); null if neither.
+    /// </summary>
     public string? Remedy { get; init; }
 }
 

@@ -2,8 +2,8 @@ namespace Fleet.Kernel.History;
 
 /// <summary>One lifecycle event of one object, as it is stored and judged.</summary>
 /// <remarks>
-/// One shape serves all kinds; <see cref="EventFields"/> says which of the extra fields a kind uses and under which name
-/// they travel. Absent numbers are 0, absent texts null, absent objects 0.
+/// One shape serves all kinds; <see cref="EventFields"/> says which of the extra fields a kind uses and under which
+/// name they travel. Absent numbers are 0, absent texts null, absent objects 0.
 /// Source: history-format, table Events.
 /// </remarks>
 public sealed record HistoryEvent
@@ -47,7 +47,9 @@ public sealed record HistoryEvent
     /// <summary>Number of the devres node or of the chunk; -1 where there is none.</summary>
     public int Node { get; init; } = -1;
 
-    /// <summary>Function of a devres node, purpose of a field read, reason of an incarnation, point of an injection.</summary>
+    /// <summary>
+    /// Function of a devres node, purpose of a field read, reason of an incarnation, point of an injection.
+    /// </summary>
     public string? Fn { get; init; }
 
     /// <summary>Driver, node kind, object kind or class of a warning.</summary>
@@ -92,7 +94,8 @@ public enum EventField : byte
 public static class EventFields
 {
     private static readonly (string Name, EventField Field)[] None = [];
-    private static readonly (string Name, EventField Field)[] Range = [("pfn", EventField.Pfn), ("count", EventField.Count)];
+    private static readonly (string Name, EventField Field)[] Range =
+        [("pfn", EventField.Pfn), ("count", EventField.Count)];
 
     private static readonly (string Name, EventField Field)[] Devres =
         [("node", EventField.Node), ("kind", EventField.Text), ("fn", EventField.Fn), ("data", EventField.Other)];
@@ -100,7 +103,8 @@ public static class EventFields
     private static readonly (string Name, EventField Field)[] Teardown =
         [("map", EventField.Other), ("start", EventField.Start), ("size", EventField.SizeBytes)];
 
-    private static readonly (string Name, EventField Field)[] Message = [("class", EventField.Text), ("object", EventField.Other), ("fn", EventField.Fn)];
+    private static readonly (string Name, EventField Field)[] Message =
+        [("class", EventField.Text), ("object", EventField.Other), ("fn", EventField.Fn)];
 
     /// <summary>Returns the extra fields of a kind, in the order in which they are written.</summary>
     public static IReadOnlyList<(string Name, EventField Field)> Of(EventKind kind) => kind switch
@@ -111,11 +115,13 @@ public static class EventFields
             or EventKind.ActionAddFailed => Devres,
         EventKind.ReleaseAllEnd => [("count", EventField.Count)],
         EventKind.AddResourceBegin or EventKind.AddResourceEnd =>
-            [("res", EventField.Text), ("bar", EventField.Node), ("size", EventField.SizeBytes), ("offset", EventField.Start)],
+            [("res", EventField.Text), ("bar", EventField.Node), ("size", EventField.SizeBytes),
+                ("offset", EventField.Start)],
         EventKind.PoolCreate => [("pool", EventField.Other)],
         EventKind.PoolDestroy => [("pool", EventField.Other), ("live", EventField.Count)],
         EventKind.ChunkAdd =>
-            [("chunk", EventField.Node), ("start", EventField.Start), ("size", EventField.SizeBytes), ("owner", EventField.Other)],
+            [("chunk", EventField.Node), ("start", EventField.Start), ("size", EventField.SizeBytes),
+                ("owner", EventField.Other)],
         EventKind.FieldRead => [("purpose", EventField.Fn)],
         EventKind.TeardownBegin or EventKind.TeardownEnd or EventKind.MemremapBegin or EventKind.MemremapEnd
             or EventKind.ConflictHit => Teardown,
@@ -137,8 +143,10 @@ public static class EventFields
             or EventKind.IoAccess => [("pfn", EventField.Pfn), ("alloc", EventField.Alloc)],
         EventKind.Barred => [("session", EventField.Text)],
         EventKind.AllocEnd or EventKind.FreeEnd or EventKind.AllocBegin or EventKind.FreeBegin =>
-            [("addr", EventField.Start), ("size", EventField.SizeBytes), ("owner", EventField.Other), ("alloc", EventField.Alloc)],
-        EventKind.SysfsShowBegin or EventKind.SysfsShowEnd => [("attribute", EventField.Text), ("value", EventField.Count)],
+            [("addr", EventField.Start), ("size", EventField.SizeBytes), ("owner", EventField.Other),
+                ("alloc", EventField.Alloc)],
+        EventKind.SysfsShowBegin or EventKind.SysfsShowEnd =>
+            [("attribute", EventField.Text), ("value", EventField.Count)],
         EventKind.Inject => [("point", EventField.Fn)],
         EventKind.Warn or EventKind.Bug or EventKind.Oops or EventKind.Hang or EventKind.HangDetected => Message,
         EventKind.Incarnation => [("host", EventField.Text), ("reason", EventField.Fn)],

@@ -50,7 +50,9 @@ public sealed class ObjectTable
     /// <summary>Ids in use are 1 to this number, inclusive.</summary>
     public int LastId => Volatile.Read(ref _count) - 1;
 
-    /// <summary>Returns the id of <paramref name="name"/>, giving it one at first mention; 0 for null or empty.</summary>
+    /// <summary>
+    /// Returns the id of <paramref name="name"/>, giving it one at first mention; 0 for null or empty.
+    /// </summary>
     public int Intern(string? name)
     {
         if (string.IsNullOrEmpty(name))
@@ -123,7 +125,9 @@ public sealed class ObjectTable
         }
     }
 
-    /// <summary>Returns the number of a process, giving it the next one at first mention; 0 for null or empty.</summary>
+    /// <summary>
+    /// Returns the number of a process, giving it the next one at first mention; 0 for null or empty.
+    /// </summary>
     public int InternProcess(string? name)
     {
         lock (_gate)
@@ -139,18 +143,19 @@ public sealed class ObjectTable
         }
     }
 
-    private static ObjectKind KindOf(string name) => name.AsSpan(0, Math.Max(0, name.IndexOf(':', StringComparison.Ordinal))) switch
-    {
-        "dev" => ObjectKind.Device,
-        "ref" => ObjectKind.Ref,
-        "map" => ObjectKind.Map,
-        "pool" => ObjectKind.Pool,
-        "queue" => ObjectKind.Queue,
-        "client" => ObjectKind.Client,
-        "session" => ObjectKind.Session,
-        "host" => ObjectKind.Host,
-        _ => ObjectKind.Other,
-    };
+    private static ObjectKind KindOf(string name) =>
+        name.AsSpan(0, Math.Max(0, name.IndexOf(':', StringComparison.Ordinal))) switch
+        {
+            "dev" => ObjectKind.Device,
+            "ref" => ObjectKind.Ref,
+            "map" => ObjectKind.Map,
+            "pool" => ObjectKind.Pool,
+            "queue" => ObjectKind.Queue,
+            "client" => ObjectKind.Client,
+            "session" => ObjectKind.Session,
+            "host" => ObjectKind.Host,
+            _ => ObjectKind.Other,
+        };
 
     private int InternDeviceOf(string name, ObjectKind kind)
     {

@@ -40,7 +40,9 @@ public record struct Operation
     /// <summary>Where the answering object executed it; none when there was no answer.</summary>
     public Position At;
 
-    /// <summary>The allocation that was made, used or freed; <see cref="AllocId.Device"/> is <see cref="Device"/>.</summary>
+    /// <summary>
+    /// The allocation that was made, used or freed; <see cref="AllocId.Device"/> is <see cref="Device"/>.
+    /// </summary>
     public AllocId Alloc;
     public ulong Address;
     public ulong SizeBytes;

@@ -3,7 +3,9 @@ using Fleet.Kernel.Profiles;
 
 namespace Fleet.Kernel.Host;
 
-/// <summary>Everything of a procedure that is not pure: order, waiting, failures, listeners, and objects elsewhere.</summary>
+/// <summary>
+/// Everything of a procedure that is not pure: order, waiting, failures, listeners, and objects elsewhere.
+/// </summary>
 /// <remarks>
 /// The procedures are generic over a struct host, so each engine compiles to its own code. Nothing in Kernel waits
 /// otherwise, reads a clock, draws a number or does I/O. Source: design.md 2.1.
@@ -49,7 +51,9 @@ public interface IKernelHost<THost> : IRefPort, IMapPort, IKernelListener
 }
 
 /// <summary>A percpu_ref that may live elsewhere, with the completion that its release callback fires.</summary>
-/// <remarks>In exploration a direct call with its points; in the fleet a slot here and messages to the resource.</remarks>
+/// <remarks>
+/// In exploration a direct call with its points; in the fleet a slot here and messages to the resource.
+/// </remarks>
 public interface IRefPort
 {
     /// <summary>Sets the count to 1; <see cref="Errno.ENOMEM"/> if per-CPU memory cannot be had.</summary>
@@ -76,7 +80,9 @@ public interface IRefPort
 /// <summary>A page map whose pages may live elsewhere.</summary>
 public interface IMapPort
 {
-    /// <summary>Finds a live mapping that covers the first or last page of the aligned range, if there is one.</summary>
+    /// <summary>
+    /// Finds a live mapping that covers the first or last page of the aligned range, if there is one.
+    /// </summary>
     ValueTask<DevPagemap?> MapConflict(DevPagemap target);
 
     ValueTask MapStore(DevPagemap target);
@@ -86,7 +92,9 @@ public interface IMapPort
     /// <summary>Gives every usable page its count of 1 and one reference each on the map's ref.</summary>
     ValueTask PagesInit(DevPagemap target);
 
-    /// <summary>Drops the count that <see cref="PagesInit"/> gave; pages that nobody else holds give their reference back.</summary>
+    /// <summary>
+    /// Drops the count that <see cref="PagesInit"/> gave; pages that nobody else holds give their reference back.
+    /// </summary>
     ValueTask PutInitialPages(DevPagemap target);
 
     ValueTask MemoryRemove(DevPagemap target);

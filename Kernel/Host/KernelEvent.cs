@@ -2,7 +2,9 @@ using Fleet.Kernel.History;
 
 namespace Fleet.Kernel.Host;
 
-/// <summary>What a step tells whoever listens; the host gives it a position and a clock, or judges it on the spot.</summary>
+/// <summary>
+/// What a step tells whoever listens; the host gives it a position and a clock, or judges it on the spot.
+/// </summary>
 /// <param name="Kind">Kind of section E.</param>
 /// <param name="Subject">The object whose stream it belongs to; null for the device that runs the procedure.</param>
 /// <param name="Other">The other object it is about, if any.</param>

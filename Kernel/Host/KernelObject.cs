@@ -32,7 +32,9 @@ public abstract class KernelObject(KernelObjectKind kind)
     /// <summary>Set of one under which a part is declared; the first is <see cref="Mask"/>.</summary>
     public virtual ulong PartMask(int part) => Mask;
 
-    /// <summary>Folds in the state of one part: what a step that writes the part may change, and no other step.</summary>
+    /// <summary>
+    /// Folds in the state of one part: what a step that writes the part may change, and no other step.
+    /// </summary>
     public virtual void HashPart(int part, ref ulong hash) => HashInto(ref hash);
 
     /// <summary>Folds the state that steps can see into <paramref name="hash"/>.</summary>

@@ -3,7 +3,9 @@ using System.Runtime.CompilerServices;
 namespace Fleet.Kernel.Host;
 
 /// <summary>Where one actor of a scheduled world stands: the continuation that its next step will run.</summary>
-/// <remarks>Concurrency: the scheduler's thread only. The engine derives from it what it needs to know of an actor.</remarks>
+/// <remarks>
+/// Concurrency: the scheduler's thread only. The engine derives from it what it needs to know of an actor.
+/// </remarks>
 public abstract class KernelActor
 {
     private Action? _continuation;
@@ -30,8 +32,8 @@ public abstract class KernelActor
 
 /// <summary>Awaits permission for one atomic step.</summary>
 /// <remarks>
-/// <see cref="IsCompleted"/> is a constant of the host where points never suspend, so the compiler removes them; measured
-/// at 0.35 ns a point. Source: exploration-notes sections 3 and 4.
+/// <see cref="IsCompleted"/> is a constant of the host where points never suspend, so the compiler removes them;
+/// measured at 0.35 ns a point. Source: exploration-notes sections 3 and 4.
 /// </remarks>
 public readonly struct PointAwaiter<THost>(KernelActor? actor) : ICriticalNotifyCompletion
     where THost : struct, IKernelHost<THost>

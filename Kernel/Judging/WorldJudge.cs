@@ -232,7 +232,8 @@ public sealed class WorldJudge : IKernelListener
     }
 
     /// <summary>A client's alloc returned.</summary>
-    /// <param name="expectsRoom">Nothing ran beside it, so a resource that was added well must serve it if it has room.</param>
+    /// <param name="expectsRoom">Nothing ran beside it, so a resource that was added well must serve it if it has
+    /// room.</param>
     public void AllocReturned(in P2pAllocResult result, ulong sizeBytes, bool expectsRoom)
     {
         if (IsOver)
@@ -267,7 +268,8 @@ public sealed class WorldJudge : IKernelListener
     }
 
     /// <summary>Judges what only the end of a history shows.</summary>
-    /// <param name="blocked">Actors, as bits, that can never step again and have not finished; 0 for a complete history.</param>
+    /// <param name="blocked">Actors, as bits, that can never step again and have not finished; 0 for a complete
+    /// history.</param>
     public void End(ulong blocked)
     {
         if (IsOver)

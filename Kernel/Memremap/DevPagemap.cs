@@ -18,7 +18,9 @@ public enum MemoryType : byte
 /// <summary>Whose callbacks a page map carries.</summary>
 public enum PagemapConsumer : byte { P2pdma, DeviceDax, PmemFsdax, Hmm, Foreign }
 
-/// <summary>One physical range given struct pages: its place in the map of page maps, its memory, its page counts.</summary>
+/// <summary>
+/// One physical range given struct pages: its place in the map of page maps, its memory, its page counts.
+/// </summary>
 /// <remarks>
 /// Invariant: pages exist exactly while <see cref="IsPresent"/>; a page's count is 1 plus its pins from
 /// <see cref="InitPages"/> on, less 1 once teardown has put it. Memory: counts are kept only for pages that
@@ -120,7 +122,10 @@ public sealed class DevPagemap : KernelObject
     internal int CountOf(ulong pfn) =>
         (HoldsInitialCounts ? IdleCount : 0) + (_pins?.GetValueOrDefault(checked((long)(pfn - StartPfn))) ?? 0);
 
-    /// <summary>Adds <paramref name="delta"/> to a page's count and returns the new one; may fall below zero, which is judged elsewhere.</summary>
+    /// <summary>
+    /// Adds <paramref name="delta"/> to a page's count and returns the new one; may fall below zero, which is judged
+    /// elsewhere.
+    /// </summary>
     internal int AddToCount(ulong pfn, int delta)
     {
         _pins ??= [];
@@ -188,7 +193,8 @@ public sealed class DevPagemap : KernelObject
         StateHash.Mix(
             ref hash,
             (IsStored ? 1UL : 0) | (ErasedForGood ? 2UL : 0) | (IsPresent ? 4UL : 0) | (WasRemoved ? 8UL : 0)
-            | (HoldsInitialCounts ? 16UL : 0) | (Ref is null ? 32UL : 0) | ((ulong)KillCalls << 8) | ((ulong)CleanupCalls << 16));
+            | (HoldsInitialCounts ? 16UL : 0) | (Ref is null ? 32UL : 0) | ((ulong)KillCalls << 8)
+            | ((ulong)CleanupCalls << 16));
         HashPins(ref hash);
     }
 

@@ -17,7 +17,8 @@ public static class MapProcedures
         var found = host.Registry.AtAlignedEnds(target);
         if (found is { Container.IsFreed: true })
         {
-            await host.Die(OopsKind.UseAfterFree, found.Container, "get_dev_pagemap reads the ref pointer of a freed pgmap");
+            await host.Die(
+                OopsKind.UseAfterFree, found.Container, "get_dev_pagemap reads the ref pointer of a freed pgmap");
         }
 
         return found?.Ref is { } held && !host.RefIsDying(held) ? found : null;

@@ -12,7 +12,8 @@ namespace Fleet.Kernel.Memremap;
 public static class MemremapProcedures
 {
     /// <summary>Gives a range struct pages and registers their release with the device.</summary>
-    /// <returns>An errno; after any but <see cref="Errno.EINVAL"/> the ref is killed, and from patch 6 on reaped.</returns>
+    /// <returns>An errno; after any but <see cref="Errno.EINVAL"/> the ref is killed, and from patch 6 on
+    /// reaped.</returns>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public static async ValueTask<Errno> Memremap<THost>(THost host, PciDevice device, DevPagemap map)
         where THost : struct, IKernelHost<THost>
@@ -22,7 +23,11 @@ public static class MemremapProcedures
         {
             if (host.Profile.Has(KernelSwitch.RequireCleanup))
             {
-                host.Emit(new KernelEvent(EventKind.Warn, null, map) { Text = "missing-callbacks", Fn = "devm_memremap_pages" });
+                host.Emit(new KernelEvent(EventKind.Warn, null, map)
+                {
+                    Text = "missing-callbacks",
+                    Fn = "devm_memremap_pages"
+                });
             }
 
             return Errno.EINVAL;
@@ -37,7 +42,11 @@ public static class MemremapProcedures
                 Start = map.StartAddress,
                 SizeBytes = map.SizeBytes,
             });
-            host.Emit(new KernelEvent(EventKind.Warn, null, neighbour) { Text = "section-conflict", Fn = "devm_memremap_pages" });
+            host.Emit(new KernelEvent(EventKind.Warn, null, neighbour)
+            {
+                Text = "section-conflict",
+                Fn = "devm_memremap_pages"
+            });
             return host.Profile.Has(KernelSwitch.KillOnConflict)
                 ? await FailKilled(host, map, Errno.ENOMEM) : Errno.ENOMEM;
         }
@@ -85,7 +94,9 @@ public static class MemremapProcedures
         return Errno.OK;
     }
 
-    /// <summary>Tears one mapping down: kill, drop the initial counts, from patch 6 on wait and exit, remove, erase.</summary>
+    /// <summary>
+    /// Tears one mapping down: kill, drop the initial counts, from patch 6 on wait and exit, remove, erase.
+    /// </summary>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     public static async ValueTask Release<THost>(THost host, DevPagemap map)
         where THost : struct, IKernelHost<THost>
@@ -94,7 +105,8 @@ public static class MemremapProcedures
         if (map.Container.IsFreed)
         {
             await host.Die(
-                OopsKind.UseAfterFree, map.Container, "devm_memremap_pages_release calls the kill callback of a freed pgmap");
+                OopsKind.UseAfterFree, map.Container,
+                "devm_memremap_pages_release calls the kill callback of a freed pgmap");
         }
 
         await KillCallback(host, map);

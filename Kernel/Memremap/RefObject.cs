@@ -68,7 +68,9 @@ public sealed class RefObject : KernelObject, IPercpuRefEvents
     /// <summary>Where its callbacks are queued; null where the ref lives elsewhere.</summary>
     internal RcuDomain? Rcu { get; private set; }
 
-    /// <summary>Makes it live here, counted in one per-CPU counter and switched through <paramref name="rcu"/>.</summary>
+    /// <summary>
+    /// Makes it live here, counted in one per-CPU counter and switched through <paramref name="rcu"/>.
+    /// </summary>
     internal void PlaceHere(RcuDomain rcu, IKernelListener listener)
     {
         Count ??= new PercpuRef(rcu, this);
@@ -127,7 +129,8 @@ public sealed class RefObject : KernelObject, IPercpuRefEvents
         switch (part)
         {
             case 0:
-                StateHash.Mix(ref hash, (ulong)(Count?.ReadFlags() ?? 0) | (IsExited ? 8UL : 0) | (IsKilled ? 16UL : 0));
+                StateHash.Mix(
+                    ref hash, (ulong)(Count?.ReadFlags() ?? 0) | (IsExited ? 8UL : 0) | (IsKilled ? 16UL : 0));
                 break;
             case 1:
                 StateHash.Mix(ref hash, Value);

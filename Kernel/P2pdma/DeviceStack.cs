@@ -5,7 +5,9 @@ using Fleet.Kernel.Host;
 namespace Fleet.Kernel.P2pdma;
 
 /// <summary>A device's devres list as the procedures use it: every change is an event.</summary>
-/// <remarks>Touched under the device lock only, so it has no points of its own. Source: kernel-model B.1, H.2.</remarks>
+/// <remarks>
+/// Touched under the device lock only, so it has no points of its own. Source: kernel-model B.1, H.2.
+/// </remarks>
 internal static class DeviceStack
 {
     internal static void Push<THost>(THost host, PciDevice device, DevresFn fn, KernelObject data)
@@ -33,7 +35,8 @@ internal static class DeviceStack
         var taken = device.Devres.ReleaseAction((int)fn, data);
         if (taken.Node is null)
         {
-            host.Emit(new KernelEvent(EventKind.Warn, null, data) { Text = "no-such-action", Fn = DevresFns.WireName(fn) });
+            host.Emit(
+                new KernelEvent(EventKind.Warn, null, data) { Text = "no-such-action", Fn = DevresFns.WireName(fn) });
             return false;
         }
 

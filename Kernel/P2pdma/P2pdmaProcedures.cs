@@ -6,7 +6,9 @@ using Fleet.Kernel.Profiles;
 
 namespace Fleet.Kernel.P2pdma;
 
-/// <summary>drivers/pci/p2pdma.c: set-up, add_resource, alloc, free and the release, in each order that a kernel had.</summary>
+/// <summary>
+/// drivers/pci/p2pdma.c: set-up, add_resource, alloc, free and the release, in each order that a kernel had.
+/// </summary>
 /// <remarks>Source: kernel-model B.8, C.3 to C.7, C.10, H.2, I (3); scenarios.md section 1 (UnpublishFirst).</remarks>
 public static class P2pdmaProcedures
 {
@@ -42,7 +44,9 @@ public static class P2pdmaProcedures
         return error;
     }
 
-    /// <summary>pci_alloc_p2pmem: takes memory from the newest chunk that has room, and a reference on its owner.</summary>
+    /// <summary>
+    /// pci_alloc_p2pmem: takes memory from the newest chunk that has room, and a reference on its owner.
+    /// </summary>
     /// <param name="sizeBytes">Bytes, at least 1; rounded up to pages.</param>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public static async ValueTask<P2pAllocResult> Alloc<THost>(THost host, PciDevice device, ulong sizeBytes)
@@ -188,7 +192,9 @@ public static class P2pdmaProcedures
 
         var pool = objects.Pool();
         await host.Point(Step.PoolCreate, 0, pool.Mask);
-        pool.Create(host.Profile.Has(KernelSwitch.Int32AvailWrap) ? GenPoolArithmetic.Int32AvailWrap : GenPoolArithmetic.Bits64);
+        pool.Create(host.Profile.Has(KernelSwitch.Int32AvailWrap)
+            ? GenPoolArithmetic.Int32AvailWrap
+            : GenPoolArithmetic.Bits64);
         p2pdma.Pool = pool;
         host.Emit(new KernelEvent(EventKind.PoolCreate, null, pool));
         if (hasSharedRef)
@@ -352,7 +358,9 @@ public static class P2pdmaProcedures
         return Errno.OK;
     }
 
-    /// <summary>Keeps the unpublish action the newest node, and hands the owner's memory to the p2pdma object.</summary>
+    /// <summary>
+    /// Keeps the unpublish action the newest node, and hands the owner's memory to the p2pdma object.
+    /// </summary>
     private static void MoveUnpublishToTop<THost>(THost host, PciDevice device, PciP2pdma p2pdma, P2pPagemap added)
         where THost : struct, IKernelHost<THost>
     {
@@ -498,7 +506,8 @@ public static class P2pdmaProcedures
     }
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
-    internal static async ValueTask<GenPoolFree> FreeSteps<THost>(THost host, P2pPool pool, ulong address, ulong sizeBytes)
+    internal static async ValueTask<GenPoolFree> FreeSteps<THost>(
+        THost host, P2pPool pool, ulong address, ulong sizeBytes)
         where THost : struct, IKernelHost<THost>
     {
         if (THost.NeverSuspends)
@@ -596,7 +605,9 @@ public static class P2pdmaProcedures
         _ => Step.PoolOwner,
     };
 
-    /// <summary>Reading the owner of a chunk is judged by whether its memory lives, so it depends on the freeing of it.</summary>
+    /// <summary>
+    /// Reading the owner of a chunk is judged by whether its memory lives, so it depends on the freeing of it.
+    /// </summary>
     private static ulong OwnersMask(P2pPool pool, Step step)
     {
         if (step is not Step.PoolOwner)

@@ -80,7 +80,9 @@ public sealed class PciDevice() : KernelObject(KernelObjectKind.Device)
     /// <summary>pci_dev_get less pci_dev_put, of those who found it as a provider.</summary>
     public int References { get; internal set; }
 
-    /// <summary>What the bound driver keeps about the device; null for peer-to-peer memory, which hangs on the field.</summary>
+    /// <summary>
+    /// What the bound driver keeps about the device; null for peer-to-peer memory, which hangs on the field.
+    /// </summary>
     public Drivers.DriverState? State { get; internal set; }
 
     /// <summary>Some actor is inside bind or unbind; one that died there holds it for ever.</summary>

@@ -2,8 +2,8 @@ namespace Fleet.Kernel.Profiles;
 
 /// <summary>One place where a patch, or a later kernel, changed the order of steps.</summary>
 /// <remarks>
-/// All are off in <c>P0</c>, the tree the series applies to. A switch is read at the one place where its patch changed the
-/// code. Source: kernel-model H.1 and section I (8); scenarios.md section 1.
+/// All are off in <c>P0</c>, the tree the series applies to. A switch is read at the one place where its patch changed
+/// the code. Source: kernel-model H.1 and section I (8); scenarios.md section 1.
 /// </remarks>
 [Flags]
 public enum KernelSwitch : ulong
@@ -51,37 +51,74 @@ public sealed record KernelSwitchNote(KernelSwitch Switch, string SetBy, string 
     /// <summary>Every switch, in the order in which history turned them on.</summary>
     public static IReadOnlyList<KernelSwitchNote> All { get; } =
     [
-        new(KernelSwitch.HasReleaseAction, Patches.Title(1), "devm_release_action() exists: run and forget one registered action."),
+        new(KernelSwitch.HasReleaseAction, Patches.Title(1),
+            "devm_release_action() exists: run and forget one registered action."),
         new(KernelSwitch.HasMemunmap, Patches.Title(2), "devm_memunmap_pages() exists: tear one mapping down early."),
-        new(KernelSwitch.UnmapOnPoolAddError, Patches.Title(3), "When the pool refuses a chunk, add_resource unmaps the pages before it frees their pgmap."),
+        new(KernelSwitch.UnmapOnPoolAddError, Patches.Title(3),
+            "When the pool refuses a chunk, add_resource unmaps the pages before it frees their pgmap."),
         new(KernelSwitch.ChunkOwner, Patches.Title(4), "A chunk carries an owner; alloc and free report it."),
-        new(KernelSwitch.RefPerResource, Patches.Title(5), "Each resource has its own percpu_ref and completion; a kill is no longer guarded; the release no longer waits for a shared one."),
-        new(KernelSwitch.AllocUsesRcu, Patches.Title(5), "alloc runs in an RCU read section; the release clears the field first and waits for readers."),
-        new(KernelSwitch.ReleaseUsesLocalCopy, Patches.Title(5) + " (second version)", "The release reaches the pool through a copy taken before the field is cleared."),
-        new(KernelSwitch.P2pSeparateCleanupAction, Patches.Title(5), "An older devres action of each p2pdma resource waits for its ref and exits it, after the memory is gone."),
-        new(KernelSwitch.P2pCleanupCallback, Patches.Title(6), "p2pdma hands devm_memremap_pages() a callback that waits for the ref and exits it."),
-        new(KernelSwitch.CleanupInRelease, Patches.Title(6), "The release waits for the ref and exits it between dropping the pages' references and removing the memory."),
-        new(KernelSwitch.KillOnConflict, Patches.Title(6), "A section conflict kills the ref like every other failure."),
-        new(KernelSwitch.ReapOnError, Patches.Title(6), "Every error exit of devm_memremap_pages() waits until the ref is reaped."),
-        new(KernelSwitch.RequireCleanup, Patches.Title(6), "devm_memremap_pages() refuses a pgmap without a cleanup callback (WARN, -EINVAL)."),
-        new(KernelSwitch.ConsumersCleanUpInRelease, Patches.Title(6), "device-dax, pmem and HMM reap in the release instead of in an older devres action."),
-        new(KernelSwitch.PmemRawQueueActionOnly, Patches.Title(6), "pmem registers the queue's release only in raw mode, still before the mapping."),
-        new(KernelSwitch.TestWrapperCleansUp, Patches.Title(6), "The nvdimm test wrapper's kill also runs the cleanup callback."),
-        new(KernelSwitch.SingleFieldRead, "v5.14 (finish RCU conversion of pdev->p2pdma)", "alloc reads the p2pdma field once."),
-        new(KernelSwitch.SysfsUsesRcu, "v5.14 (finish RCU conversion of pdev->p2pdma)", "sysfs reads run in an RCU read section and test the field."),
-        new(KernelSwitch.SetupPublishesLast, "v5.14 (finish RCU conversion of pdev->p2pdma)", "The field is set after the sysfs group exists."),
-        new(KernelSwitch.PmemRawQueueAfterMapping, "v5.15 (pmem: fix crash triggered when I/O in-flight during unbind)", "Raw pmem registers the queue's release after the mapping, so the drain comes first."),
-        new(KernelSwitch.DelGendiskDrains, "v5.15-rc (block: drain file system I/O on del_gendisk)", "Removing the disk freezes the queue and waits for its usage counter."),
-        new(KernelSwitch.PmemInternalRef, "v5.15 (pmem: stop using q_usage_count as external pgmap refcount)", "pmem counts on a ref inside the pgmap; the pgmap's ref pointer is reset in cleanup."),
-        new(KernelSwitch.RefEmbedded, "v5.17 (external pgmap refcounts removed)", "Every ref lives in its pgmap and the pointer is never reset."),
-        new(KernelSwitch.ExitAfterErase, "v6.0 (memremap: fix memunmap_pages() race with get_dev_pagemap())", "The ref is exited after the map entry is erased."),
-        new(KernelSwitch.SysfsMmap, "v6.2 (PCI/P2PDMA: Allow userspace VMA allocations through sysfs)", "p2pmem/allocate can be mapped; unbind revokes the mappings first."),
-        new(KernelSwitch.MmapFailurePutsRef, "2026 (Release per-CPU pgmap ref when vm_insert_page() fails)", "A failed page insert gives its reference back."),
-        new(KernelSwitch.MmapFailureResetsCount, "2026 (Reset page reference count when page mapping fails)", "A failed page insert restores the page's idle count."),
-        new(KernelSwitch.UnpublishFirst, "Fleet's own order", "The field is cleared, with a grace period, before the first mapping is released; owners are freed after the pool."),
-        new(KernelSwitch.BulkPagePut, "v5.18 (remove the extra ZONE_DEVICE struct page refcount)", "The release of device-dax and fsdax drops the pages' references in bulk: a page that is still pinned no longer holds the mapping."),
-        new(KernelSwitch.RefAlwaysReinit, "until v5.3 (ALLOW_REINIT)", "A percpu_ref keeps its per-CPU memory until exit."),
-        new(KernelSwitch.Int32AvailWrap, "until v5.11 (lib/genalloc: fix the overflow when size is too big)", "genalloc counts a chunk's free bytes in 32 bits."),
+        new(
+            KernelSwitch.RefPerResource, Patches.Title(5),
+            "Each resource has its own percpu_ref and completion; a kill is no longer guarded; the release no longer "
+            + "waits for a shared one."),
+        new(KernelSwitch.AllocUsesRcu, Patches.Title(5),
+            "alloc runs in an RCU read section; the release clears the field first and waits for readers."),
+        new(KernelSwitch.ReleaseUsesLocalCopy, Patches.Title(5) + " (second version)",
+            "The release reaches the pool through a copy taken before the field is cleared."),
+        new(KernelSwitch.P2pSeparateCleanupAction, Patches.Title(5),
+            "An older devres action of each p2pdma resource waits for its ref and exits it, after the memory is gone."),
+        new(KernelSwitch.P2pCleanupCallback, Patches.Title(6),
+            "p2pdma hands devm_memremap_pages() a callback that waits for the ref and exits it."),
+        new(
+            KernelSwitch.CleanupInRelease, Patches.Title(6),
+            "The release waits for the ref and exits it between dropping the pages' references and "
+            + "removing the memory."),
+        new(KernelSwitch.KillOnConflict, Patches.Title(6),
+            "A section conflict kills the ref like every other failure."),
+        new(KernelSwitch.ReapOnError, Patches.Title(6),
+            "Every error exit of devm_memremap_pages() waits until the ref is reaped."),
+        new(KernelSwitch.RequireCleanup, Patches.Title(6),
+            "devm_memremap_pages() refuses a pgmap without a cleanup callback (WARN, -EINVAL)."),
+        new(KernelSwitch.ConsumersCleanUpInRelease, Patches.Title(6),
+            "device-dax, pmem and HMM reap in the release instead of in an older devres action."),
+        new(KernelSwitch.PmemRawQueueActionOnly, Patches.Title(6),
+            "pmem registers the queue's release only in raw mode, still before the mapping."),
+        new(KernelSwitch.TestWrapperCleansUp, Patches.Title(6),
+            "The nvdimm test wrapper's kill also runs the cleanup callback."),
+        new(KernelSwitch.SingleFieldRead, "v5.14 (finish RCU conversion of pdev->p2pdma)",
+            "alloc reads the p2pdma field once."),
+        new(KernelSwitch.SysfsUsesRcu, "v5.14 (finish RCU conversion of pdev->p2pdma)",
+            "sysfs reads run in an RCU read section and test the field."),
+        new(KernelSwitch.SetupPublishesLast, "v5.14 (finish RCU conversion of pdev->p2pdma)",
+            "The field is set after the sysfs group exists."),
+        new(KernelSwitch.PmemRawQueueAfterMapping, "v5.15 (pmem: fix crash triggered when I/O in-flight during unbind)",
+            "Raw pmem registers the queue's release after the mapping, so the drain comes first."),
+        new(KernelSwitch.DelGendiskDrains, "v5.15-rc (block: drain file system I/O on del_gendisk)",
+            "Removing the disk freezes the queue and waits for its usage counter."),
+        new(KernelSwitch.PmemInternalRef, "v5.15 (pmem: stop using q_usage_count as external pgmap refcount)",
+            "pmem counts on a ref inside the pgmap; the pgmap's ref pointer is reset in cleanup."),
+        new(KernelSwitch.RefEmbedded, "v5.17 (external pgmap refcounts removed)",
+            "Every ref lives in its pgmap and the pointer is never reset."),
+        new(KernelSwitch.ExitAfterErase, "v6.0 (memremap: fix memunmap_pages() race with get_dev_pagemap())",
+            "The ref is exited after the map entry is erased."),
+        new(KernelSwitch.SysfsMmap, "v6.2 (PCI/P2PDMA: Allow userspace VMA allocations through sysfs)",
+            "p2pmem/allocate can be mapped; unbind revokes the mappings first."),
+        new(KernelSwitch.MmapFailurePutsRef, "2026 (Release per-CPU pgmap ref when vm_insert_page() fails)",
+            "A failed page insert gives its reference back."),
+        new(KernelSwitch.MmapFailureResetsCount, "2026 (Reset page reference count when page mapping fails)",
+            "A failed page insert restores the page's idle count."),
+        new(
+            KernelSwitch.UnpublishFirst, "Fleet's own order",
+            "The field is cleared, with a grace period, before the first mapping is released; "
+            + "owners are freed after the pool."),
+        new(
+            KernelSwitch.BulkPagePut, "v5.18 (remove the extra ZONE_DEVICE struct page refcount)",
+            "The release of device-dax and fsdax drops the pages' references in bulk: a page that is still pinned no "
+            + "longer holds the mapping."),
+        new(KernelSwitch.RefAlwaysReinit, "until v5.3 (ALLOW_REINIT)",
+            "A percpu_ref keeps its per-CPU memory until exit."),
+        new(KernelSwitch.Int32AvailWrap, "until v5.11 (lib/genalloc: fix the overflow when size is too big)",
+            "genalloc counts a chunk's free bytes in 32 bits."),
     ];
 }
 

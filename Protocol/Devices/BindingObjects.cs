@@ -3,7 +3,9 @@ using Fleet.Kernel.P2pdma;
 
 namespace Fleet.Protocol.Devices;
 
-/// <summary>Makes the objects of one binding, each with its name: freed memory of an earlier life stays freed.</summary>
+/// <summary>
+/// Makes the objects of one binding, each with its name: freed memory of an earlier life stays freed.
+/// </summary>
 internal sealed class BindingObjects(DeviceAgent agent, int life) : P2pdmaObjects
 {
     public override PciP2pdma P2pdma() => new()

@@ -32,7 +32,8 @@ public sealed partial class DeviceAgent
     {
         if (ticket.Failure is { } failure)
         {
-            throw new InvalidOperationException($"{ticket.Verb} {ticket.Number} of {Log.Name} failed: {failure.Message}", failure);
+            throw new InvalidOperationException(
+                $"{ticket.Verb} {ticket.Number} of {Log.Name} failed: {failure.Message}", failure);
         }
 
         return ticket.IsDone
@@ -52,7 +53,8 @@ public sealed partial class DeviceAgent
                 if (!ticket.IsDone)
                 {
                     Log.Add(
-                        EventKind.Hang, actor: ticket.Verb, other: ticket.WaitsForRef?.Id ?? Log.Obj, text: "stuck-" + ticket.Verb,
+                        EventKind.Hang, actor: ticket.Verb, other: ticket.WaitsForRef?.Id ?? Log.Obj,
+                        text: "stuck-" + ticket.Verb,
                         fn: WaitsFor(ticket).Text, after: TakeLearned());
                 }
             }
@@ -188,7 +190,8 @@ public sealed partial class DeviceAgent
         if (ticket.Lock is { Task.IsCompleted: false } && _lockHolder is { } holder)
         {
             var (reason, isStuck) = WaitsFor(holder);
-            return ($"waits for the device lock held by {holder.Verb} {holder.Number}, which waits for {reason}", isStuck);
+            return ($"waits for the device lock held by {holder.Verb} {holder.Number}, which waits for {reason}",
+                isStuck);
         }
 
         return ticket.WaitsForRef is { } counted ? WaitsForRef(counted) : ("its next step", false);
@@ -202,8 +205,9 @@ public sealed partial class DeviceAgent
             // Nobody but this thread drops these, and it would only after this wait.
             if (map.HoldsInitialCounts)
             {
-                return ($"the last reference of {name}: {map.Map.PageCount} page references of {_context.Objects.Name(map.Id)} "
-                    + "are owed by a later step of the same thread, so it waits for ever", true);
+                return ($"the last reference of {name}: {map.Map.PageCount} page references of "
+                    + $"{_context.Objects.Name(map.Id)} are owed by a later step of the same thread, "
+                    + "so it waits for ever", true);
             }
         }
 

@@ -85,7 +85,8 @@ public sealed partial class DeviceAgent
     }
 
     /// <summary>pci_alloc_p2pmem for a client.</summary>
-    /// <returns>Errors of the law with their position; <see cref="Errno.ESTALE"/> for a barred session, <see cref="Errno.EFAULT"/> when the modelled kernel died under it.</returns>
+    /// <returns>Errors of the law with their position; <see cref="Errno.ESTALE"/> for a barred session,
+    /// <see cref="Errno.EFAULT"/> when the modelled kernel died under it.</returns>
     public ValueTask<AllocReply> Alloc(in AllocRequest request)
     {
         if (!Log.IsOpen)
@@ -174,7 +175,8 @@ public sealed partial class DeviceAgent
     public DeviceReport Report() => new(
         Log.Name, _device.IsBound,
         new(
-            _tally.Allocs, _tally.AllocsRefused, _tally.Frees, _tally.Reaped, _tally.Binds, _tally.Unbinds, _tally.Oopses,
+            _tally.Allocs, _tally.AllocsRefused, _tally.Frees, _tally.Reaped, _tally.Binds, _tally.Unbinds,
+            _tally.Oopses,
             _injection?.Injected ?? 0, _live?.Count ?? 0),
         OpenTickets());
 
@@ -229,7 +231,8 @@ public sealed partial class DeviceAgent
     {
         _tally.Oopses++;
         Log.Add(
-            EventKind.Oops, actor, MemoryName(subject), fn: where, text: OopsKinds.WireName(kind), after: TakeLearned());
+            EventKind.Oops, actor, MemoryName(subject), fn: where, text: OopsKinds.WireName(kind),
+            after: TakeLearned());
     }
 
     /// <summary>The callback of the mode switch: folds every slot, then lets the resource count exactly.</summary>
@@ -246,7 +249,8 @@ public sealed partial class DeviceAgent
 
         if (target.Container.IsFreed)
         {
-            RecordOops(OopsKind.UseAfterFree, target.Container, "percpu_ref_switch_to_atomic_rcu runs on a freed ref", "rcu");
+            RecordOops(
+                OopsKind.UseAfterFree, target.Container, "percpu_ref_switch_to_atomic_rcu runs on a freed ref", "rcu");
             await Log.CommitAsync();
             return;
         }
@@ -458,7 +462,8 @@ public sealed partial class DeviceAgent
         }
     }
 
-    private static short OwnerIn(KernelOopsException oops) => oops.Subject is P2pPagemap owner ? (short)owner.Index : (short)-1;
+    private static short OwnerIn(KernelOopsException oops) =>
+        oops.Subject is P2pPagemap owner ? (short)owner.Index : (short)-1;
 
     private short ResourceAt(in P2pAllocation memory)
     {
@@ -469,7 +474,8 @@ public sealed partial class DeviceAgent
 
         foreach (var resource in _device.Resources)
         {
-            if (memory.Address - resource.Map.StartAddress < resource.Map.SizeBytes && memory.Address >= resource.Map.StartAddress)
+            if (memory.Address - resource.Map.StartAddress < resource.Map.SizeBytes
+                && memory.Address >= resource.Map.StartAddress)
             {
                 return (short)resource.Index;
             }

@@ -6,7 +6,9 @@ using Fleet.Protocol.Wire;
 
 namespace Fleet.Protocol.Devices;
 
-/// <summary>A percpu_ref as its device knows it: the device's slot, the way to the resource, the maps that count on it.</summary>
+/// <summary>
+/// A percpu_ref as its device knows it: the device's slot, the way to the resource, the maps that count on it.
+/// </summary>
 internal sealed class DeviceRef(int id, int life, IResourceLink link)
 {
     /// <summary>Id of its name.</summary>

@@ -10,7 +10,9 @@ using Fleet.Protocol.Resources;
 
 namespace Fleet.Protocol.Devices;
 
-/// <summary>The law's host in a fleet: points cost nothing, turns are read sections, refs and page maps are elsewhere.</summary>
+/// <summary>
+/// The law's host in a fleet: points cost nothing, turns are read sections, refs and page maps are elsewhere.
+/// </summary>
 /// <remarks>Concurrency: one grain turn between two awaits that wait. Source: design.md 2.1, 2.2.</remarks>
 /// <param name="agent">The device.</param>
 /// <param name="actor">Who runs the procedure, as events name it.</param>
@@ -142,7 +144,9 @@ internal readonly struct FleetHost(DeviceAgent agent, string actor, Ticket? tick
         counted.IsInCleanup = false;
     }
 
-    /// <summary>The fleet's builder gives each resource memory sections of its own, so none is in another's way.</summary>
+    /// <summary>
+    /// The fleet's builder gives each resource memory sections of its own, so none is in another's way.
+    /// </summary>
     public ValueTask<DevPagemap?> MapConflict(DevPagemap target) => default;
 
     public async ValueTask MapStore(DevPagemap target)

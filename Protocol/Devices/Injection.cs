@@ -4,7 +4,9 @@ using Fleet.Protocol.Plans;
 
 namespace Fleet.Protocol.Devices;
 
-/// <summary>Which steps of one device fail: a pure function of seed, point, device, and how often the point was reached.</summary>
+/// <summary>
+/// Which steps of one device fail: a pure function of seed, point, device, and how often the point was reached.
+/// </summary>
 internal sealed class Injection(RunPlan run, string device)
 {
     private readonly Dictionary<FailPoint, long> _reached = [];

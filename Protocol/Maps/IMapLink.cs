@@ -18,7 +18,8 @@ public interface IMapLink
 
     ValueTask<At> AddMemory(int life, At cause);
 
-    /// <param name="slot">State of the ref's slots: <see cref="RefSlotState.Folded"/> for a ref that is dead already.</param>
+    /// <param name="slot">State of the ref's slots: <see cref="RefSlotState.Folded"/> for a ref that is dead
+    /// already.</param>
     ValueTask<At> InitPages(int life, RefSlotState slot, At cause);
 
     /// <summary>Hands the counting of its references over to the resource.</summary>
@@ -28,7 +29,8 @@ public interface IMapLink
     ValueTask<At> PutInitial(int life, At cause);
 
     /// <summary>Removes the memory.</summary>
-    /// <param name="reference">What is known of the ref's stream by then: the end of the wait, where there was one.</param>
+    /// <param name="reference">What is known of the ref's stream by then: the end of the wait, where there was
+    /// one.</param>
     ValueTask<At> Remove(int life, At cause, At reference);
 
     ValueTask<At> Erase(int life, At cause);

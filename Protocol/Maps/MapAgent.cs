@@ -8,7 +8,9 @@ using Fleet.Protocol.Wire;
 
 namespace Fleet.Protocol.Maps;
 
-/// <summary>One page map: its memory and page counts, what is written on the pages, its slot of the ref, the barred sessions.</summary>
+/// <summary>
+/// One page map: its memory and page counts, what is written on the pages, its slot of the ref, the barred sessions.
+/// </summary>
 /// <remarks>
 /// Nothing here protects a page from anybody: whoever names it reaches it, as on the machine. Only the fences refuse:
 /// a handle of another incarnation of the device, and a session that lapsed.
@@ -46,7 +48,8 @@ public sealed class MapAgent
         _life = life.Life;
         _deviceGen = life.DeviceGen;
         Log.Life = life.Life;
-        _map = new DevPagemap(NoContainer.Instance, MemoryType.PciP2pdma, PagemapConsumer.P2pdma, life.StartPfn, life.PageCount)
+        _map = new DevPagemap(
+            NoContainer.Instance, MemoryType.PciP2pdma, PagemapConsumer.P2pdma, life.StartPfn, life.PageCount)
         {
             IsStored = true,
         };
@@ -66,7 +69,9 @@ public sealed class MapAgent
         return Range(EventKind.MemoryAdd, [Device(cause)]);
     }
 
-    /// <summary>Gives each page its count and each count its reference; a ref that is dead already is told at once.</summary>
+    /// <summary>
+    /// Gives each page its count and each count its reference; a ref that is dead already is told at once.
+    /// </summary>
     public ValueTask<At> InitPages(int life, RefSlotState slot, At cause)
     {
         if (life != _life)
@@ -113,7 +118,9 @@ public sealed class MapAgent
         return at;
     }
 
-    /// <summary>Takes the entry out and waits for its readers: turns are the read sections, so none is open here.</summary>
+    /// <summary>
+    /// Takes the entry out and waits for its readers: turns are the read sections, so none is open here.
+    /// </summary>
     public At Erase(int life, At cause)
     {
         if (life != _life)

@@ -6,7 +6,8 @@ namespace Fleet.Protocol.Plans;
 /// <remarks>Source: scenario-format, section "A fault plan".</remarks>
 /// <param name="Point">Name of the step, such as <c>add_resource.pool_add</c>.</param>
 /// <param name="Errno">What the step returns.</param>
-/// <param name="Probability">Share of the times that the step is reached, 0 to 1; ignored when <paramref name="Nth"/> is set.</param>
+/// <param name="Probability">Share of the times that the step is reached, 0 to 1; ignored when <paramref name="Nth"/>
+/// is set.</param>
 /// <param name="Nth">Only the n-th time at each device, from 1; 0 = by probability.</param>
 public sealed record InjectionPlan(string Point, Kernel.Errno Errno, double Probability, long Nth = 0);
 
@@ -14,10 +15,12 @@ public sealed record InjectionPlan(string Point, Kernel.Errno Errno, double Prob
 /// <param name="Run">Run id.</param>
 /// <param name="Profile">Name of the kernel profile.</param>
 /// <param name="Seed">Every draw of a device comes from this and its name.</param>
-/// <param name="Patience">How long a bind or unbind is awaited within one call, before its ticket is handed out.</param>
+/// <param name="Patience">How long a bind or unbind is awaited within one call, before its ticket is handed
+/// out.</param>
 /// <param name="LeaseSeconds">A session that is not renewed for this long is barred and reaped.</param>
 public sealed record RunPlan(
-    string Run, string Profile, ulong Seed, TimeSpan Patience, double LeaseSeconds, IReadOnlyList<InjectionPlan> Injections);
+    string Run, string Profile, ulong Seed, TimeSpan Patience, double LeaseSeconds,
+    IReadOnlyList<InjectionPlan> Injections);
 
 /// <summary>One device of the fleet.</summary>
 /// <param name="Key">Grain key: <c>host/0000:3b:00.0</c>.</param>

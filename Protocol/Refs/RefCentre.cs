@@ -27,7 +27,9 @@ public sealed class RefCentre
 
     public bool IsExited { get; private set; }
 
-    /// <summary>References as far as the slots have reported them, the initial one included; exact once confirmed.</summary>
+    /// <summary>
+    /// References as far as the slots have reported them, the initial one included; exact once confirmed.
+    /// </summary>
     public long Value
     {
         get

@@ -154,7 +154,8 @@ public sealed class ResourceAgent
     private Position PositionOf(in SlotReport report)
     {
         var obj = report.Slot == SlotReport.DeviceSlot
-            ? _device : Log.Context.Objects.Intern($"map:{Log.Name["ref:".Length..Log.Name.LastIndexOf('/')]}/bar{report.Slot}");
+            ? _device
+            : Log.Context.Objects.Intern($"map:{Log.Name["ref:".Length..Log.Name.LastIndexOf('/')]}/bar{report.Slot}");
         return new(obj, report.At.Gen, report.At.Seq, report.At.Life);
     }
 }

@@ -4,7 +4,9 @@ using Fleet.Protocol.Wire;
 
 namespace Fleet.Protocol.Streams;
 
-/// <summary>The stream of one object: its positions, shared by events and operations, and its events until they are durable.</summary>
+/// <summary>
+/// The stream of one object: its positions, shared by events and operations, and its events until they are durable.
+/// </summary>
 /// <remarks>
 /// Invariant: positions are dense from 1 within an incarnation, and the observer sees them in order.
 /// Concurrency: one grain turn. Source: history-format, sections Objects and Order.
@@ -17,7 +19,9 @@ public sealed class ObjectLog(FleetContext context, string name)
 
     public FleetContext Context => context;
 
-    /// <summary>The table's own copy of the name: objects of one device mention each other, and one string serves all.</summary>
+    /// <summary>
+    /// The table's own copy of the name: objects of one device mention each other, and one string serves all.
+    /// </summary>
     public string Name => context.Objects.Name(Obj);
 
     /// <summary>Id of the object's name.</summary>
@@ -67,7 +71,8 @@ public sealed class ObjectLog(FleetContext context, string name)
     /// <summary>Records an event at the next position.</summary>
     public At Add(
         EventKind kind, string? actor = null, int other = 0, ulong start = 0, ulong sizeBytes = 0, ulong pfn = 0,
-        long count = 0, int node = -1, string? fn = null, string? text = null, Errno err = Errno.OK, AllocId alloc = default,
+        long count = 0, int node = -1, string? fn = null, string? text = null, Errno err = Errno.OK,
+        AllocId alloc = default,
         IReadOnlyList<Position>? after = null)
     {
         var at = Take();

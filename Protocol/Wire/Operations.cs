@@ -4,7 +4,9 @@ using Fleet.Kernel.History;
 namespace Fleet.Protocol.Wire;
 
 /// <summary>Where in its own stream the answering object executed an operation.</summary>
-/// <remarks>The object is the one that was called, so its name is not repeated. <c>Seq</c> 0 = it executed nothing.</remarks>
+/// <remarks>
+/// The object is the one that was called, so its name is not repeated. <c>Seq</c> 0 = it executed nothing.
+/// </remarks>
 public readonly record struct At(int Gen, long Seq, int Life);
 
 /// <summary>Asks a device for memory.</summary>
@@ -14,7 +16,8 @@ public readonly record struct AllocRequest(long Op, int Session, ulong SizeBytes
 
 /// <param name="Number">Number of the allocation within <see cref="At.Gen"/>, from 1; 0 when there is none.</param>
 /// <param name="Resource">Index of the resource the memory lies in; -1 when there is none.</param>
-/// <param name="Owner">Index of the resource whose ref owns the chosen chunk, also on a refusal; -1 = none, as before patch 5.</param>
+/// <param name="Owner">Index of the resource whose ref owns the chosen chunk, also on a refusal; -1 = none, as before
+/// patch 5.</param>
 public readonly record struct AllocReply(Errno Err, At At, long Number, ulong Address, short Resource, short Owner);
 
 /// <summary>Gives memory back.</summary>
@@ -30,13 +33,15 @@ public readonly record struct FreeReply(Errno Err, At At, short Owner);
 /// <param name="PageCount">Pages, at least 1.</param>
 /// <param name="Tag">What to write into each; 0 for a read.</param>
 public readonly record struct AccessRequest(
-    long Op, int Session, int Gen, long Number, ulong Pfn, int PageCount, AccessDirection Direction, AccessVia Via, ulong Tag);
+    long Op, int Session, int Gen, long Number, ulong Pfn, int PageCount, AccessDirection Direction,
+    AccessVia Via, ulong Tag);
 
 /// <param name="Err">
-/// <see cref="Errno.EFAULT"/>: executed, the memory was removed; <see cref="Errno.ESTALE"/>: the session is barred, nothing
-/// was touched; <see cref="Errno.ENODEV"/>: an earlier incarnation's handle, nothing was touched.
+/// <see cref="Errno.EFAULT"/>: executed, the memory was removed; <see cref="Errno.ESTALE"/>: the session is barred,
+/// nothing was touched; <see cref="Errno.ENODEV"/>: an earlier incarnation's handle, nothing was touched.
 /// </param>
-/// <param name="Tag">What the first page holds after the access; for a read of pages that differ, the first that differs.</param>
+/// <param name="Tag">What the first page holds after the access; for a read of pages that differ, the first that
+/// differs.</param>
 public readonly record struct AccessReply(Errno Err, At At, ulong Tag);
 
 /// <summary>Progress of a bind or unbind: done, or a ticket to ask again with.</summary>
@@ -47,7 +52,8 @@ public readonly record struct AccessReply(Errno Err, At At, ulong Tag);
 public readonly record struct TicketReply(long Ticket, bool IsDone, Errno Err, At At, string? WaitsFor);
 
 /// <summary>A bind or unbind that has not ended.</summary>
-/// <param name="IsStuck">It can never end: its procedure died, or what it waits for is owed by a later step of itself.</param>
+/// <param name="IsStuck">It can never end: its procedure died, or what it waits for is owed by a later step of
+/// itself.</param>
 public sealed record OpenTicket(string Device, long Ticket, string Kind, long Op, string WaitsFor, bool IsStuck);
 
 /// <summary>What one device did, counted.</summary>
@@ -67,7 +73,8 @@ public sealed record DeviceCounters(
 public sealed record DeviceReport(string Device, bool IsBound, DeviceCounters Counters, IReadOnlyList<OpenTicket> Open);
 
 /// <summary>How a host stands: its devices' counters together, and each ticket that is open.</summary>
-public sealed record HostReport(string Host, int Devices, int Bound, DeviceCounters Counters, IReadOnlyList<OpenTicket> Open);
+public sealed record HostReport(
+    string Host, int Devices, int Bound, DeviceCounters Counters, IReadOnlyList<OpenTicket> Open);
 
 /// <summary>A device that could not be bound, or one of whose resources could not be added.</summary>
 public sealed record FailedBind(string Device, Errno Err, string? WaitsFor);
@@ -86,7 +93,8 @@ public readonly record struct FrontRequest(
     int PageCount, AccessDirection Direction, AccessVia Via, ulong Tag)
 {
     public static FrontRequest Of(string device, in AllocRequest request) => new(
-        device, FrontRequestKind.Alloc, request.Op, request.Session, 0, 0, 0, request.SizeBytes, 0, default, default, 0);
+        device, FrontRequestKind.Alloc, request.Op, request.Session, 0, 0, 0, request.SizeBytes, 0, default,
+        default, 0);
 
     public static FrontRequest Of(string device, in FreeRequest request) => new(
         device, FrontRequestKind.Free, request.Op, request.Session, request.Gen, request.Number, request.Address,

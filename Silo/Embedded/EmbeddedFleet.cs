@@ -6,7 +6,9 @@ using Microsoft.Extensions.Hosting;
 namespace Fleet.Silo;
 
 /// <summary>One silo in this process, with a client that calls it without a network.</summary>
-/// <remarks>Its ports are on the loopback interface only, and free ones: any number of fleets may run side by side.</remarks>
+/// <remarks>
+/// Its ports are on the loopback interface only, and free ones: any number of fleets may run side by side.
+/// </remarks>
 public sealed class EmbeddedFleet : IAsyncDisposable
 {
     private const int PortAttemptsMax = 5;

@@ -24,7 +24,9 @@ public sealed record EmbeddedFleetOptions
     /// <summary>How incarnations name this process.</summary>
     public string Process { get; init; } = "silo-1";
 
-    /// <summary>How long one call may wait before it answers "not yet"; less than half of <see cref="ResponseTimeout"/>.</summary>
+    /// <summary>
+    /// How long one call may wait before it answers "not yet"; less than half of <see cref="ResponseTimeout"/>.
+    /// </summary>
     public TimeSpan LongPoll { get; init; } = TimeSpan.FromSeconds(5);
 
     /// <summary>When the runtime gives an answer up; the caller's own deadline is shorter.</summary>

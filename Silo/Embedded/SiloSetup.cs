@@ -21,10 +21,12 @@ internal static class SiloSetup
         silo.Services.AddSingleton(options.Time);
         silo.Services.AddPlacementDirector<ColocatedPlacement, ColocatedPlacementDirector>();
         silo.Services.Configure<SiloMessagingOptions>(messaging => messaging.ResponseTimeout = options.ResponseTimeout);
-        silo.Services.Configure<ClientMessagingOptions>(messaging => messaging.ResponseTimeout = options.ResponseTimeout);
+        silo.Services.Configure<ClientMessagingOptions>(
+            messaging => messaging.ResponseTimeout = options.ResponseTimeout);
 
         // Longer than any run: a device that is merely idle must not look like a fault.
-        silo.Services.Configure<GrainCollectionOptions>(collection => collection.CollectionAge = TimeSpan.FromDays(365));
+        silo.Services.Configure<GrainCollectionOptions>(
+            collection => collection.CollectionAge = TimeSpan.FromDays(365));
     }
 
     /// <summary>Stamps events with the clock that generators of this machine use too.</summary>

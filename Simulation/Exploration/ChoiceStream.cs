@@ -1,7 +1,11 @@
 namespace Fleet.Simulation.Exploration;
 
-/// <summary>A stream of choices that a seed decides: the same in every process, on every machine, in every release.</summary>
-/// <remarks>SplitMix64: one add and one mix for each number; period 2^64. Source: Steele, Lea, Flood, OOPSLA 2014.</remarks>
+/// <summary>
+/// A stream of choices that a seed decides: the same in every process, on every machine, in every release.
+/// </summary>
+/// <remarks>
+/// SplitMix64: one add and one mix for each number; period 2^64. Source: Steele, Lea, Flood, OOPSLA 2014.
+/// </remarks>
 public struct ChoiceStream(ulong seed)
 {
     private ulong _state = seed;

@@ -13,8 +13,10 @@ public static class Explorer
     private const int StackBytes = 16 << 20;
 
     /// <summary>Runs the schedules of a scenario.</summary>
-    /// <exception cref="ArgumentException">No such scenario or profile, or the scenario has no meaning under it.</exception>
-    /// <exception cref="ExplorationException">A defect of Fleet: an undeclared write, a world that waits for nothing.</exception>
+    /// <exception cref="ArgumentException">No such scenario or profile, or the scenario has no meaning under
+    /// it.</exception>
+    /// <exception cref="ExplorationException">A defect of Fleet: an undeclared write, a world that waits for
+    /// nothing.</exception>
     public static ExploreReport Run(string scenarioId, string profileName, ExploreOptions options)
     {
         var (scenario, profile) = Find(scenarioId, profileName);
@@ -39,7 +41,8 @@ public static class Explorer
         if (!KernelProfile.TryParse(profileName, out var profile))
         {
             throw new ArgumentException(
-                $"There is no profile '{profileName}'; accepted: {string.Join(", ", KernelProfile.All.Select(one => one.Name))}.");
+                $"There is no profile '{profileName}'; accepted: "
+                + $"{string.Join(", ", KernelProfile.All.Select(one => one.Name))}.");
         }
 
         if (!scenario.AppliesTo(profile))
@@ -54,7 +57,8 @@ public static class Explorer
     public static Scenario FindScenario(string scenarioId) => ScenarioCatalog.TryFind(scenarioId, out var scenario)
         ? scenario
         : throw new ArgumentException(
-            $"There is no small world '{scenarioId}'; accepted: {string.Join(", ", ScenarioCatalog.All.Select(one => one.Id))}.");
+            $"There is no small world '{scenarioId}'; accepted: "
+            + $"{string.Join(", ", ScenarioCatalog.All.Select(one => one.Id))}.");
 
     internal static T OnOwnThread<T>(Func<T> work)
     {

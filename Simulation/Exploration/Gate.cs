@@ -3,7 +3,9 @@ using Fleet.Kernel.Host;
 
 namespace Fleet.Simulation.Exploration;
 
-/// <summary>Lets one actor go on only after another has come to a place: the <c>order</c> lines of a scenario.</summary>
+/// <summary>
+/// Lets one actor go on only after another has come to a place: the <c>order</c> lines of a scenario.
+/// </summary>
 public sealed class Gate() : KernelObject(KernelObjectKind.Fleet), IReadiness
 {
     public bool IsReady { get; private set; }

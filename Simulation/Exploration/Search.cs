@@ -67,7 +67,9 @@ internal sealed class Search(World world, ExploreOptions options, Strategy strat
             Points = _points,
             DepthMax = _depthMax,
             Broken = _broken,
-            Worst = _broken.Worst is { } worst && worst < WorldVerdict.Hang && _blocked > 0 ? WorldVerdict.Hang : _broken.Worst,
+            Worst = _broken.Worst is { } worst && worst < WorldVerdict.Hang && _blocked > 0
+                ? WorldVerdict.Hang
+                : _broken.Worst,
             First = _first,
             FirstBlocked = _firstBlocked,
             Unseen =
@@ -361,7 +363,9 @@ internal sealed class Search(World world, ExploreOptions options, Strategy strat
         }
     }
 
-    /// <summary>Who still sleeps after the step before: those asleep or done there whose step commutes with it.</summary>
+    /// <summary>
+    /// Who still sleeps after the step before: those asleep or done there whose step commutes with it.
+    /// </summary>
     private uint Inherit(int depth)
     {
         ref var before = ref _frames[depth - 1];
@@ -492,7 +496,8 @@ internal sealed class Search(World world, ExploreOptions options, Strategy strat
             {
                 throw new UndeclaredWriteException(
                     $"{world.Scenario.Id} under {world.Profile}: a step of {world.Actors[actor].Name} before "
-                    + $"{world.NextStep(actor)} changed part {part} of a {one.Kind} ({one.GetType().Name}) undeclared.");
+                    + $"{world.NextStep(actor)} changed part {part} of a {one.Kind} "
+                    + $"({one.GetType().Name}) undeclared.");
             }
 
             _partHashes[i] = hash;

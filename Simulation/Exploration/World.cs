@@ -8,7 +8,9 @@ using Fleet.Simulation.Scenarios;
 
 namespace Fleet.Simulation.Exploration;
 
-/// <summary>One small world: its objects, its actors and its judge; made once and begun anew for every schedule.</summary>
+/// <summary>
+/// One small world: its objects, its actors and its judge; made once and begun anew for every schedule.
+/// </summary>
 /// <remarks>
 /// Invariant: <see cref="Begin"/> always leads to the same state, so a schedule is a list of actor numbers.
 /// Concurrency: one thread, without a synchronisation context. Limits: 16 actors, 64 declared sets.
@@ -37,7 +39,8 @@ public sealed class World
         Judge = new WorldJudge(profile, Device);
         CallbacksMask = NextMask();
         _procedures = [.. scenario.Actors.Select(one => one.Procedure)];
-        _actors = [.. scenario.Actors.Select((one, i) => new Actor(one.Name, i)), new Actor("rcu", scenario.Actors.Count)];
+        _actors =
+            [.. scenario.Actors.Select((one, i) => new Actor(one.Name, i)), new Actor("rcu", scenario.Actors.Count)];
         _rcu = _actors[^1];
         foreach (var actor in _actors)
         {
@@ -214,7 +217,9 @@ public sealed class World
         return hash;
     }
 
-    /// <summary>Runs one step and chains what it may have read into its actor's history, for <see cref="StateKey"/>.</summary>
+    /// <summary>
+    /// Runs one step and chains what it may have read into its actor's history, for <see cref="StateKey"/>.
+    /// </summary>
     internal void StepRecorded(int actor)
     {
         var stepping = _actors[actor];
@@ -326,7 +331,9 @@ public sealed class World
     }
 }
 
-/// <summary>A defect of the explorer, of a world or of a declaration in the law; never a finding about the kernel.</summary>
+/// <summary>
+/// A defect of the explorer, of a world or of a declaration in the law; never a finding about the kernel.
+/// </summary>
 public class ExplorationException(string message) : Exception(message);
 
 /// <summary>A step changed what it had not declared: reductions that believe the declaration lose schedules.</summary>

@@ -39,7 +39,9 @@ public sealed record MatrixReport(IReadOnlyList<MatrixCell> Cells)
     public bool Agrees => Count(CellOutcome.Differs) == 0 && Count(CellOutcome.Bounded) == 0;
 }
 
-/// <summary>Explores every scenario under every profile and compares what is found with a table; looks nothing up.</summary>
+/// <summary>
+/// Explores every scenario under every profile and compares what is found with a table; looks nothing up.
+/// </summary>
 public static class MatrixRunner
 {
     /// <param name="table">The expectations, see <see cref="MatrixTable.Parse"/>.</param>
@@ -78,7 +80,8 @@ public static class MatrixRunner
         // A row of the table that no scenario answers is a difference too.
         foreach (var unknown in table.Where(cell => chosen is null && !ScenarioCatalog.TryFind(cell.Scenario, out _)))
         {
-            cells.Add(new(unknown.Scenario, unknown.Profile, CellOutcome.Differs, null, unknown, "There is no such scenario."));
+            cells.Add(new(
+                unknown.Scenario, unknown.Profile, CellOutcome.Differs, null, unknown, "There is no such scenario."));
         }
 
         return new(cells);
@@ -104,7 +107,8 @@ public static class MatrixRunner
 
         if (scenario.WarningsRequired is { } warnings && report.Warnings != (warnings, warnings))
         {
-            return Cell(CellOutcome.Differs, $"{report.Warnings.Min} to {report.Warnings.Max} warnings, required: {warnings}.");
+            return Cell(
+                CellOutcome.Differs, $"{report.Warnings.Min} to {report.Warnings.Max} warnings, required: {warnings}.");
         }
 
         if (expected is null)

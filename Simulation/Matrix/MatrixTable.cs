@@ -16,7 +16,9 @@ public sealed record ExpectedCell(
 /// <param name="Reason">One sentence.</param>
 public sealed record Overrule(string Scenario, string Profile, RuleSet Rules, string Decision, string Reason);
 
-/// <summary>The expectations: a CSV file with the columns scenario, profile, expected, rules, confidence, note.</summary>
+/// <summary>
+/// The expectations: a CSV file with the columns scenario, profile, expected, rules, confidence, note.
+/// </summary>
 /// <remarks>Source: the tables are resources of this assembly; <see cref="Parse"/> reads any other.</remarks>
 public static class MatrixTable
 {
@@ -44,12 +46,14 @@ public static class MatrixTable
             line++;
             if (row is not [var scenario, var profile, var expected, var rules, var confidence, var note])
             {
-                throw new FormatException($"line {line} has {row.Count} fields; accepted: scenario,profile,expected,rules,confidence,note.");
+                throw new FormatException(
+                    $"line {line} has {row.Count} fields; accepted: scenario,profile,expected,rules,confidence,note.");
             }
 
             if (!RuleSet.TryParse(rules, out var set))
             {
-                throw new FormatException($"line {line}: '{rules}' names an unknown rule; accepted: names as fleet rules prints them.");
+                throw new FormatException(
+                    $"line {line}: '{rules}' names an unknown rule; accepted: names as fleet rules prints them.");
             }
 
             if (!Enum.TryParse<CellConfidence>(confidence, ignoreCase: true, out var sure))

@@ -10,7 +10,8 @@ namespace Fleet.Simulation.Museum;
 /// <param name="What">What went wrong, in one sentence.</param>
 /// <param name="FixedBy">The change after which the scenario is clean.</param>
 public sealed record MuseumEntry(
-    string Name, string What, string Scenario, KernelRule Rule, string BrokenProfile, string FixedProfile, string FixedBy);
+    string Name, string What, string Scenario, KernelRule Rule, string BrokenProfile, string FixedProfile,
+    string FixedBy);
 
 /// <summary>What showing one entry found.</summary>
 /// <param name="Found">The defect came out of exploring.</param>
@@ -71,9 +72,11 @@ public static class MuseumCatalog
         new("published-early", "A client finds the field of a set-up that then fails.",
             "S24", KernelRule.NoNullDeref, "ALL", "L514", "v5.14: finish RCU conversion of pdev->p2pdma"),
         new("r3-raw-pmem", "Raw pmem unmaps while a request is in flight.",
-            "S16", KernelRule.NoUseAfterRemove, "L514", "L515a", "v5.15: fix crash triggered when I/O in-flight during unbind"),
+            "S16", KernelRule.NoUseAfterRemove, "L514", "L515a",
+            "v5.15: fix crash triggered when I/O in-flight during unbind"),
         new("del-gendisk", "Removing the disk drains a counter that a later step owes references of.",
-            "S21", KernelRule.UnbindLive, "L515b", "L515c", "v5.15: stop using q_usage_count as external pgmap refcount"),
+            "S21", KernelRule.UnbindLive, "L515b", "L515c",
+            "v5.15: stop using q_usage_count as external pgmap refcount"),
         new("r6-queue-leak", "A failure between the queue and the mapping leaks the queue.",
             "S17", KernelRule.NoLeak, "ALL", "L515c", "v5.15: the queue comes with its disk"),
         new("r4-freed-queue", "A lookup reads the counter of a queue that was freed before the map entry went.",
@@ -85,7 +88,8 @@ public static class MuseumCatalog
         new("insert-leak", "A failed page insert keeps its reference, and the unbind waits for ever.",
             "S22", KernelRule.UnbindLive, "L62", "L62f", "2026: release per-CPU pgmap ref when vm_insert_page() fails"),
         new("insert-count", "A failed page insert leaves the page's count behind.",
-            "S23", KernelRule.PageCountNonneg, "L62", "L62f", "2026: reset page reference count when page mapping fails"),
+            "S23", KernelRule.PageCountNonneg, "L62", "L62f",
+            "2026: reset page reference count when page mapping fails"),
         new("mainline-dax", "Page references dropped in bulk no longer keep the mapping of a pinned dax page.",
             "S29", KernelRule.NoUseAfterRemove, "MAINLINE", "L62f", "nothing yet: references dropped page by page"),
         new("r2-owner", "The allocator reads an owner whose memory was freed before the field was cleared.",

@@ -8,10 +8,12 @@ using Fleet.Simulation.Scenarios;
 
 namespace Fleet.Simulation.Replay;
 
-/// <summary>One pasteable line that reproduces a schedule: version, scenario, profile, who steps how often, digest.</summary>
+/// <summary>
+/// One pasteable line that reproduces a schedule: version, scenario, profile, who steps how often, digest.
+/// </summary>
 /// <remarks>
-/// <c>x1:S8:ALL:a5d1a4c8:1f2e3d4c</c>: five steps of the first actor, one of the fourth, and so on. Injections belong to
-/// the scenario, so they need no place. The digest covers the line, so a mangled one is refused.
+/// <c>x1:S8:ALL:a5d1a4c8:1f2e3d4c</c>: five steps of the first actor, one of the fourth, and so on. Injections belong
+/// to the scenario, so they need no place. The digest covers the line, so a mangled one is refused.
 /// </remarks>
 public sealed record ReplayToken(Scenario Scenario, KernelProfile Profile, IReadOnlyList<byte> Choices)
 {

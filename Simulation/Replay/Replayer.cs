@@ -51,7 +51,8 @@ public sealed record ReplayReport(
 public static class Replayer
 {
     /// <param name="before">Called with the number of each step before it runs.</param>
-    /// <exception cref="ArgumentException">The text is no token, or names a step that nobody can take there.</exception>
+    /// <exception cref="ArgumentException">The text is no token, or names a step that nobody can take
+    /// there.</exception>
     public static ReplayReport Run(string token, Action<int>? before = null) =>
         ReplayToken.TryParse(token, out var parsed)
             ? Run(parsed, before)

@@ -47,7 +47,8 @@ public static class ScheduleLine
         var actor = parts.Length == 2 ? world.Actors.FirstOrDefault(one => one.Name == parts[0]) : null;
         if (actor is null)
         {
-            throw new ArgumentException($"'{word}' names no actor of {world.Scenario.Id}; accepted: A:Step, A:!Step, A:3, A:*.");
+            throw new ArgumentException(
+                $"'{word}' names no actor of {world.Scenario.Id}; accepted: A:Step, A:!Step, A:3, A:*.");
         }
 
         bool CanStep() => (world.EnabledMask() & (1U << actor.Index)) != 0;
@@ -101,7 +102,8 @@ public static class ScheduleLine
 /// <param name="Rules">Exactly these are broken by it.</param>
 /// <param name="IsBlocked">It ends with somebody waiting for ever.</param>
 public sealed record FixedSchedule(
-    string Id, string Scenario, IReadOnlyList<string> Profiles, string Line, RuleSet Rules, bool IsBlocked, string Outcome);
+    string Id, string Scenario, IReadOnlyList<string> Profiles, string Line, RuleSet Rules, bool IsBlocked,
+    string Outcome);
 
 /// <summary>The fixed schedules of kernel-model H.3.</summary>
 public static class FixedSchedules
@@ -150,13 +152,15 @@ public static class FixedSchedules
         new("K14", "S7", ["X6-5"], "A:!WaitReaped rcu:*", RuleSet.Of(KernelRule.UnbindLive), true,
             "the release of the newer mapping waits for the pages of the older"),
         new("K15", "S12", BeforePatch6, "A:RefExit",
-            RuleSet.Of(KernelRule.ExitAfterZero, KernelRule.ExitNotSwitching), false, "exit while the switch is pending"),
+            RuleSet.Of(KernelRule.ExitAfterZero, KernelRule.ExitNotSwitching), false,
+            "exit while the switch is pending"),
         new("K16", "S13", BeforePatch6, "A:*", RuleSet.Of(KernelRule.UnbindLive), true,
             "the exit action waits for a kill that nobody makes"),
         new("K17", "S15", BeforePatch6, "A:MemoryRemove B:*",
             RuleSet.Of(KernelRule.ReapBeforeRemove, KernelRule.NoUseAfterRemove), false,
             "the pin is put after the memory is gone"),
-        new("K18", "S16", ["P0", "P5", "ALL", "L514"], "A:Unmap B:IoAccess", RuleSet.Of(KernelRule.NoUseAfterRemove), false,
+        new("K18", "S16", ["P0", "P5", "ALL", "L514"], "A:Unmap B:IoAccess",
+            RuleSet.Of(KernelRule.NoUseAfterRemove), false,
             "a request in flight touches the unmapped range"),
         new("K19", "S18", ["ALL"], "A:!QueueWait rcu:* A:!MapErase rcu:* B:RefFlags",
             RuleSet.Of(KernelRule.ObjLive, KernelRule.LookupSafe), false,

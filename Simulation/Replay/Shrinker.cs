@@ -11,22 +11,27 @@ namespace Fleet.Simulation.Replay;
 /// <param name="Switches">Times that another actor steps than before.</param>
 /// <param name="Steps">Steps of it.</param>
 /// <param name="IsLeast">No schedule with fewer switches breaks the rule, and none with as many is shorter.</param>
-/// <param name="IsOneMinimal">Without any one of its steps it no longer breaks the rule; checked by running each.</param>
+/// <param name="IsOneMinimal">Without any one of its steps it no longer breaks the rule; checked by running
+/// each.</param>
 /// <param name="SchedulesTried">Schedules run for it.</param>
 public sealed record ShrunkSchedule(
     ReplayToken Token, KernelRule Rule, int Switches, int Steps, bool IsLeast, bool IsOneMinimal, long SchedulesTried);
 
-/// <summary>Looks for the schedule with the fewest context switches, then the fewest steps, that breaks a rule.</summary>
+/// <summary>
+/// Looks for the schedule with the fewest context switches, then the fewest steps, that breaks a rule.
+/// </summary>
 /// <remarks>
 /// Searches anew with 0, 1, 2 … switches instead of trimming the schedule that was found, so the result is the least of
 /// all and not only one that cannot be trimmed; states that were reached as cheaply before are not entered again.
 /// </remarks>
 public static class Shrinker
 {
-    /// <param name="schedulesMax">Bound of the search; beyond it the found schedule is returned as it is, cut at the rule.</param>
+    /// <param name="schedulesMax">Bound of the search; beyond it the found schedule is returned as it is, cut at the
+    /// rule.</param>
     /// <returns>Null when the found schedule does not break the rule.</returns>
     public static ShrunkSchedule? Shrink(
-        Scenario scenario, KernelProfile profile, KernelRule rule, FoundSchedule found, long schedulesMax = 2_000_000) =>
+        Scenario scenario, KernelProfile profile, KernelRule rule, FoundSchedule found,
+        long schedulesMax = 2_000_000) =>
         Explorer.OnOwnThread(() =>
         {
             var world = new World(scenario, profile);
@@ -190,7 +195,9 @@ public static class Shrinker
             }
         }
 
-        /// <summary>Whether the state is worth entering: never reached with as few steps by the same last actor.</summary>
+        /// <summary>
+        /// Whether the state is worth entering: never reached with as few steps by the same last actor.
+        /// </summary>
         private bool Enter(int depth)
         {
             var (state, locals) = world.StateKey();

@@ -127,7 +127,8 @@ internal static class P2pScenarios
             [
                 new(
                     "alloc takes chunk 2 after its mapping's removal", "ALL",
-                    world => world.Judge.Broken.Has(Kernel.Judging.KernelRule.OwnerAlive) && world.Parts.Map(1).WasRemoved),
+                    world => world.Judge.Broken.Has(Kernel.Judging.KernelRule.OwnerAlive)
+                        && world.Parts.Map(1).WasRemoved),
             ],
         },
         new()
@@ -206,7 +207,8 @@ internal static class P2pScenarios
             Sightings =
             [
                 .. InjectionSightings,
-                new("the field is seen non-NULL by B", "ALL", world => world.Judge.Broken.Has(Kernel.Judging.KernelRule.NoNullDeref)),
+                new("the field is seen non-NULL by B", "ALL", world =>
+                    world.Judge.Broken.Has(Kernel.Judging.KernelRule.NoNullDeref)),
             ],
         },
         new()

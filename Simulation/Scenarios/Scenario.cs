@@ -39,7 +39,9 @@ public sealed record Scenario
     /// <summary>Steps that fail once, each at the hit with this number, counted from 1.</summary>
     public IReadOnlyList<(FailPoint Point, int Hit)> Injections { get; init; } = [];
 
-    /// <summary>The switches without which the scenario has no meaning; a cell without one of them is <c>n/a</c>.</summary>
+    /// <summary>
+    /// The switches without which the scenario has no meaning; a cell without one of them is <c>n/a</c>.
+    /// </summary>
     public KernelSwitch Needs { get; init; }
 
     /// <summary>The switches with which it has no meaning any more.</summary>

@@ -16,5 +16,6 @@ public static class ScenarioCatalog
         return scenario is not null;
     }
 
-    private static int Number(string id) => int.Parse(id[1..].TrimEnd('c'), System.Globalization.CultureInfo.InvariantCulture);
+    private static int Number(string id) =>
+        int.Parse(id[1..].TrimEnd('c'), System.Globalization.CultureInfo.InvariantCulture);
 }

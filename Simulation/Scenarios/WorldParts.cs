@@ -287,7 +287,8 @@ public sealed class WorldParts : P2pdmaObjects
             WorldDriver.PmemRaw => new PmemDevice(iomem, PmemMode.Raw, pfn, 1),
 
             // There is no page frame below 0, so the downward search finds nothing.
-            WorldDriver.HmmAdd => new HmmDevmem(iomem, HmmSource.FreeRange, 0, 1) { SectionPages = Layouts.SectionPages },
+            WorldDriver.HmmAdd =>
+                new HmmDevmem(iomem, HmmSource.FreeRange, 0, 1) { SectionPages = Layouts.SectionPages },
             WorldDriver.HmmAddResource => new HmmDevmem(iomem, HmmSource.Resource, pfn, 1)
             {
                 SectionPages = Layouts.SectionPages,

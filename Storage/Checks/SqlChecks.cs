@@ -76,7 +76,8 @@ public static class SqlChecks
             if (result.Violated > 0 && violated == 0 && undecided == 0)
             {
                 sentences.Add(
-                    $"{result.Rule}: the SQL check finds {result.Violated} (first at {result.Examples[0]}), the rule finds none.");
+                    $"{result.Rule}: the SQL check finds {result.Violated} (first at {result.Examples[0]}), "
+                    + "the rule finds none.");
             }
             else if (violated > 0 && result.Violated == 0 && result.Excused == 0)
             {

@@ -10,7 +10,9 @@ using Orleans.Storage;
 
 namespace Fleet.Storage.Cluster;
 
-/// <summary>A cluster of silos that stands on one PostgreSQL database: who is a member, and the state of grains.</summary>
+/// <summary>
+/// A cluster of silos that stands on one PostgreSQL database: who is a member, and the state of grains.
+/// </summary>
 /// <remarks>Kept open as long as the host runs; one pool of at most 16 connections.</remarks>
 public sealed class PostgresCluster : IAsyncDisposable
 {
@@ -26,7 +28,8 @@ public sealed class PostgresCluster : IAsyncDisposable
     }
 
     /// <param name="cluster">Silos and clients of equal names form one cluster.</param>
-    /// <exception cref="StorageException">The address is a directory, cannot be reached, or a right is missing.</exception>
+    /// <exception cref="StorageException">The address is a directory, cannot be reached, or a right is
+    /// missing.</exception>
     public static async Task<PostgresCluster> OpenAsync(StoreAddress address, string cluster, CancellationToken ct)
     {
         var connection = address.ConnectionString

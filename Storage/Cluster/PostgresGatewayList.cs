@@ -5,7 +5,8 @@ using Orleans.Runtime;
 namespace Fleet.Storage.Cluster;
 
 /// <summary>The gateways that clients may connect to: active silos with a proxy port.</summary>
-internal sealed class PostgresGatewayList(NpgsqlDataSource source, string cluster, TimeSpan maxStaleness) : IGatewayListProvider
+internal sealed class PostgresGatewayList(
+    NpgsqlDataSource source, string cluster, TimeSpan maxStaleness) : IGatewayListProvider
 {
     public TimeSpan MaxStaleness => maxStaleness;
 
@@ -16,7 +17,8 @@ internal sealed class PostgresGatewayList(NpgsqlDataSource source, string cluste
     public async Task<IList<Uri>> GetGateways()
     {
         await using var command = source.CreateCommand(
-            "SELECT address, proxy_port, generation FROM fleet.members WHERE cluster = $1 AND status = $2 AND proxy_port > 0");
+            "SELECT address, proxy_port, generation FROM fleet.members "
+            + "WHERE cluster = $1 AND status = $2 AND proxy_port > 0");
         command.Parameters.Add(new NpgsqlParameter { Value = cluster });
         command.Parameters.Add(new NpgsqlParameter { Value = (int)SiloStatus.Active });
         await using var rows = await command.ExecuteReaderAsync();

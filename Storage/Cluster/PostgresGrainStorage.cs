@@ -9,10 +9,11 @@ namespace Fleet.Storage.Cluster;
 
 /// <summary>State of grains in PostgreSQL, one row for each, written by compare-and-swap on its etag.</summary>
 /// <remarks>
-/// A write under an old etag throws <see cref="InconsistentStateException"/>; Orleans then deactivates the loser, which is
-/// the duplicate. Concurrency: any thread.
+/// A write under an old etag throws <see cref="InconsistentStateException"/>; Orleans then deactivates the loser, which
+/// is the duplicate. Concurrency: any thread.
 /// </remarks>
-internal sealed class PostgresGrainStorage(NpgsqlDataSource source, string service, IGrainStorageSerializer serializer) : IGrainStorage
+internal sealed class PostgresGrainStorage(
+    NpgsqlDataSource source, string service, IGrainStorageSerializer serializer) : IGrainStorage
 {
     public async Task ReadStateAsync<T>(string stateName, GrainId grainId, IGrainState<T> grainState)
     {
@@ -22,7 +23,8 @@ internal sealed class PostgresGrainStorage(NpgsqlDataSource source, string servi
         await using var rows = await command.ExecuteReaderAsync();
         if (!await rows.ReadAsync())
         {
-            (grainState.State, grainState.ETag, grainState.RecordExists) = (Activator.CreateInstance<T>(), null!, false);
+            (grainState.State, grainState.ETag, grainState.RecordExists) =
+                (Activator.CreateInstance<T>(), null!, false);
             return;
         }
 
@@ -35,7 +37,8 @@ internal sealed class PostgresGrainStorage(NpgsqlDataSource source, string servi
 
     public async Task WriteStateAsync<T>(string stateName, GrainId grainId, IGrainState<T> grainState)
     {
-        grainState.ETag = await SwapAsync(stateName, grainId, grainState.ETag, serializer.Serialize(grainState.State).ToArray());
+        grainState.ETag = await SwapAsync(
+            stateName, grainId, grainState.ETag, serializer.Serialize(grainState.State).ToArray());
         grainState.RecordExists = true;
     }
 
@@ -58,7 +61,8 @@ internal sealed class PostgresGrainStorage(NpgsqlDataSource source, string servi
             : "UPDATE fleet.grain_states SET etag = etag + 1, payload = $4 "
                 + "WHERE service = $1 AND state = $2 AND grain = $3 AND etag = $5 RETURNING etag");
         Key(command, stateName, grainId);
-        command.Parameters.Add(new NpgsqlParameter { Value = (object?)payload ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Bytea });
+        command.Parameters.Add(
+            new NpgsqlParameter { Value = (object?)payload ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Bytea });
         if (etag is not null)
         {
             command.Parameters.Add(new NpgsqlParameter { Value = long.Parse(etag, CultureInfo.InvariantCulture) });

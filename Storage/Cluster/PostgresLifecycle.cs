@@ -8,7 +8,9 @@ using NpgsqlTypes;
 
 namespace Fleet.Storage.Cluster;
 
-/// <summary>A newer incarnation of the object exists: this one must stop, and nothing of the group was stored.</summary>
+/// <summary>
+/// A newer incarnation of the object exists: this one must stop, and nothing of the group was stored.
+/// </summary>
 public sealed class StaleIncarnationException(string name, int gen)
     : Exception($"Incarnation {gen} of {name} is stale: the database knows a newer one.")
 {
@@ -55,10 +57,12 @@ public sealed class PostgresLifecycle : ILifecycleLog, IIncarnations, IAsyncDisp
 
     /// <param name="store">A PostgreSQL store.</param>
     /// <param name="writer">The run that the events belong to, of the same store.</param>
-    /// <param name="scope">Objects of equal names in one scope are the same object: a run, or a cluster that outlives runs.</param>
+    /// <param name="scope">Objects of equal names in one scope are the same object: a run, or a cluster that outlives
+    /// runs.</param>
     /// <param name="proc">Number of this process in the run; nobody else stores lifecycle events under it.</param>
     /// <exception cref="StorageException">The store is not PostgreSQL.</exception>
-    public static PostgresLifecycle Open(IResultStore store, IRunWriter writer, string scope, ObjectTable objects, int proc) =>
+    public static PostgresLifecycle Open(
+        IResultStore store, IRunWriter writer, string scope, ObjectTable objects, int proc) =>
         store is PostgresResultStore postgres && writer is PostgresRunWriter run
             ? new(postgres.Source, run, scope, objects, proc)
             : throw new StorageException("Incarnations are fenced by PostgreSQL; the store is a directory.");
@@ -70,7 +74,8 @@ public sealed class PostgresLifecycle : ILifecycleLog, IIncarnations, IAsyncDisp
         return await asked.Done.Task;
     }
 
-    /// <exception cref="StaleIncarnationException">A newer incarnation exists; nothing of the group is stored.</exception>
+    /// <exception cref="StaleIncarnationException">A newer incarnation exists; nothing of the group is
+    /// stored.</exception>
     public async ValueTask CommitAsync(IReadOnlyList<HistoryEvent> events)
     {
         if (events.Count == 0)
@@ -120,7 +125,8 @@ public sealed class PostgresLifecycle : ILifecycleLog, IIncarnations, IAsyncDisp
     {
         await using var command = _source.CreateCommand("SELECT name, gen FROM next_incarnations($1, $2)");
         command.Parameters.Add(new NpgsqlParameter { Value = _scope });
-        command.Parameters.Add(new NpgsqlParameter { Value = names.ToArray(), NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Text });
+        command.Parameters.Add(
+            new NpgsqlParameter { Value = names.ToArray(), NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Text });
         await using var rows = await command.ExecuteReaderAsync(ct);
         var numbers = new Dictionary<string, int>(StringComparer.Ordinal);
         while (await rows.ReadAsync(ct))
@@ -156,7 +162,8 @@ public sealed class PostgresLifecycle : ILifecycleLog, IIncarnations, IAsyncDisp
             batch.Stretches.Add(new SpoolStretch(_proc, LifecycleStripe, ++_batch, 0, batch.Events.Count));
             try
             {
-                await _writer.AppendAsync(batch, (connection, ct) => TransitAsync(connection, groups, ct), CancellationToken.None);
+                await _writer.AppendAsync(
+                    batch, (connection, ct) => TransitAsync(connection, groups, ct), CancellationToken.None);
                 groups.ForEach(g => g.Done.SetResult());
                 return;
             }
@@ -188,11 +195,27 @@ public sealed class PostgresLifecycle : ILifecycleLog, IIncarnations, IAsyncDisp
             .Select(g => (g.Key.Name, g.Key.Gen, Seq: g.Max(x => x.Events[^1].At.Seq)))
             .OrderBy(t => t.Name, StringComparer.Ordinal).ThenBy(t => t.Gen).ToList();
         await using var insert = new NpgsqlCommand(
-            "INSERT INTO transitions (scope, name, gen, seq) SELECT $1, n, g, s FROM unnest($2, $3, $4) AS t(n, g, s)", connection);
+            "INSERT INTO transitions (scope, name, gen, seq) SELECT $1, n, g, s FROM unnest($2, $3, $4) AS t(n, g, s)",
+            connection);
         insert.Parameters.Add(new NpgsqlParameter { Value = _scope });
-        insert.Parameters.Add(new NpgsqlParameter { Value = last.Select(t => t.Name).ToArray(), NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Text });
-        insert.Parameters.Add(new NpgsqlParameter { Value = last.Select(t => t.Gen).ToArray(), NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Integer });
-        insert.Parameters.Add(new NpgsqlParameter { Value = last.Select(t => t.Seq).ToArray(), NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bigint });
+        insert.Parameters.Add(
+            new NpgsqlParameter
+            {
+                Value = last.Select(t => t.Name).ToArray(),
+                NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Text
+            });
+        insert.Parameters.Add(
+            new NpgsqlParameter
+            {
+                Value = last.Select(t => t.Gen).ToArray(),
+                NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Integer
+            });
+        insert.Parameters.Add(
+            new NpgsqlParameter
+            {
+                Value = last.Select(t => t.Seq).ToArray(),
+                NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bigint
+            });
         await insert.ExecuteNonQueryAsync(ct);
     }
 

@@ -17,7 +17,8 @@ namespace Fleet.Storage.Cluster;
 internal sealed class PostgresMembershipTable(NpgsqlDataSource source, string cluster) : IMembershipTable
 {
     private const string Columns =
-        "c.version, c.etag, m.address, m.port, m.generation, m.silo_name, m.host_name, m.status, m.proxy_port, m.suspects, "
+        "c.version, c.etag, m.address, m.port, m.generation, m.silo_name, m.host_name, m.status, "
+            + "m.proxy_port, m.suspects, "
         + "m.started, m.alive, m.etag";
 
     public async Task InitializeMembershipTable(bool tryInitTableVersion)
@@ -54,21 +55,25 @@ internal sealed class PostgresMembershipTable(NpgsqlDataSource source, string cl
 
     public Task<bool> InsertRow(MembershipEntry entry, TableVersion tableVersion) => ChangeAsync(
         tableVersion,
-        "INSERT INTO fleet.members (cluster, address, port, generation, silo_name, host_name, status, proxy_port, suspects, "
+        "INSERT INTO fleet.members (cluster, address, port, generation, silo_name, host_name, status, "
+        + "proxy_port, suspects, "
         + "started, alive, etag) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 1) ON CONFLICT DO NOTHING",
-        [.. Key(entry.SiloAddress), entry.SiloName ?? "", entry.HostName ?? "", .. Changing(entry), Utc(entry.StartTime), Utc(entry.IAmAliveTime)]);
+        [.. Key(entry.SiloAddress), entry.SiloName ?? "", entry.HostName ?? "", .. Changing(entry),
+            Utc(entry.StartTime), Utc(entry.IAmAliveTime)]);
 
     public Task<bool> UpdateRow(MembershipEntry entry, string etag, TableVersion tableVersion) => ChangeAsync(
         tableVersion,
         "UPDATE fleet.members SET status = $5, proxy_port = $6, suspects = $7, alive = $8, etag = etag + 1 "
         + "WHERE cluster = $1 AND address = $2 AND port = $3 AND generation = $4 AND etag = $9",
-        [.. Key(entry.SiloAddress), .. Changing(entry), Utc(entry.IAmAliveTime), long.Parse(etag, CultureInfo.InvariantCulture)]);
+        [.. Key(entry.SiloAddress), .. Changing(entry), Utc(entry.IAmAliveTime),
+            long.Parse(etag, CultureInfo.InvariantCulture)]);
 
     public async Task UpdateIAmAlive(MembershipEntry entry)
     {
         // Neither version nor etag moves: a heartbeat is no change of membership.
         await using var command = source.CreateCommand(
-            "UPDATE fleet.members SET alive = $5 WHERE cluster = $1 AND address = $2 AND port = $3 AND generation = $4");
+            "UPDATE fleet.members SET alive = $5 "
+            + "WHERE cluster = $1 AND address = $2 AND port = $3 AND generation = $4");
         Add(command, [.. Key(entry.SiloAddress), Utc(entry.IAmAliveTime)]);
         await command.ExecuteNonQueryAsync();
     }
@@ -131,7 +136,8 @@ internal sealed class PostgresMembershipTable(NpgsqlDataSource source, string cl
     private async Task<MembershipTableData> ReadAsync(string restriction, params object[] values)
     {
         await using var command = source.CreateCommand(
-            $"SELECT {Columns} FROM fleet.clusters c LEFT JOIN fleet.members m ON m.cluster = c.cluster {restriction} WHERE c.cluster = $1");
+            $"SELECT {Columns} FROM fleet.clusters c LEFT JOIN fleet.members m ON m.cluster = c.cluster {restriction} "
+            + "WHERE c.cluster = $1");
         Add(command, [cluster, .. values]);
         await using var rows = await command.ExecuteReaderAsync();
         var members = new List<Tuple<MembershipEntry, string>>();
@@ -157,9 +163,10 @@ internal sealed class PostgresMembershipTable(NpgsqlDataSource source, string cl
         ProxyPort = row.GetInt32(8),
         SuspectTimes =
         [
-            .. row.GetString(9).Split('|', StringSplitOptions.RemoveEmptyEntries).Select(s => s.Split(',', 2)).Select(s => Tuple.Create(
-                SiloAddress.FromParsableString(s[0]),
-                DateTime.Parse(s[1], CultureInfo.InvariantCulture, DateTimeStyles.RoundtripKind))),
+            .. row.GetString(9).Split('|', StringSplitOptions.RemoveEmptyEntries).Select(s => s.Split(',', 2))
+                .Select(s => Tuple.Create(
+                    SiloAddress.FromParsableString(s[0]),
+                    DateTime.Parse(s[1], CultureInfo.InvariantCulture, DateTimeStyles.RoundtripKind))),
         ],
         StartTime = row.GetDateTime(10),
         IAmAliveTime = row.GetDateTime(11),

@@ -8,7 +8,8 @@ namespace Fleet.Storage.Query;
 /// <summary>Runs a checked query on a connection that cannot write, within its limits.</summary>
 internal static class QueryRunner
 {
-    public static async Task<SqlTable> RunAsync(DbConnection connection, string sql, SqlLimits limits, CancellationToken ct)
+    public static async Task<SqlTable> RunAsync(
+        DbConnection connection, string sql, SqlLimits limits, CancellationToken ct)
     {
         using var timeout = CancellationTokenSource.CreateLinkedTokenSource(ct);
         timeout.CancelAfter(limits.TimeMax);
@@ -26,7 +27,8 @@ internal static class QueryRunner
         {
             throw timeout.IsCancellationRequested || Stopwatch.GetElapsedTime(started) >= limits.TimeMax
                 ? new StorageException(
-                    $"The query took longer than {limits.TimeMax.TotalSeconds.ToString(CultureInfo.InvariantCulture)} s "
+                    "The query took longer than "
+                    + $"{limits.TimeMax.TotalSeconds.ToString(CultureInfo.InvariantCulture)} s "
                     + "and was stopped.", e)
                 : new StorageException($"The query is not accepted: {FirstLine(e)}", e);
         }

@@ -1,6 +1,8 @@
 namespace Fleet.Storage.Query;
 
-/// <summary>Lets through one reading statement: the outer of two fences, the store's own rights are the inner one.</summary>
+/// <summary>
+/// Lets through one reading statement: the outer of two fences, the store's own rights are the inner one.
+/// </summary>
 public static class SqlStatement
 {
     private static readonly string[] Openers =
@@ -13,8 +15,8 @@ public static class SqlStatement
         "set_config", "query_to_xml", "query_to_xmlschema", "query_to_xml_and_xmlschema", "cursor_to_xml",
         "table_to_xml", "schema_to_xml", "database_to_xml", "pg_read_file", "pg_read_binary_file", "pg_ls_dir",
         "pg_stat_file", "lo_import", "lo_export", "lo_create", "lo_put", "lo_unlink", "dblink", "dblink_exec",
-        "dblink_connect", "pg_terminate_backend", "pg_cancel_backend", "pg_reload_conf", "pg_notify", "nextval", "setval",
-        "pg_advisory_lock", "pg_sleep", "pg_sleep_for", "pg_sleep_until",
+        "dblink_connect", "pg_terminate_backend", "pg_cancel_backend", "pg_reload_conf", "pg_notify",
+        "nextval", "setval", "pg_advisory_lock", "pg_sleep", "pg_sleep_for", "pg_sleep_until",
         "read_csv", "read_csv_auto", "read_parquet", "read_json", "read_json_auto", "read_text", "read_blob",
         "parquet_scan", "glob", "query", "query_table", "getenv", "duckdb_secrets", "install", "load",
     ];
@@ -52,7 +54,8 @@ public static class SqlStatement
         {
             throw new StorageException(opener.Length == 0
                 ? "The query is empty; a SELECT is accepted."
-                : $"A query that starts with {opener} is not allowed here; SELECT, WITH, VALUES, EXPLAIN, DESCRIBE and SHOW are.");
+                : $"A query that starts with {opener} is not allowed here; SELECT, WITH, "
+                + "VALUES, EXPLAIN, DESCRIBE and SHOW are.");
         }
 
         return sql.Trim().TrimEnd(';');

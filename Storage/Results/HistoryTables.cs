@@ -12,7 +12,8 @@ internal static class HistoryTables
         + "pages, proc, code, err";
 
     public const string EventColumns =
-        "seq, time_ns, start_addr, size_bytes, pfn, amount, alloc_number, obj, gen, life, actor, other, node, fn, text, "
+        "seq, time_ns, start_addr, size_bytes, pfn, amount, alloc_number, obj, gen, life, actor, "
+            + "other, node, fn, text, "
         + "alloc_device, alloc_gen, proc, from_proc, kind, err, after_count";
 
     public const string AfterColumns = "seq, after_seq, obj, gen, after_obj, after_gen, after_life, n";

@@ -3,7 +3,9 @@ using Fleet.Storage.Query;
 
 namespace Fleet.Storage.Results;
 
-/// <summary>Where runs are kept: a directory of DuckDB files, or a PostgreSQL database. Same tables, same views.</summary>
+/// <summary>
+/// Where runs are kept: a directory of DuckDB files, or a PostgreSQL database. Same tables, same views.
+/// </summary>
 /// <remarks>Concurrency: any thread. Errors for people: <see cref="StorageException"/>, one sentence.</remarks>
 public interface IResultStore : IAsyncDisposable
 {
@@ -11,12 +13,14 @@ public interface IResultStore : IAsyncDisposable
     string Address { get; }
 
     /// <summary>Starts the results of a run.</summary>
-    /// <param name="objects">Names of this process; the embedded store takes them over, so that numbers stay equal.</param>
+    /// <param name="objects">Names of this process; the embedded store takes them over, so that numbers stay
+    /// equal.</param>
     /// <exception cref="StorageException">There is such a run already, or the store cannot be written.</exception>
     Task<IRunWriter> CreateRunAsync(RunInfo info, ObjectTable objects, CancellationToken ct);
 
     /// <summary>Goes on writing a run that is not sealed: another process of it, or a recovery.</summary>
-    /// <exception cref="StorageException">There is no such run, it is sealed, or another process holds its file.</exception>
+    /// <exception cref="StorageException">There is no such run, it is sealed, or another process holds its
+    /// file.</exception>
     Task<IRunWriter> ResumeRunAsync(string run, CancellationToken ct);
 
     /// <summary>Opens a sealed run for reading.</summary>
@@ -49,7 +53,8 @@ public interface IRunWriter : IAsyncDisposable
     Task AddProcessAsync(ProcessInfo process, CancellationToken ct);
 
     /// <summary>Stores a batch as a whole or not at all, each stretch of a spool once.</summary>
-    /// <exception cref="StorageInvariantException">A stretch was stored before: the caller did not read back.</exception>
+    /// <exception cref="StorageInvariantException">A stretch was stored before: the caller did not read
+    /// back.</exception>
     Task AppendAsync(HistoryBatch batch, CancellationToken ct);
 
     /// <summary>Returns the stretches of a process's spool that are stored.</summary>

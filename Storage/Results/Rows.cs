@@ -58,7 +58,10 @@ internal readonly ref struct OperationRow(in Operation op, ObjectMap map, int de
 
     /// <summary>Null is the incarnation of the position, or 1 where the position is not at the device.</summary>
     public int? AllocGen =>
-        _op.Alloc.IsNone || _op.Alloc.Gen == RowPacking.DefaultAllocGen(!_op.At.IsNone && _op.At.Obj == _op.Device, _op.At.Gen) ? null : _op.Alloc.Gen;
+        _op.Alloc.IsNone
+            || _op.Alloc.Gen == RowPacking.DefaultAllocGen(!_op.At.IsNone && _op.At.Obj == _op.Device, _op.At.Gen)
+            ? null
+            : _op.Alloc.Gen;
 
     public int? Owner => Id(_op.Owner);
 
@@ -111,7 +114,9 @@ internal static class RowPacking
     }
 }
 
-/// <summary>Where an object comes in the order of a stored history: by device; its maps, refs and pool before itself.</summary>
+/// <summary>
+/// Where an object comes in the order of a stored history: by device; its maps, refs and pool before itself.
+/// </summary>
 internal static class SortKey
 {
     /// <param name="id">Number in the store.</param>

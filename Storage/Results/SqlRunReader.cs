@@ -72,7 +72,8 @@ internal abstract class SqlRunReader(StoredRun run, ObjectTable objects) : IRunR
     {
         var sessions = await SessionsAsync(ct);
         await using var operations = await OpenAsync(
-            $"SELECT {HistoryTables.OperationColumns} FROM {Table("operations")} WHERE obj IS NULL ORDER BY number", ct);
+            $"SELECT {HistoryTables.OperationColumns} FROM {Table("operations")} WHERE obj IS NULL ORDER BY number",
+            ct);
         while (await operations.Rows.ReadAsync(ct))
         {
             RunRows.Operation(operations.Rows, 0, Objects, sessions, out var op);
@@ -144,7 +145,8 @@ internal abstract class SqlRunReader(StoredRun run, ObjectTable objects) : IRunR
     /// <summary>Runs one query on a connection of its own.</summary>
     protected abstract Task<RowLease> OpenAsync(string sql, CancellationToken ct);
 
-    private static string Prefixed(string alias, string columns) => $"{alias}." + columns.Replace(", ", $", {alias}.", StringComparison.Ordinal);
+    private static string Prefixed(string alias, string columns) =>
+        $"{alias}." + columns.Replace(", ", $", {alias}.", StringComparison.Ordinal);
 
     private static ((long, int, long) Key, HistoryEvent Record) Event(
         DbDataReader r, DbDataReader afters, IReadOnlyDictionary<int, string> texts)

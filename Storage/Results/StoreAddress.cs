@@ -2,8 +2,12 @@ using Npgsql;
 
 namespace Fleet.Storage.Results;
 
-/// <summary>Which store, and where: <c>postgres://[USER[:PASSWORD]@]HOST[:PORT]/DATABASE[?OPTION=VALUE]</c> or a directory.</summary>
-/// <remarks>A password may also come from PGPASSWORD, from PGPASSFILE or from <c>passfile=</c>; it is never printed.</remarks>
+/// <summary>
+/// Which store, and where: <c>postgres://[USER[:PASSWORD]@]HOST[:PORT]/DATABASE[?OPTION=VALUE]</c> or a directory.
+/// </summary>
+/// <remarks>
+/// A password may also come from PGPASSWORD, from PGPASSFILE or from <c>passfile=</c>; it is never printed.
+/// </remarks>
 public sealed class StoreAddress
 {
     private static readonly string[] Schemes = ["postgres", "postgresql"];
@@ -134,7 +138,8 @@ public sealed class StoreAddress
             catch (Exception e) when (e is ArgumentException or KeyNotFoundException or FormatException)
             {
                 throw new StorageException(
-                    $"The store address {Redact(text)} has the option {pair[0]}, which is not one of Npgsql's or libpq's.", e);
+                    $"The store address {Redact(text)} has the option {pair[0]}, "
+                    + "which is not one of Npgsql's or libpq's.", e);
             }
         }
 

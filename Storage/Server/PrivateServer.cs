@@ -17,10 +17,13 @@ namespace Fleet.Storage.Server;
 public sealed record PrivateServerStatus(
     bool IsRunning, string DataDirectory, int Port, string Version, string Address, string AnalystAddress);
 
-/// <summary>A PostgreSQL of our own on loopback, from installed binaries: for development and tests, never a system's.</summary>
+/// <summary>
+/// A PostgreSQL of our own on loopback, from installed binaries: for development and tests, never a system's.
+/// </summary>
 /// <remarks>
 /// Own data directory, own port, scram passwords. Started by root it runs as an unprivileged user, since PostgreSQL
-/// refuses root. Roles: <c>fleet_owner</c> (tables, migrations), <c>fleet_writer</c>, <c>fleet_analyst</c> (reads only).
+/// refuses root. Roles: <c>fleet_owner</c> (tables, migrations), <c>fleet_writer</c>, <c>fleet_analyst</c> (reads
+/// only).
 /// </remarks>
 public sealed class PrivateServer
 {
@@ -62,8 +65,11 @@ public sealed class PrivateServer
         FindBinaries() ?? throw new StorageException(
             "No PostgreSQL server is installed: neither /usr/lib/postgresql/*/bin nor PATH has initdb and pg_ctl."));
 
-    /// <summary>Starts the server, making its data directory first if there is none; does nothing when it runs.</summary>
-    /// <exception cref="StorageException">It did not start; the message ends with the server's own last words.</exception>
+    /// <summary>
+    /// Starts the server, making its data directory first if there is none; does nothing when it runs.
+    /// </summary>
+    /// <exception cref="StorageException">It did not start; the message ends with the server's own last
+    /// words.</exception>
     public async Task<PrivateServerStatus> UpAsync(CancellationToken ct)
     {
         if (!Directory.Exists(Data))
@@ -78,7 +84,8 @@ public sealed class PrivateServer
                 "pg_ctl",
                 [
                     "-D", Data, "-w", "-t", "60", "-l", Path.Combine(_directory, "server.log"), "-o",
-                    $"-p {port} -c listen_addresses={Loopback} -c unix_socket_directories='' -c password_encryption=scram-sha-256",
+                    $"-p {port} -c listen_addresses={Loopback} -c unix_socket_directories='' "
+                    + "-c password_encryption=scram-sha-256",
                     "start",
                 ],
                 ct);
@@ -109,7 +116,8 @@ public sealed class PrivateServer
         var port = await PortAsync(ct);
         var version = (await File.ReadAllTextAsync(Path.Combine(_directory, "version"), ct)).Trim();
         return new PrivateServerStatus(
-            await IsRunningAsync(ct), Data, port, version, AddressOf("fleet_owner", port), AddressOf("fleet_analyst", port));
+            await IsRunningAsync(ct), Data, port, version, AddressOf("fleet_owner", port),
+            AddressOf("fleet_analyst", port));
     }
 
     /// <summary>Returns the process id of the server; a fault plan stops it.</summary>
@@ -131,7 +139,8 @@ public sealed class PrivateServer
         await File.WriteAllTextAsync(Path.Combine(_directory, "version"), version + "\n", ct);
         foreach (var role in Roles)
         {
-            await AppendSecretAsync($"{Loopback}:0:*:{role}:{RandomNumberGenerator.GetHexString(32, lowercase: true)}\n", ct);
+            await AppendSecretAsync(
+                $"{Loopback}:0:*:{role}:{RandomNumberGenerator.GetHexString(32, lowercase: true)}\n", ct);
         }
 
         // The server's user needs the first password once, and a directory of its own.
@@ -183,7 +192,8 @@ public sealed class PrivateServer
         }
 
         await ExecuteAsync(connection, "GRANT fleet_writer, fleet_analyst TO fleet_owner", ct);
-        await using var exists = new NpgsqlCommand("SELECT count(*) FROM pg_database WHERE datname = 'fleet'", connection);
+        await using var exists = new NpgsqlCommand(
+            "SELECT count(*) FROM pg_database WHERE datname = 'fleet'", connection);
         if ((long)(await exists.ExecuteScalarAsync(ct))! == 0)
         {
             await ExecuteAsync(connection, "CREATE DATABASE fleet OWNER fleet_owner", ct);
@@ -275,7 +285,9 @@ public sealed class PrivateServer
         }
 
         var log = Path.Combine(_directory, "server.log");
-        var said = File.Exists(log) && program == "pg_ctl" ? LastLine(await File.ReadAllTextAsync(log, ct)) : LastLine(error);
+        var said = File.Exists(log) && program == "pg_ctl"
+            ? LastLine(await File.ReadAllTextAsync(log, ct))
+            : LastLine(error);
         throw new StorageException($"{program} failed for the private server in {_directory}: {said}");
     }
 
@@ -310,7 +322,8 @@ public sealed class PrivateServer
     }
 
     private static string LastLine(string text) =>
-        text.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries).LastOrDefault() ?? "no message";
+        text.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries).LastOrDefault()
+            ?? "no message";
 
     private static string UnprivilegedUser()
     {

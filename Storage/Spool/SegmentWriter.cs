@@ -65,7 +65,8 @@ internal sealed unsafe class SegmentWriter : IDisposable
             return false;
         }
 
-        OperationCodec.Write(new Span<byte>(_start + _position + SpoolFormat.FrameHeaderBytes, OperationCodec.Bytes), op);
+        OperationCodec.Write(
+            new Span<byte>(_start + _position + SpoolFormat.FrameHeaderBytes, OperationCodec.Bytes), op);
         Commit(OperationCodec.Bytes);
         return true;
     }

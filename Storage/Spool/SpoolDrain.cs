@@ -7,9 +7,11 @@ namespace Fleet.Storage.Spool;
 /// <summary>What went through a spool, counted at both ends.</summary>
 /// <param name="OperationsAcknowledged">Records whose append returned.</param>
 /// <param name="OperationsStored">Rows in the tables, counted there; unknown ones not included.</param>
-/// <param name="OperationsUnknown">Numbers reserved by a process that died, without a record; stored as unknown.</param>
+/// <param name="OperationsUnknown">Numbers reserved by a process that died, without a record; stored as
+/// unknown.</param>
 public readonly record struct DrainReport(
-    long OperationsAcknowledged, long OperationsStored, long EventsAcknowledged, long EventsStored, long OperationsUnknown)
+    long OperationsAcknowledged, long OperationsStored, long EventsAcknowledged, long EventsStored,
+    long OperationsUnknown)
 {
     /// <summary>Nothing acknowledged is lost, and nothing is there twice.</summary>
     public bool IsExact => OperationsAcknowledged == OperationsStored && EventsAcknowledged == EventsStored;

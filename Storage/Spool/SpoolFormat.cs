@@ -9,7 +9,9 @@ internal enum SegmentKind
     /// <summary>The process and its object names; kept until the run is stored.</summary>
     Names,
 
-    /// <summary>Reserved operation numbers; open ones are carried into the next segment, then the old one goes.</summary>
+    /// <summary>
+    /// Reserved operation numbers; open ones are carried into the next segment, then the old one goes.
+    /// </summary>
     Numbers,
 
     /// <summary>Operations and events of one stripe; deleted once stored.</summary>
@@ -35,7 +37,9 @@ internal static class SpoolFormat
 
     public static int FrameBytes(int payloadBytes) => (FrameHeaderBytes + payloadBytes + 7) & ~7;
 
-    /// <summary>Low half of XXH3: as strong as CRC-32 against torn writes, and three times faster on short frames.</summary>
+    /// <summary>
+    /// Low half of XXH3: as strong as CRC-32 against torn writes, and three times faster on short frames.
+    /// </summary>
     public static uint Checksum(ReadOnlySpan<byte> payload) => unchecked((uint)XxHash3.HashToUInt64(payload));
 
     public static string FileName(SegmentKind kind, int stripe, long number) => kind switch

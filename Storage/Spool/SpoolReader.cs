@@ -4,12 +4,15 @@ using Fleet.Storage.Results;
 
 namespace Fleet.Storage.Spool;
 
-/// <summary>Numbers that a client had reserved when its spool was cut off; those without a record are unknown.</summary>
+/// <summary>
+/// Numbers that a client had reserved when its spool was cut off; those without a record are unknown.
+/// </summary>
 public readonly record struct ReservedNumbers(int Client, int Session, long First, int Count);
 
 /// <summary>Reads a spool, while it is written or after its writer died.</summary>
 /// <remarks>
-/// Stops in each stripe at the first frame that is not whole. Concurrency: one reader, one thread; the writer may go on.
+/// Stops in each stripe at the first frame that is not whole. Concurrency: one reader, one thread; the writer may go
+/// on.
 /// </remarks>
 public sealed class SpoolReader : IDisposable
 {
@@ -71,7 +74,9 @@ public sealed class SpoolReader : IDisposable
     public static bool Exists(string directory) =>
         Directory.Exists(directory) && Directory.EnumerateFiles(directory, "names-*.spool").Any();
 
-    /// <summary>Adds what is there to a batch, about <paramref name="rowsMax"/> rows; false when nothing new was.</summary>
+    /// <summary>
+    /// Adds what is there to a batch, about <paramref name="rowsMax"/> rows; false when nothing new was.
+    /// </summary>
     public bool Read(HistoryBatch batch, int rowsMax)
     {
         var before = batch.Rows;
@@ -118,7 +123,9 @@ public sealed class SpoolReader : IDisposable
         return closed;
     }
 
-    /// <summary>Returns the numbers that were reserved and not given back; none when the spool was ended in order.</summary>
+    /// <summary>
+    /// Returns the numbers that were reserved and not given back; none when the spool was ended in order.
+    /// </summary>
     public IReadOnlyList<ReservedNumbers> Reserved()
     {
         var reserved = new SortedDictionary<long, ReservedNumbers>();

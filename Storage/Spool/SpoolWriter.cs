@@ -21,7 +21,9 @@ public sealed record SpoolOptions(string Directory, string Run, int Proc, string
     /// <summary>Operation numbers that a client reserves at once.</summary>
     public int NumbersAtOnce { get; init; } = 256;
 
-    /// <summary>Returns <c>monotonic:</c> and the id of this boot: times of processes with the same one compare.</summary>
+    /// <summary>
+    /// Returns <c>monotonic:</c> and the id of this boot: times of processes with the same one compare.
+    /// </summary>
     public static string MonotonicClock()
     {
         const string BootId = "/proc/sys/kernel/random/boot_id";
@@ -29,7 +31,9 @@ public sealed record SpoolOptions(string Directory, string Run, int Proc, string
     }
 }
 
-/// <summary>The append-only file in which a record is safe from the death of its process before anyone uses it.</summary>
+/// <summary>
+/// The append-only file in which a record is safe from the death of its process before anyone uses it.
+/// </summary>
 /// <remarks>
 /// Concurrency: any thread. A thread appends to its own stripe under that stripe's lock; nothing is allocated for an
 /// operation. Limits: bounded by <see cref="SpoolOptions.BoundBytes"/> plus what is in flight when the bound is met,
@@ -88,7 +92,8 @@ public sealed class SpoolWriter : IDisposable
     /// <summary>Bytes on disk that are not stored yet, whole segments.</summary>
     public long PendingBytes => Interlocked.Read(ref _pendingBytes);
 
-    public bool HasRoom => PendingBytes < Math.Max(_options.BoundBytes, (long)_options.SegmentBytes * (_stripes.Length + 1));
+    public bool HasRoom =>
+        PendingBytes < Math.Max(_options.BoundBytes, (long)_options.SegmentBytes * (_stripes.Length + 1));
 
     /// <exception cref="StorageException">The directory holds a spool already, or cannot be written.</exception>
     public static SpoolWriter Create(SpoolOptions options, ObjectTable objects)
@@ -111,7 +116,9 @@ public sealed class SpoolWriter : IDisposable
         return numbers;
     }
 
-    /// <summary>Records an operation; it is in the page cache on return. Never refuses: the answer already came.</summary>
+    /// <summary>
+    /// Records an operation; it is in the page cache on return. Never refuses: the answer already came.
+    /// </summary>
     public void Append(in Operation op)
     {
         EnsureNames();
@@ -146,7 +153,8 @@ public sealed class SpoolWriter : IDisposable
             if (SpoolFormat.FrameBytes(payload.Length) + 1024 > _options.SegmentBytes)
             {
                 throw new ArgumentException(
-                    $"A group of {events.Count} events takes {payload.Length} bytes; a segment has {_options.SegmentBytes}.",
+                    $"A group of {events.Count} events takes {payload.Length} bytes; "
+                    + $"a segment has {_options.SegmentBytes}.",
                     nameof(events));
             }
 
@@ -270,7 +278,8 @@ public sealed class SpoolWriter : IDisposable
     }
 
     private ReadOnlySpan<byte> ReserveFrame(OperationNumbers client, long first, int count) =>
-        _numbersBuffer.Start(FrameType.Reserve).Int32(client.Client).Int32(client.Session).Int64(first).Int32(count).Written;
+        _numbersBuffer.Start(FrameType.Reserve).Int32(client.Client).Int32(client.Session).Int64(first)
+            .Int32(count).Written;
 
     private void AppendNumbers(ReadOnlySpan<byte> frame)
     {

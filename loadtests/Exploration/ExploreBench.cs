@@ -10,7 +10,9 @@ using Fleet.Simulation.Replay;
 namespace Fleet.LoadTests.Exploration;
 
 /// <summary>How fast small worlds are explored, the matrix is produced and findings are shrunk.</summary>
-/// <remarks>Rates are per second of processor time of one exploration after the other; worlds are made anew for each.</remarks>
+/// <remarks>
+/// Rates are per second of processor time of one exploration after the other; worlds are made anew for each.
+/// </remarks>
 internal static class ExploreBench
 {
     public const string Name = "explore";
@@ -20,7 +22,8 @@ internal static class ExploreBench
         var round = TimeSpan.FromSeconds(isQuick ? 1 : 5);
         var lines = new List<Line>();
         foreach (var (scenario, profile, strategy) in ((string, string, Strategy)[])
-            [("S2", "ALL", Strategy.Exhaustive), ("S8", "CLEAN", Strategy.SourceDpor), ("S18", "P0", Strategy.SourceDpor)])
+            [("S2", "ALL", Strategy.Exhaustive), ("S8", "CLEAN", Strategy.SourceDpor),
+                ("S18", "P0", Strategy.SourceDpor)])
         {
             lines.AddRange(Rate(scenario, profile, strategy, round));
         }
@@ -53,7 +56,8 @@ internal static class ExploreBench
         var note = exhausted ? "exhausted each time" : "bounded";
         yield return new Line(
             Name, what, schedules / seconds, "schedules/CPU-s", null, null, null, null, null, "150,000", note);
-        yield return new Line(Name, what, points / seconds, "points/CPU-s", null, null, null, null, null, "8,000,000", note);
+        yield return new Line(
+            Name, what, points / seconds, "points/CPU-s", null, null, null, null, null, "8,000,000", note);
     }
 
     private static Line Matrix()
@@ -64,7 +68,8 @@ internal static class ExploreBench
         return new Line(
             Name, "the whole matrix, writes checked", (Environment.CpuUsage.TotalTime - cpu).TotalSeconds, "CPU-s",
             null, null, null, null, null, "60",
-            string.Create(CultureInfo.InvariantCulture, $"{report.Cells.Count} cells, {report.Count(CellOutcome.Differs)} differ"));
+            string.Create(CultureInfo.InvariantCulture,
+                $"{report.Cells.Count} cells, {report.Count(CellOutcome.Differs)} differ"));
     }
 
     private static Line Shrinking()

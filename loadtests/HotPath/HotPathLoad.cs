@@ -8,17 +8,24 @@ using Fleet.Storage.Spool;
 
 namespace Fleet.LoadTests.HotPath;
 
-/// <summary>Logical clients that allocate, touch and free in closed loop, recording each operation before they use its answer.</summary>
-/// <remarks>Every sixteen calls a client gives the turn up: without it two of them would starve the rest of the pool.</remarks>
+/// <summary>
+/// Logical clients that allocate, touch and free in closed loop, recording each operation before they use its answer.
+/// </summary>
+/// <remarks>
+/// Every sixteen calls a client gives the turn up: without it two of them would starve the rest of the pool.
+/// </remarks>
 internal sealed class HotPathLoad(MeasuredFleet fleet, int clients)
 {
     private const int CallsPerTurn = 16;
 
-    private readonly IBareGrain[] _bare = [.. Enumerable.Range(0, fleet.Devices.Count).Select(d => fleet.Grains.GetGrain<IBareGrain>(d))];
+    private readonly IBareGrain[] _bare =
+        [.. Enumerable.Range(0, fleet.Devices.Count).Select(d => fleet.Grains.GetGrain<IBareGrain>(d))];
 
-    private readonly IPciDeviceGrain[] _devices = [.. fleet.Devices.Select(d => fleet.Grains.GetGrain<IPciDeviceGrain>(d.Key))];
+    private readonly IPciDeviceGrain[] _devices =
+        [.. fleet.Devices.Select(d => fleet.Grains.GetGrain<IPciDeviceGrain>(d.Key))];
 
-    private readonly IPgmapGrain[] _maps = [.. fleet.Devices.Select(d => fleet.Grains.GetGrain<IPgmapGrain>(d.ResourceKey(0)))];
+    private readonly IPgmapGrain[] _maps =
+        [.. fleet.Devices.Select(d => fleet.Grains.GetGrain<IPgmapGrain>(d.ResourceKey(0)))];
 
     private readonly int[] _deviceIds = [.. fleet.Devices.Select(d => fleet.Objects.Intern(d.Name))];
     private readonly int[] _mapIds = [.. fleet.Devices.Select(d => fleet.Objects.Intern(d.MapName(0)))];
@@ -50,7 +57,8 @@ internal sealed class HotPathLoad(MeasuredFleet fleet, int clients)
                 var grain = _bare[device % _bare.Length];
                 var given = await grain.Alloc(new AllocRequest(done, fleet.Session, 4096));
                 await grain.Access(new AccessRequest(
-                    done, fleet.Session, 1, given.Number, given.Address >> 12, 1, AccessDirection.Write, AccessVia.Dma, 7));
+                    done, fleet.Session, 1, given.Number, given.Address >> 12, 1, AccessDirection.Write,
+                    AccessVia.Dma, 7));
                 await grain.Free(new FreeRequest(done, fleet.Session, 1, given.Number, given.Address, 4096));
                 done += 3;
             }
@@ -83,7 +91,8 @@ internal sealed class HotPathLoad(MeasuredFleet fleet, int clients)
 
                 (op, sent) = scribe.Begin();
                 var access = new AccessRequest(
-                    op, fleet.Session, given.At.Gen, given.Number, given.Address >> 12, 1, AccessDirection.Write, AccessVia.Dma, (ulong)op);
+                    op, fleet.Session, given.At.Gen, given.Number, given.Address >> 12, 1, AccessDirection.Write,
+                    AccessVia.Dma, (ulong)op);
                 scribe.Access(d, sent, access, await _maps[d].Access(access));
                 (op, sent) = scribe.Begin();
                 var free = new FreeRequest(op, fleet.Session, given.At.Gen, given.Number, given.Address, 4096);
@@ -123,7 +132,8 @@ internal sealed class HotPathLoad(MeasuredFleet fleet, int clients)
                 scribe.Alloc(d, allocs[i].Op, sent, given[i], 4096);
                 var (op, _) = scribe.Begin();
                 accesses[i] = new(
-                    op, fleet.Session, given[i].At.Gen, given[i].Number, given[i].Address >> 12, 1, AccessDirection.Write, AccessVia.Dma, (ulong)op);
+                    op, fleet.Session, given[i].At.Gen, given[i].Number, given[i].Address >> 12, 1,
+                    AccessDirection.Write, AccessVia.Dma, (ulong)op);
             }
 
             sent = Scribe.Now;

@@ -10,7 +10,9 @@ using Fleet.Storage.Spool;
 
 namespace Fleet.LoadTests.HotPath;
 
-/// <summary>A fleet as <c>fleet run</c> has it: embedded silo, spool, store, online checker; and where its parts are.</summary>
+/// <summary>
+/// A fleet as <c>fleet run</c> has it: embedded silo, spool, store, online checker; and where its parts are.
+/// </summary>
 internal sealed class MeasuredFleet : IAsyncDisposable
 {
     private readonly string _folder;
@@ -50,9 +52,16 @@ internal sealed class MeasuredFleet : IAsyncDisposable
         var objects = new ObjectTable();
         var store = await ResultStores.OpenAsync(StoreAddress.Parse(folder), ct);
         var writer = await store.CreateRunAsync(
-            new RunInfo(Run) { Scenario = "bench", Profile = "ALL", Clock = SpoolOptions.MonotonicClock(), StartedAt = DateTimeOffset.UtcNow },
+            new RunInfo(Run)
+            {
+                Scenario = "bench",
+                Profile = "ALL",
+                Clock = SpoolOptions.MonotonicClock(),
+                StartedAt = DateTimeOffset.UtcNow
+            },
             objects, ct);
-        await writer.AddProcessAsync(new ProcessInfo(1, "bench", SpoolOptions.MonotonicClock(), "host", Environment.ProcessId), ct);
+        await writer.AddProcessAsync(
+            new ProcessInfo(1, "bench", SpoolOptions.MonotonicClock(), "host", Environment.ProcessId), ct);
         var spool = SpoolWriter.Create(
             new SpoolOptions(Path.Combine(folder, Run + ".spool", "1"), Run, 1, "bench", SpoolOptions.MonotonicClock())
             {
@@ -63,7 +72,8 @@ internal sealed class MeasuredFleet : IAsyncDisposable
         MeasuredFleet? self = null;
         var checker = new OnlineChecker("ALL", objects, _ => Interlocked.Increment(ref self!._findings));
         var fleet = await EmbeddedFleet.StartAsync(
-            new EmbeddedFleetOptions { Run = Run, Objects = objects, Log = new SpoolLog(spool), Streams = checker }, ct);
+            new EmbeddedFleetOptions { Run = Run, Objects = objects, Log = new SpoolLog(spool), Streams = checker },
+            ct);
         var plan = new RunPlan(Run, "ALL", 1, TimeSpan.FromSeconds(2), 3600, []);
         var devices = new List<DevicePlan>();
         for (var host = 0; host < hosts; host++)
@@ -89,7 +99,8 @@ internal sealed class MeasuredFleet : IAsyncDisposable
         var report = await _drain.CompleteAsync(CancellationToken.None);
         if (!report.IsExact || Findings > 0)
         {
-            await Console.Error.WriteLineAsync($"bench: the run behind these figures is broken: {report}, {Findings} findings");
+            await Console.Error.WriteLineAsync(
+                $"bench: the run behind these figures is broken: {report}, {Findings} findings");
         }
 
         await _drain.DisposeAsync();

@@ -30,8 +30,12 @@ internal static class MemoryBench
         return
         [
             new Line(
-                Name, $"{devices:N0} bound idle devices", (double)held / devices, "B/device", null, null, null, null, null, "8 KiB",
-                string.Create(CultureInfo.InvariantCulture, $"bound in {seconds:0.0} s ({devices / seconds:N0} devices/s, {devices / cpuSeconds:N0} per CPU-s); resident {process.WorkingSet64 >> 20} MiB")),
+                Name, $"{devices:N0} bound idle devices", (double)held / devices, "B/device", null, null, null, null,
+                null, "8 KiB",
+                string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"bound in {seconds:0.0} s ({devices / seconds:N0} devices/s, {devices / cpuSeconds:N0} per "
+                    + $"CPU-s); resident {process.WorkingSet64 >> 20} MiB")),
         ];
     }
 }

@@ -5,7 +5,9 @@ using Fleet.Simulation.Exploration;
 
 namespace Fleet.LoadTests.Law;
 
-/// <summary>The primitives beside the plainest thing that could do the same work, and what a large pool holds.</summary>
+/// <summary>
+/// The primitives beside the plainest thing that could do the same work, and what a large pool holds.
+/// </summary>
 internal static class LawBench
 {
     public const string Name = "law";
@@ -18,7 +20,8 @@ internal static class LawBench
         var round = TimeSpan.FromSeconds(isQuick ? 0.5 : 2);
         var rounds = isQuick ? 3 : 7;
         var pool = await Interleaved.RunAsync(
-            Name, new Contender("bare scan of a bitmap", BareBitmap()), [new Contender("GenPool alloc+free pairs, 4,096 granules half full", HalfFullPool())],
+            Name, new Contender("bare scan of a bitmap", BareBitmap()),
+            [new Contender("GenPool alloc+free pairs, 4,096 granules half full", HalfFullPool())],
             warmUp, round, rounds);
         var reference = await Interleaved.RunAsync(
             Name, new Contender("interlocked increment and decrement", InterlockedPair()),
@@ -117,7 +120,8 @@ internal static class LawBench
 
         var held = GC.GetTotalMemory(forceFullCollection: true) - before;
         GC.KeepAlive(pool);
-        return new(Name, "GenPool of a 128 GiB BAR with 1,000 live pages", held, "B", null, null, null, null, null, "under 16 KiB", "");
+        return new(Name, "GenPool of a 128 GiB BAR with 1,000 live pages", held, "B", null, null, null, null, null,
+            "under 16 KiB", "");
     }
 
     private static Line Schedules(string scenario, TimeSpan atLeast, string aim)
@@ -142,13 +146,15 @@ internal static class LawBench
 
         var seconds = (Environment.CpuUsage.TotalTime - cpu).TotalSeconds;
         return new(
-            Name, $"exploring {scenario} under ALL", schedules / seconds, "schedules/CPU-s", null, null, null, null, null, aim,
+            Name, $"exploring {scenario} under ALL", schedules / seconds, "schedules/CPU-s", null, null, null,
+            null, null, aim,
             $"{points / seconds / 1e6:0.00} M points/CPU-s; {report.Schedules:N0} schedules exhaust it");
     }
 
     private static Func<TimeSpan, Task<long>> Loop(Action batch) => duration =>
     {
-        var until = System.Diagnostics.Stopwatch.GetTimestamp() + (long)(duration.TotalSeconds * System.Diagnostics.Stopwatch.Frequency);
+        var until = System.Diagnostics.Stopwatch.GetTimestamp()
+            + (long)(duration.TotalSeconds * System.Diagnostics.Stopwatch.Frequency);
         var done = 0L;
         while (System.Diagnostics.Stopwatch.GetTimestamp() < until)
         {

@@ -19,8 +19,11 @@ internal readonly record struct Round(long Operations, double CpuSeconds, double
     public double BytesPerOperation => (double)AllocatedBytes / Operations;
 }
 
-/// <summary>A figure beside its floor: the medians, and the ratio of each round to the floor's round next to it.</summary>
-internal sealed record Comparison(string Benchmark, string Contender, string Floor, IReadOnlyList<Round> Rounds, IReadOnlyList<Round> FloorRounds)
+/// <summary>
+/// A figure beside its floor: the medians, and the ratio of each round to the floor's round next to it.
+/// </summary>
+internal sealed record Comparison(
+    string Benchmark, string Contender, string Floor, IReadOnlyList<Round> Rounds, IReadOnlyList<Round> FloorRounds)
 {
     /// <summary>Operations per CPU-second, median of the rounds.</summary>
     public double Figure => Median(Rounds.Select(round => round.PerCpuSecond));

@@ -3,7 +3,9 @@ using System.Diagnostics;
 namespace Fleet.LoadTests.Measuring;
 
 /// <summary>Runs contenders in turns, so that what else the machine does hits all of them alike.</summary>
-/// <remarks>The first round of each is warm-up and is thrown away. Nothing is ever asserted here: figures are printed.</remarks>
+/// <remarks>
+/// The first round of each is warm-up and is thrown away. Nothing is ever asserted here: figures are printed.
+/// </remarks>
 internal static class Interleaved
 {
     /// <param name="benchmark">Name of the benchmark, as the command line has it.</param>
@@ -12,7 +14,8 @@ internal static class Interleaved
     /// <param name="round">Time of one counted round.</param>
     /// <param name="rounds">Counted rounds of each contender.</param>
     public static async Task<IReadOnlyList<Comparison>> RunAsync(
-        string benchmark, Contender floor, IReadOnlyList<Contender> contenders, TimeSpan warmUp, TimeSpan round, int rounds)
+        string benchmark, Contender floor, IReadOnlyList<Contender> contenders, TimeSpan warmUp,
+        TimeSpan round, int rounds)
     {
         Contender[] all = [floor, .. contenders];
         var measured = all.Select(_ => new List<Round>()).ToArray();
@@ -29,7 +32,8 @@ internal static class Interleaved
             }
         }
 
-        return [.. contenders.Select((one, i) => new Comparison(benchmark, one.Name, floor.Name, measured[i + 1], measured[0]))];
+        return [.. contenders.Select(
+            (one, i) => new Comparison(benchmark, one.Name, floor.Name, measured[i + 1], measured[0]))];
     }
 
     private static async Task<Round> MeasureAsync(Contender contender, TimeSpan duration)
@@ -41,7 +45,8 @@ internal static class Interleaved
         var wall = Stopwatch.GetTimestamp();
         var operations = await contender.RunAsync(duration);
         return new(
-            operations, (Environment.CpuUsage.TotalTime - cpu).TotalSeconds, Stopwatch.GetElapsedTime(wall).TotalSeconds,
+            operations, (Environment.CpuUsage.TotalTime - cpu).TotalSeconds,
+            Stopwatch.GetElapsedTime(wall).TotalSeconds,
             GC.GetTotalAllocatedBytes() - allocated);
     }
 }

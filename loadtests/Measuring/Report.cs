@@ -13,13 +13,17 @@ namespace Fleet.LoadTests.Measuring;
 /// <param name="RatioHigh">Largest of them.</param>
 /// <param name="Aim">What the project aims at, in words.</param>
 internal sealed record Line(
-    string Benchmark, string What, double Figure, string Unit, string? FloorName, double? Floor, double? Ratio, double? RatioLow,
+    string Benchmark, string What, double Figure, string Unit, string? FloorName, double? Floor, double? Ratio,
+    double? RatioLow,
     double? RatioHigh, string Aim, string Notes)
 {
     public static Line Of(Comparison comparison, string aim, string notes = "") => new(
-        comparison.Benchmark, comparison.Contender, comparison.Figure, "op/CPU-s", comparison.Floor, comparison.FloorFigure,
-        comparison.Ratio, comparison.Ratios[0], comparison.Ratios[^1], aim,
-        string.Create(CultureInfo.InvariantCulture, $"{Comparison.Median(comparison.Rounds.Select(r => r.PerSecond)):N0} op/s wall, {Comparison.Median(comparison.Rounds.Select(r => r.BytesPerOperation)):N0} B/op against {Comparison.Median(comparison.FloorRounds.Select(r => r.BytesPerOperation)):N0} {notes}").TrimEnd());
+        comparison.Benchmark, comparison.Contender, comparison.Figure, "op/CPU-s", comparison.Floor,
+        comparison.FloorFigure, comparison.Ratio, comparison.Ratios[0], comparison.Ratios[^1], aim,
+        string.Create(CultureInfo.InvariantCulture,
+            $"{Comparison.Median(comparison.Rounds.Select(r => r.PerSecond)):N0} op/s wall, "
+            + $"{Comparison.Median(comparison.Rounds.Select(r => r.BytesPerOperation)):N0} B/op against "
+            + $"{Comparison.Median(comparison.FloorRounds.Select(r => r.BytesPerOperation)):N0} {notes}").TrimEnd());
 }
 
 /// <summary>Prints the table and writes it as JSON with what it was measured on.</summary>
@@ -38,7 +42,9 @@ internal static class Report
                 Markup.Escape($"{Number(line.Figure)} {line.Unit}"),
                 Markup.Escape(line.Floor is { } floor ? $"{Number(floor)} ({line.FloorName})" : "-"),
                 line.Ratio is { } ratio ? ratio.ToString("0.00", CultureInfo.InvariantCulture) : "-",
-                line.RatioLow is { } low ? string.Create(CultureInfo.InvariantCulture, $"{low:0.00}-{line.RatioHigh:0.00}") : "-",
+                line.RatioLow is { } low
+                    ? string.Create(CultureInfo.InvariantCulture, $"{low:0.00}-{line.RatioHigh:0.00}")
+                    : "-",
                 Markup.Escape(line.Aim),
                 Markup.Escape(line.Notes));
         }
@@ -80,7 +86,11 @@ internal static class Report
     {
         try
         {
-            using var git = Process.Start(new ProcessStartInfo("git", arguments) { RedirectStandardOutput = true, RedirectStandardError = true })!;
+            using var git = Process.Start(new ProcessStartInfo("git", arguments)
+            {
+                RedirectStandardOutput = true,
+                RedirectStandardError = true
+            })!;
             var output = git.StandardOutput.ReadToEnd();
             git.WaitForExit();
             return git.ExitCode == 0 ? output.Trim() : "";

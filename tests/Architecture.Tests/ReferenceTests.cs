@@ -39,7 +39,8 @@ public sealed class ReferenceTests
     [Fact]
     public void A_forbidden_reference_would_be_seen()
     {
-        var planted = XDocument.Parse("<Project><ItemGroup><ProjectReference Include=\"../Storage/Storage.csproj\" /></ItemGroup></Project>");
+        var planted = XDocument.Parse(
+            "<Project><ItemGroup><ProjectReference Include=\"../Storage/Storage.csproj\" /></ItemGroup></Project>");
         Assert.Equal(["Storage"], References(planted).Except(Allowed["Kernel"]));
     }
 
@@ -73,7 +74,9 @@ public sealed class ReferenceTests
         Assert.Empty(names.Where(name => !reasons.Contains($"`{name}`", StringComparison.Ordinal)));
     }
 
-    /// <summary>What the compiler sees; a project that is only carried along to run time has an alias that nobody uses.</summary>
+    /// <summary>
+    /// What the compiler sees; a project that is only carried along to run time has an alias that nobody uses.
+    /// </summary>
     private static IEnumerable<string> References(XDocument project) =>
         project.Descendants("ProjectReference")
             .Where(reference => reference.Attribute("Aliases")?.Value != "RunTimeOnly")

@@ -33,11 +33,20 @@ public sealed partial class TextTests
         Assert.Empty(Repository.Files(".md").Where(path => path.Contains("/docs/decisions/", StringComparison.Ordinal))
             .Where(path => !DecisionName().IsMatch(Path.GetFileName(path))));
 
+    [Fact]
+    public void Lines_fit_into_120_columns() =>
+        Assert.Empty(
+            from path in Repository.Files(".cs")
+            from line in File.ReadLines(path).Select((text, index) => (Text: text, Number: index + 1))
+            where line.Text.Length > 120
+            select $"{Path.GetRelativePath(Repository.Root, path)}:{line.Number}: {line.Text.Length} columns");
+
     // Goal: the two patterns can fail. The words are put together here so that this file is not its own finding.
     [Theory]
     [InlineData("// TO", "DO later")]
     [InlineData("// FIX", "ME")]
-    public void An_unfinished_comment_would_be_seen(string left, string right) => Assert.Matches(Unfinished(), left + right);
+    public void An_unfinished_comment_would_be_seen(string left, string right) =>
+        Assert.Matches(Unfinished(), left + right);
 
     private static IEnumerable<(string Where, string Text)> Lines(params string[] extensions) =>
         from path in Repository.Files(extensions)

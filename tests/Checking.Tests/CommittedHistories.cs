@@ -2,7 +2,10 @@ using Fleet.Checking.Tests.Rules;
 
 namespace Fleet.Checking.Tests;
 
-/// <summary>Makes the files of <c>histories/</c> anew; run with FLEET_WRITE_HISTORIES set to that folder after the format has changed.</summary>
+/// <summary>
+/// Makes the files of <c>histories/</c> anew; run with FLEET_WRITE_HISTORIES set to that folder after the format has
+/// changed.
+/// </summary>
 [Trait("tier", "fast")]
 public sealed class CommittedHistories
 {
@@ -28,7 +31,8 @@ public sealed class CommittedHistories
             }
             else
             {
-                Assert.Equal(make().Bytes(), File.ReadAllBytes(Path.Combine(AppContext.BaseDirectory, "histories", file)));
+                Assert.Equal(
+                    make().Bytes(), File.ReadAllBytes(Path.Combine(AppContext.BaseDirectory, "histories", file)));
             }
         }
     }

@@ -10,7 +10,9 @@ public sealed class ProbeTests
     [Fact]
     public void An_alloc_counts_only_between_begin_and_end_of_a_teardown()
     {
-        Assert.Equal(1, Count("alloc-between-kill-and-wait-end", w => w.Bind().Unbind(whileWaiting: _ => w.Refuse(Errno.ENODEV))));
+        Assert.Equal(
+            1,
+            Count("alloc-between-kill-and-wait-end", w => w.Bind().Unbind(whileWaiting: _ => w.Refuse(Errno.ENODEV))));
         Assert.Equal(0, Count("alloc-between-kill-and-wait-end", w =>
         {
             w.Bind();
@@ -49,7 +51,8 @@ public sealed class ProbeTests
         {
             w.Bind();
             var a = w.Alloc();
-            w.Unbind(whileWaiting: _ => w.Dev(EventKind.Reap, e => e with { Alloc = a, Start = World.StartOf(0), SizeBytes = World.PageBytes }));
+            w.Unbind(whileWaiting: _ => w.Dev(
+                EventKind.Reap, e => e with { Alloc = a, Start = World.StartOf(0), SizeBytes = World.PageBytes }));
         }));
 
     [Fact]
@@ -129,7 +132,8 @@ public sealed class ProbeTests
         Assert.Equal(RunVerdict.Unknown, report.Verdict);
         Assert.Equal(2, report.ExitCode);
         Assert.Equal(
-            ["The required probe rebind-reuses-range stayed at zero: no device was bound again over the addresses of an earlier mapping."],
+            ["The required probe rebind-reuses-range stayed at zero: no device was bound again over the addresses of "
+                + "an earlier mapping."],
             report.Reasons);
     }
 

@@ -27,7 +27,9 @@ public sealed class SharedHistoryTests
 
     private static string? Shared(string file)
     {
-        for (var directory = new DirectoryInfo(AppContext.BaseDirectory); directory is not null; directory = directory.Parent)
+        for (var directory = new DirectoryInfo(AppContext.BaseDirectory);
+            directory is not null;
+            directory = directory.Parent)
         {
             var path = Path.Combine(directory.FullName, "shared", "histories", file);
             if (File.Exists(path))

@@ -15,7 +15,8 @@ public sealed class VerdictTests
     [InlineData("stuck-unbind.jsonl", RunVerdict.Invalid, 1, "UNBIND-LIVE")]
     [InlineData("client-misuse.jsonl", RunVerdict.Unknown, 2, "NO-USE-AFTER-REMOVE")]
     [InlineData("two-incarnations.jsonl", RunVerdict.Unknown, 4, "ONE-INCARNATION")]
-    public void A_committed_history_keeps_its_verdict(string file, RunVerdict verdict, int exitCode, params string[] rules)
+    public void A_committed_history_keeps_its_verdict(
+        string file, RunVerdict verdict, int exitCode, params string[] rules)
     {
         var (_, report) = HistoryFile.Check(Path.Combine(AppContext.BaseDirectory, "histories", file), new(), new());
 
@@ -90,7 +91,8 @@ public sealed class VerdictTests
     }
 
     // Goal: two rules may need the same allocation to be gone; that one of them is exempt does not settle the other.
-    // Method: found by the oracle: held at a removal that a fence exempts, then overlapped, with one missing position before both.
+    // Method: found by the oracle: held at a removal that a fence exempts, then overlapped, with one missing position
+    // before both.
     [Fact]
     public void An_exempt_removal_does_not_hide_an_overlap_of_the_same_allocation()
     {
@@ -103,7 +105,8 @@ public sealed class VerdictTests
         w.Alloc(page: 0, pages: 2);
         w.Dev(EventKind.Fenced);
 
-        Assert.Equal(["NO-OVERLAP"], w.Check().Findings.Select(f => f.Rule).Where(r => r is "NO-OVERLAP" or "REAP-BEFORE-REMOVE"));
+        Assert.Equal(["NO-OVERLAP"],
+            w.Check().Findings.Select(f => f.Rule).Where(r => r is "NO-OVERLAP" or "REAP-BEFORE-REMOVE"));
     }
 
     // Goal: neither the order of the lines nor the sort on disk changes a verdict.
@@ -121,7 +124,8 @@ public sealed class VerdictTests
                 random.Shuffle(records);
                 world.Records.Clear();
                 world.Records.AddRange(records);
-                var (_, report) = HistoryFile.Check(new MemoryStream(world.Bytes()), new(), new() { RecordsInMemory = 5 });
+                var (_, report) = HistoryFile.Check(
+                    new MemoryStream(world.Bytes()), new(), new() { RecordsInMemory = 5 });
 
                 Assert.Equal(expected.Findings.Select(f => f.Signature), report.Findings.Select(f => f.Signature));
                 Assert.Equal(expected.Probes, report.Probes);
@@ -130,8 +134,9 @@ public sealed class VerdictTests
         }
     }
 
-    // Goal: a store may give devices before or after their page maps; the findings about the kernel are the same, but for the one
-    // that would need every allocation to be remembered: who held a page whose tag is wrong is then undecided.
+    // Goal: a store may give devices before or after their page maps; the findings about the kernel are the same, but
+    // for the one that would need every allocation to be remembered: who held a page whose tag is wrong is then
+    // undecided.
     [Fact]
     public void Devices_may_come_before_or_after_their_page_maps()
     {
@@ -139,13 +144,15 @@ public sealed class VerdictTests
         {
             foreach (var world in new[] { planted.Broken(), planted.Clean() })
             {
-                var expected = world.Check().Findings.Where(f => f.Class is not FindingClass.Client).Select(f => f.Signature);
+                var expected = world.Check().Findings.Where(f => f.Class is not FindingClass.Client)
+                    .Select(f => f.Signature);
                 foreach (var descending in new[] { false, true })
                 {
                     var checker = new HistoryChecker(world.Header with { SortedByObject = true }, world.Objects, []);
                     var groups = world.Records.GroupBy(r => r.At.IsNone ? "" : world.Objects.Name(r.At.Obj)).ToList();
                     var placed = groups.Where(g => g.Key.Length > 0).OrderBy(g => g.Key, StringComparer.Ordinal);
-                    foreach (var group in groups.Where(g => g.Key.Length == 0).Concat(descending ? placed.Reverse() : placed))
+                    foreach (var group in groups.Where(g => g.Key.Length == 0).Concat(
+                        descending ? placed.Reverse() : placed))
                     {
                         foreach (var record in group.OrderBy(r => r.At.Gen).ThenBy(r => r.At.Seq))
                         {
@@ -156,7 +163,9 @@ public sealed class VerdictTests
                     var report = checker.Finish();
                     var found = report.Findings.Where(f => f.Class is not FindingClass.Client).Select(f => f.Signature);
                     var undecided = report.Rules.Single(r => r.Rule == "TAG-MISMATCH").Undecided > 0 && !descending;
-                    Assert.Equal(expected.Where(s => !undecided || !s.StartsWith("TAG-MISMATCH", StringComparison.Ordinal)), found);
+                    Assert.Equal(
+                        expected.Where(s => !undecided || !s.StartsWith("TAG-MISMATCH", StringComparison.Ordinal)),
+                        found);
                 }
             }
         }

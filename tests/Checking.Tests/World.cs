@@ -4,7 +4,10 @@ using Fleet.Kernel.History;
 
 namespace Fleet.Checking.Tests;
 
-/// <summary>Writes the history of one device, step by step, as a correct v5.2 kernel would; a test leaves out or turns what it wants.</summary>
+/// <summary>
+/// Writes the history of one device, step by step, as a correct v5.2 kernel would; a test leaves out or turns what it
+/// wants.
+/// </summary>
 internal sealed class World
 {
     public const string Device = "dev:h1/0000:01:00.0";
@@ -25,7 +28,11 @@ internal sealed class World
 
     public HistoryHeader Header { get; set; } = new()
     {
-        Run = "test", Profile = "ALL", Clock = "monotonic:test", ClockBoundNs = 0, Quiescent = true,
+        Run = "test",
+        Profile = "ALL",
+        Clock = "monotonic:test",
+        ClockBoundNs = 0,
+        Quiescent = true,
     };
 
     public int Life { get; set; } = 1;
@@ -45,7 +52,13 @@ internal sealed class World
     /// <summary>Gives the next position of an object to an event.</summary>
     public Position Event(EventKind kind, string obj, Func<HistoryEvent, HistoryEvent>? with = null)
     {
-        var record = new HistoryEvent { Kind = kind, At = Next(obj), TimeNs = ++_clock, Proc = Objects.InternProcess("silo-1") };
+        var record = new HistoryEvent
+        {
+            Kind = kind,
+            At = Next(obj),
+            TimeNs = ++_clock,
+            Proc = Objects.InternProcess("silo-1")
+        };
         record = with?.Invoke(record) ?? record;
         Records.Add(record);
         return record.At;
@@ -55,7 +68,9 @@ internal sealed class World
 
     public int Id(string name) => Objects.Intern(name);
 
-    /// <summary>Leaves out the next position of an object: a record that is missing, or an operation that was not answered.</summary>
+    /// <summary>
+    /// Leaves out the next position of an object: a record that is missing, or an operation that was not answered.
+    /// </summary>
     public Position Skip(string obj) => Next(obj);
 
     public void Incarnation(string obj, string reason = "first")
@@ -122,7 +137,13 @@ internal sealed class World
         _memremapNodes[resource] = AddNode("devm_memremap_pages_release", Pagemap(resource));
         if (error is Errno.OK)
         {
-            Dev(EventKind.ChunkAdd, e => e with { Node = resource, Start = StartOf(resource), SizeBytes = ResourceBytes, Other = Id(Ref(resource)) });
+            Dev(EventKind.ChunkAdd, e => e with
+            {
+                Node = resource,
+                Start = StartOf(resource),
+                SizeBytes = ResourceBytes,
+                Other = Id(Ref(resource))
+            });
         }
         else
         {
@@ -152,7 +173,8 @@ internal sealed class World
     public void Refuse(Errno error = Errno.ENOMEM, int owner = -1, ulong size = PageBytes)
     {
         var op = Operation(OperationKind.Alloc, Next(Device));
-        (op.Outcome, op.Err, op.SizeBytes, op.Owner) = (OperationOutcome.Fail, error, size, owner < 0 ? 0 : Id(Ref(owner)));
+        (op.Outcome, op.Err, op.SizeBytes, op.Owner) =
+            (OperationOutcome.Fail, error, size, owner < 0 ? 0 : Id(Ref(owner)));
         Records.Add(op);
     }
 
@@ -177,7 +199,8 @@ internal sealed class World
     }
 
     /// <summary>An operation that nobody answered; it takes no position that is known.</summary>
-    public void Unanswered(OperationKind kind, AllocId id, AccessDirection direction = AccessDirection.None, ulong tag = 0)
+    public void Unanswered(
+        OperationKind kind, AllocId id, AccessDirection direction = AccessDirection.None, ulong tag = 0)
     {
         var op = Operation(kind, default);
         (op.Outcome, op.DoneNs, op.Alloc) = (OperationOutcome.Unknown, 0, id);
@@ -210,13 +233,22 @@ internal sealed class World
     public void BeginTeardown(int resource)
     {
         RunNode(_memremapNodes[resource], "devm_memremap_pages_release", Pagemap(resource));
-        Dev(EventKind.TeardownBegin, e => e with { Other = Id(Map(resource)), Start = StartOf(resource), SizeBytes = ResourceBytes });
+        Dev(EventKind.TeardownBegin, e => e with
+        {
+            Other = Id(Map(resource)),
+            Start = StartOf(resource),
+            SizeBytes = ResourceBytes
+        });
     }
 
     public void Kill(int resource)
     {
         Event(EventKind.RefKill, Ref(resource), e => e with { Actor = "unbind", After = [Last(Device)] });
-        Event(EventKind.SwitchDone, Ref(resource), e => e with { Actor = "rcu", After = [Last(Device), Last(Map(resource))] });
+        Event(EventKind.SwitchDone, Ref(resource), e => e with
+        {
+            Actor = "rcu",
+            After = [Last(Device), Last(Map(resource))]
+        });
     }
 
     public void Reap(int resource)
@@ -237,11 +269,14 @@ internal sealed class World
 
     public void EndTeardown(int resource) => Dev(EventKind.TeardownEnd, e => e with
     {
-        Other = Id(Map(resource)), Start = StartOf(resource), SizeBytes = ResourceBytes,
+        Other = Id(Map(resource)),
+        Start = StartOf(resource),
+        SizeBytes = ResourceBytes,
         After = [Last(Map(resource)), Last(Ref(resource))],
     });
 
-    public void FreeMemory(string name, string kind) => Dev(EventKind.ObjFree, e => e with { Other = Id(name), Text = kind });
+    public void FreeMemory(string name, string kind) =>
+        Dev(EventKind.ObjFree, e => e with { Other = Id(name), Text = kind });
 
     /// <summary>What is left of an unbind when all mappings are gone.</summary>
     public void EndUnbind(int resources = 1)
@@ -307,7 +342,9 @@ internal sealed class World
         return file.ToArray();
     }
 
-    /// <summary>Lets the online checker see the records in the order in which they happened, as the objects know them.</summary>
+    /// <summary>
+    /// Lets the online checker see the records in the order in which they happened, as the objects know them.
+    /// </summary>
     public OnlineSnapshot Observe()
     {
         var checker = new OnlineChecker(Header.Profile, Objects, _ => { });
@@ -343,8 +380,16 @@ internal sealed class World
         var sent = _clock += 2;
         return new()
         {
-            Number = ++_operations, Client = Id(Client), Session = Id("session:s1"), Device = Id(Device), Kind = kind,
-            Outcome = OperationOutcome.Ok, IntendedNs = sent, SentNs = sent, DoneNs = ++_clock, At = at,
+            Number = ++_operations,
+            Client = Id(Client),
+            Session = Id("session:s1"),
+            Device = Id(Device),
+            Kind = kind,
+            Outcome = OperationOutcome.Ok,
+            IntendedNs = sent,
+            SentNs = sent,
+            DoneNs = ++_clock,
+            At = at,
         };
     }
 

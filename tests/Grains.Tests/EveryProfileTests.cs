@@ -22,7 +22,8 @@ public sealed class EveryProfileTests
     ];
 
     // Goal: every profile comes to the end that the model foresees (S4 to S7), and Fleet itself to none.
-    // Method: two resources, one failure, holders that free at once after the unbind began, on one silo for all profiles.
+    // Method: two resources, one failure, holders that free at once after the unbind began, on one silo for all
+    // profiles.
     [Fact]
     public async Task Unbinds_end_or_are_stuck_as_the_model_has_it()
     {
@@ -34,7 +35,8 @@ public sealed class EveryProfileTests
                 async profile => (profile.Name, Done: await Play(fleet, profile.Name, failure, ++number))));
             Assert.Equal(
                 $"{failure?.Point}: {stuck}",
-                $"{failure?.Point}: {string.Join(' ', ended.Where(e => !e.Done).Select(e => e.Name).Order(StringComparer.Ordinal))}");
+                $"{failure?.Point}: "
+                + $"{string.Join(' ', ended.Where(e => !e.Done).Select(e => e.Name).Order(StringComparer.Ordinal))}");
         }
 
         Assert.Equal(0, fleet.Positions.Misplaced);

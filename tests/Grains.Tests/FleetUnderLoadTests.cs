@@ -12,8 +12,10 @@ public sealed class FleetUnderLoadTests
     private const int Clients = 16;
     private const int OperationsEach = 250;
 
-    // Goal: no interleaving that a real silo produces breaks a rule where the profile has no defect, and positions stay dense.
-    // Method: clients hold allocations across unbinds; the online checker judges; every unbind has to end when all let go.
+    // Goal: no interleaving that a real silo produces breaks a rule where the profile has no defect, and positions stay
+    // dense.
+    // Method: clients hold allocations across unbinds; the online checker judges; every unbind has to end when all let
+    // go.
     [Theory]
     [InlineData("ALL", 1)]
     [InlineData("CLEAN", 2)]
@@ -105,7 +107,8 @@ public sealed class FleetUnderLoadTests
     {
         var plan = fleet.Plan.Devices[held.Device];
         var reply = await fleet.Grains.GetGrain<IPgmapGrain>(plan.ResourceKey(held.Memory.Resource)).Access(new(
-            1, fleet.Session, held.Memory.At.Gen, held.Memory.Number, held.Memory.Address >> 12, 1, direction, AccessVia.Dma,
+            1, fleet.Session, held.Memory.At.Gen, held.Memory.Number, held.Memory.Address >> 12, 1, direction,
+            AccessVia.Dma,
             direction is AccessDirection.Write ? held.Tag : 0));
         Assert.Equal(held.Tag, reply.Tag);
         return reply.Err;

@@ -11,7 +11,9 @@ using Fleet.Silo;
 
 namespace Fleet.Grains.Tests;
 
-/// <summary>A real silo in this process with one device of one or two resources, and everything that it recorded.</summary>
+/// <summary>
+/// A real silo in this process with one device of one or two resources, and everything that it recorded.
+/// </summary>
 internal sealed class LiveFleet : IAsyncDisposable
 {
     public const string Host = "host-0001";
@@ -23,7 +25,8 @@ internal sealed class LiveFleet : IAsyncDisposable
     private long _op;
 
     private LiveFleet(
-        EmbeddedFleet fleet, MemoryLog log, ObjectTable objects, OnlineChecker checker, PositionWatch positions, HostPlan plan,
+        EmbeddedFleet fleet, MemoryLog log, ObjectTable objects, OnlineChecker checker, PositionWatch positions,
+        HostPlan plan,
         RunPlan run)
     {
         (_fleet, _log, Objects, Checker, Positions, Plan, Run) = (fleet, log, objects, checker, positions, plan, run);
@@ -105,7 +108,8 @@ internal sealed class LiveFleet : IAsyncDisposable
     }
 
     /// <summary>Begins an unbind and polls until it says that it waits for something in particular.</summary>
-    public async Task<TicketReply> UnbindUntil(string waitsFor) => await Until(await DeviceGrain.Unbind(1000), waitsFor);
+    public async Task<TicketReply> UnbindUntil(string waitsFor) =>
+        await Until(await DeviceGrain.Unbind(1000), waitsFor);
 
     public async Task<TicketReply> Until(TicketReply ticket, string waitsFor)
     {

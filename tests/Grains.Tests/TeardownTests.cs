@@ -3,7 +3,9 @@ using Fleet.Kernel.History;
 
 namespace Fleet.Grains.Tests;
 
-/// <summary>One device of a live fleet under the profiles: the same steps, and what each kernel makes of them.</summary>
+/// <summary>
+/// One device of a live fleet under the profiles: the same steps, and what each kernel makes of them.
+/// </summary>
 [Trait("tier", "cluster")]
 public sealed class TeardownTests
 {
@@ -34,9 +36,9 @@ public sealed class TeardownTests
         Assert.Equal(unbind.At.Seq, device.Single(e => e.Kind is EventKind.UnbindEnd).At.Seq);
         Assert.Equal(
             [
-                EventKind.Incarnation, EventKind.RefInit, EventKind.RefKill, EventKind.SwitchBegin, EventKind.CleanupBegin,
-                EventKind.WaitBegin, EventKind.SwitchDone, EventKind.RefZero, EventKind.Complete, EventKind.WaitEnd,
-                EventKind.RefExit, EventKind.CleanupEnd,
+                EventKind.Incarnation, EventKind.RefInit, EventKind.RefKill, EventKind.SwitchBegin,
+                EventKind.CleanupBegin, EventKind.WaitBegin, EventKind.SwitchDone, EventKind.RefZero,
+                EventKind.Complete, EventKind.WaitEnd, EventKind.RefExit, EventKind.CleanupEnd,
             ],
             fleet.Kinds($"ref:{LiveFleet.Device}/bar2"),
             SameSetIgnoringSwitchRace);
@@ -49,9 +51,11 @@ public sealed class TeardownTests
         Assert.Empty(fleet.Checker.Snapshot().Findings);
     }
 
-    // The callback of the mode switch runs beside the unbinding thread, so its end may stand before or after the wait's begin.
+    // The callback of the mode switch runs beside the unbinding thread, so its end may stand before or after the wait's
+    // begin.
     private static bool SameSetIgnoringSwitchRace(EventKind[] expected, EventKind[] actual) =>
-        expected.Where(k => k is not EventKind.SwitchDone).SequenceEqual(actual.Where(k => k is not EventKind.SwitchDone))
+        expected.Where(k => k is not EventKind.SwitchDone)
+            .SequenceEqual(actual.Where(k => k is not EventKind.SwitchDone))
         && actual.Count(k => k is EventKind.SwitchDone) == 1;
 
     [Fact]
@@ -110,7 +114,8 @@ public sealed class TeardownTests
         Assert.Equal(Errno.EFAULT, died.Err);
         Assert.Equal(1, died.Owner);
         Assert.NotEqual(0, died.At.Seq);
-        Assert.Equal("use-after-free", fleet.Stream("dev:" + LiveFleet.Device).Single(e => e.Kind is EventKind.Oops).Text);
+        Assert.Equal(
+            "use-after-free", fleet.Stream("dev:" + LiveFleet.Device).Single(e => e.Kind is EventKind.Oops).Text);
         Assert.Contains(fleet.Checker.Snapshot().Findings, f => f.Rule == "OWNER-ALIVE");
     }
 

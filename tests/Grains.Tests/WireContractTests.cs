@@ -54,17 +54,20 @@ public sealed class WireContractTests
     {
         using var services = new ServiceCollection().AddSerializer().BuildServiceProvider();
         var serializer = services.GetRequiredService<Serializer>();
-        var host = new HostPlan("h", [new DevicePlan("h/d", "p2pdma", [new PciBar(2, true, 1, 2), new PciBar(4, true, 3, 4)])]);
+        var host = new HostPlan(
+            "h", [new DevicePlan("h/d", "p2pdma", [new PciBar(2, true, 1, 2), new PciBar(4, true, 3, 4)])]);
         var copy = serializer.Deserialize<HostPlan>(serializer.SerializeToArray(host))!;
         Assert.Equal(host.Devices[0].Resources, copy.Devices[0].Resources);
         Assert.Equal(("h", "h/d", "p2pdma"), (copy.Name, copy.Devices[0].Key, copy.Devices[0].Driver));
-        var run = new RunPlan("r", "ALL", 7, TimeSpan.FromSeconds(1), 30, [new InjectionPlan("memremap.ram", Errno.ENXIO, 0.5)]);
+        var run = new RunPlan(
+            "r", "ALL", 7, TimeSpan.FromSeconds(1), 30, [new InjectionPlan("memremap.ram", Errno.ENXIO, 0.5)]);
         var again = serializer.Deserialize<RunPlan>(serializer.SerializeToArray(run))!;
         Assert.Equal(run.Injections, again.Injections);
         Assert.Equal(run, again with { Injections = run.Injections });
     }
 
-    // Goal: no released name or number changes its meaning. Method: the contracts as text, compared with the approved file.
+    // Goal: no released name or number changes its meaning. Method: the contracts as text, compared with the approved
+    // file.
     [Fact]
     public void Names_and_numbers_on_the_wire_are_the_approved_ones() =>
         Assert.Equal(File.ReadAllText(ApprovedFile).ReplaceLineEndings("\n"), Contracts());
@@ -80,7 +83,8 @@ public sealed class WireContractTests
             {
                 foreach (var method in type.GetMethods().OrderBy(m => m.Name, StringComparer.Ordinal))
                 {
-                    var parameters = string.Join(", ", method.GetParameters().Select(p => $"{Name(p.ParameterType)} {p.Name}"));
+                    var parameters = string.Join(
+                        ", ", method.GetParameters().Select(p => $"{Name(p.ParameterType)} {p.Name}"));
                     var alias = method.GetCustomAttribute<AliasAttribute>()!.Alias;
                     text.Append("  ").Append($"{alias}({parameters}) -> {Name(method.ReturnType)}\n");
                 }
@@ -90,7 +94,8 @@ public sealed class WireContractTests
                 foreach (var field in type.GetProperties().Where(p => p.IsDefined(typeof(IdAttribute)))
                     .OrderBy(p => p.GetCustomAttribute<IdAttribute>()!.Id))
                 {
-                    text.Append("  ").Append($"{field.GetCustomAttribute<IdAttribute>()!.Id} {Name(field.PropertyType)} {field.Name}\n");
+                    text.Append("  ").Append(
+                        $"{field.GetCustomAttribute<IdAttribute>()!.Id} {Name(field.PropertyType)} {field.Name}\n");
                 }
             }
         }
@@ -98,12 +103,14 @@ public sealed class WireContractTests
         return text.ToString();
     }
 
-    private static bool Alias(Type type) => type.IsDefined(typeof(AliasAttribute), false) && AliasOf(type).StartsWith("fleet.", StringComparison.Ordinal)
+    private static bool Alias(Type type) =>
+        type.IsDefined(typeof(AliasAttribute), false) && AliasOf(type).StartsWith("fleet.", StringComparison.Ordinal)
         && !type.Name.Contains("Invokable", StringComparison.Ordinal);
 
     private static string AliasOf(Type type) => type.GetCustomAttribute<AliasAttribute>(false)!.Alias;
 
     private static string Name(Type type) => type.IsGenericType
-        ? $"{type.Name[..type.Name.IndexOf('`', StringComparison.Ordinal)]}<{string.Join(", ", type.GetGenericArguments().Select(Name))}>"
+        ? $"{type.Name[..type.Name.IndexOf('`', StringComparison.Ordinal)]}"
+        + $"<{string.Join(", ", type.GetGenericArguments().Select(Name))}>"
         : type.Name;
 }

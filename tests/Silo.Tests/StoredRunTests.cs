@@ -11,7 +11,9 @@ using Fleet.Storage.Spool;
 
 namespace Fleet.Silo.Tests;
 
-/// <summary>From the silo through the spool and the store to the checker: nothing is lost, and both verdicts agree.</summary>
+/// <summary>
+/// From the silo through the spool and the store to the checker: nothing is lost, and both verdicts agree.
+/// </summary>
 [Trait("tier", "cluster")]
 public sealed class StoredRunTests : IDisposable
 {
@@ -24,11 +26,13 @@ public sealed class StoredRunTests : IDisposable
     [Theory]
     [InlineData("ALL", RunVerdict.Valid)]
     [InlineData("P0", RunVerdict.Invalid)]
-    public async Task What_the_silo_recorded_is_judged_alike_online_and_from_the_store(string profile, RunVerdict expected)
+    public async Task What_the_silo_recorded_is_judged_alike_online_and_from_the_store(
+        string profile, RunVerdict expected)
     {
         var objects = new ObjectTable();
         var clock = SpoolOptions.MonotonicClock();
-        await using var store = await ResultStores.OpenAsync(StoreAddress.Parse(_directory.FullName), CancellationToken.None);
+        await using var store = await ResultStores.OpenAsync(
+            StoreAddress.Parse(_directory.FullName), CancellationToken.None);
         await using var writer = await store.CreateRunAsync(
             new RunInfo("stored") { Profile = profile, Clock = clock }, objects, CancellationToken.None);
         await writer.AddProcessAsync(
@@ -46,7 +50,15 @@ public sealed class StoredRunTests : IDisposable
 
         Assert.True((await drain.CompleteAsync(CancellationToken.None)).IsExact);
         var stored = new Judge(new HistoryChecker(
-            new HistoryHeader { Run = "stored", Source = "live", Profile = profile, Clock = clock, Complete = true, Quiescent = true },
+            new HistoryHeader
+            {
+                Run = "stored",
+                Source = "live",
+                Profile = profile,
+                Clock = clock,
+                Complete = true,
+                Quiescent = true
+            },
             writer.Reader.Objects, []));
         await writer.Reader.StreamAsync(stored, CancellationToken.None);
         var report = stored.Checker.Finish();
@@ -84,8 +96,13 @@ public sealed class StoredRunTests : IDisposable
 
         op = Begin(OperationKind.Access) with
         {
-            Alloc = new(deviceId, held.At.Gen, held.Number), Map = mapId, Pfn = held.Address >> 12, PageCount = 1,
-            Direction = AccessDirection.Write, Via = AccessVia.Dma, Tag = 0x77,
+            Alloc = new(deviceId, held.At.Gen, held.Number),
+            Map = mapId,
+            Pfn = held.Address >> 12,
+            PageCount = 1,
+            Direction = AccessDirection.Write,
+            Via = AccessVia.Dma,
+            Tag = 0x77,
         };
         var touched = await map.Access(
             new(op.Number, session, held.At.Gen, held.Number, op.Pfn, 1, AccessDirection.Write, AccessVia.Dma, 0x77));
@@ -93,7 +110,8 @@ public sealed class StoredRunTests : IDisposable
 
         op = Begin(OperationKind.Free) with
         {
-            Alloc = new(deviceId, held.At.Gen, held.Number), Address = held.Address,
+            Alloc = new(deviceId, held.At.Gen, held.Number),
+            Address = held.Address,
         };
         var freed = await device.Free(new(op.Number, session, held.At.Gen, held.Number, held.Address, 4096));
         op.Owner = freed.Owner < 0 ? 0 : objects.Intern(plan.RefName(freed.Owner));
@@ -110,8 +128,14 @@ public sealed class StoredRunTests : IDisposable
             var now = TimeProvider.System.GetTimestamp();
             return new()
             {
-                Number = numbers.Next(), Kind = kind, Client = client, Session = session, Device = deviceId, SizeBytes = 4096,
-                IntendedNs = now, SentNs = now,
+                Number = numbers.Next(),
+                Kind = kind,
+                Client = client,
+                Session = session,
+                Device = deviceId,
+                SizeBytes = 4096,
+                IntendedNs = now,
+                SentNs = now,
             };
         }
 

@@ -4,7 +4,9 @@ using Xunit.Sdk;
 
 namespace Fleet.Storage.Tests;
 
-/// <summary>The tests of the class need PostgreSQL's server binaries: without them they skip, or fail where CI=true.</summary>
+/// <summary>
+/// The tests of the class need PostgreSQL's server binaries: without them they skip, or fail where CI=true.
+/// </summary>
 [AttributeUsage(AttributeTargets.Class)]
 public sealed class NeedsServerAttribute : Attribute
 {

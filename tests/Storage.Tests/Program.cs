@@ -3,7 +3,9 @@ using Fleet.Storage.Spool;
 
 namespace Fleet.Storage.Tests;
 
-/// <summary>A process that writes a spool as fast as it can, and says what it has written, until it is killed.</summary>
+/// <summary>
+/// A process that writes a spool as fast as it can, and says what it has written, until it is killed.
+/// </summary>
 internal static class Program
 {
     public static int Main(string[] args)
@@ -18,7 +20,8 @@ internal static class Program
             {
                 var number = numbers.Next();
                 spool.Append(new Operation { Number = number, Client = numbers.Client, Session = 9, DoneNs = i });
-                spool.AppendEvents([new HistoryEvent { Kind = EventKind.RefKill, At = new Position(2, t + 1, i, 1), Proc = 1 }]);
+                spool.AppendEvents(
+                    [new HistoryEvent { Kind = EventKind.RefKill, At = new Position(2, t + 1, i, 1), Proc = 1 }]);
                 if (i % 1000 == 0)
                 {
                     Console.Out.WriteLine($"{t} {i}"); // Acknowledged: these must be found again.

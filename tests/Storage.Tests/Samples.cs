@@ -32,7 +32,8 @@ internal static class Samples
         from intended in Times
         from late in Gen.OneOf(Gen.Const(0L), Gen.Long[0, 1L << 40])
         from took in Gen.OneOf(Gen.Long[0, 100_000], Gen.Long[0, 1L << 40])
-        from ids in Gen.Select(Gen.Int[7, 8], Gen.Int[9, 10], Gen.Int[0, 6], Gen.Int[0, 6], Gen.Int[0, 6], Gen.Int[0, 6])
+        from ids in Gen.Select(
+            Gen.Int[7, 8], Gen.Int[9, 10], Gen.Int[0, 6], Gen.Int[0, 6], Gen.Int[0, 6], Gen.Int[0, 6])
         from at in Gen.Select(Gen.Int[1, 3], Gen.OneOf(Gen.Long[1, 9], Gen.Long[1, long.MaxValue]), Gen.Int[0, 3])
         from alloc in Gen.Select(Gen.Int[1, 3], Longs.Where(n => n >= 0))
         from words in Gen.Select(Gen.ULong, Longs, Gen.ULong[0, 99], Gen.ULong, Gen.Int, Longs)
@@ -63,9 +64,11 @@ internal static class Samples
         };
 
     private static readonly Gen<Position> At =
-        Gen.Select(Gen.Int[1, 6], Gen.Int[1, 3], Gen.Long[1, long.MaxValue], Gen.Int[0, 3], (o, g, s, l) => new Position(o, g, s, l));
+        Gen.Select(Gen.Int[1, 6], Gen.Int[1, 3], Gen.Long[1, long.MaxValue], Gen.Int[0, 3],
+            (o, g, s, l) => new Position(o, g, s, l));
 
-    private static readonly Gen<string?> Text = Gen.OneOf(Gen.Bool.Select(_ => (string?)null), Gen.String.Select(s => (string?)s.Replace('\0', '0')));
+    private static readonly Gen<string?> Text = Gen.OneOf(
+        Gen.Bool.Select(_ => (string?)null), Gen.String.Select(s => (string?)s.Replace('\0', '0')));
 
     public static Gen<HistoryEvent> Event { get; } =
         from kind in Gen.Enum<EventKind>().Where(k => k is not EventKind.None)

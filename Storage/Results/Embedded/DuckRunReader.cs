@@ -72,7 +72,8 @@ internal sealed class DuckRunReader : SqlRunReader
                 ? DuckRows.Read(connection, $"SELECT {RunRows.RunColumns} FROM runs")
                     .Select(r => RunRows.Run(r, path)).FirstOrDefault()
                 : throw new StorageException(
-                    $"The result file {path} has schema version {version}; this Fleet reads {HistoryTables.SchemaVersion}.");
+                    $"The result file {path} has schema version {version}; "
+                    + $"this Fleet reads {HistoryTables.SchemaVersion}.");
         }
         catch (DuckDBException e)
         {

@@ -19,7 +19,8 @@ internal sealed class PostgresResultStore : IResultStore
 
     public NpgsqlDataSource Source => _source;
 
-    /// <exception cref="StorageException">It cannot be reached, is too old or too new, or a right is missing.</exception>
+    /// <exception cref="StorageException">It cannot be reached, is too old or too new, or a right is
+    /// missing.</exception>
     public static async Task<IResultStore> OpenAsync(string connectionString, string address, CancellationToken ct)
     {
         var source = NpgsqlDataSource.Create(connectionString);
@@ -46,9 +47,11 @@ internal sealed class PostgresResultStore : IResultStore
         await using var connection = await _source.OpenConnectionAsync(ct);
         await using var transaction = await connection.BeginTransactionAsync(ct);
         await using var insert = new NpgsqlCommand(
-            "INSERT INTO runs (run, scenario, profile, seed, source, ordering, clock, clock_bound_ns, epoch_ns, started_utc, "
+            "INSERT INTO runs (run, scenario, profile, seed, source, ordering, clock, clock_bound_ns, "
+            + "epoch_ns, started_utc, "
             + "command_line, settings, state, schema_version) "
-            + "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'running', $13) RETURNING run_id", connection);
+            + "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'running', $13) RETURNING run_id",
+            connection);
         object[] values =
         [
             info.Run, info.Scenario, info.Profile, unchecked((long)info.Seed), info.Source, info.Order, info.Clock,
@@ -99,7 +102,8 @@ internal sealed class PostgresResultStore : IResultStore
 
     public async Task<IReadOnlyList<StoredRun>> ListRunsAsync(CancellationToken ct)
     {
-        await using var command = _source.CreateCommand($"SELECT {RunRows.RunColumns} FROM runs ORDER BY started_utc DESC");
+        await using var command = _source.CreateCommand(
+            $"SELECT {RunRows.RunColumns} FROM runs ORDER BY started_utc DESC");
         await using var rows = await command.ExecuteReaderAsync(ct);
         var runs = new List<StoredRun>();
         while (await rows.ReadAsync(ct))
@@ -121,7 +125,8 @@ internal sealed class PostgresResultStore : IResultStore
 
     private async Task<(int RunId, StoredRun Run)?> FindAsync(string run, CancellationToken ct)
     {
-        await using var command = _source.CreateCommand($"SELECT {RunRows.RunColumns}, run_id FROM runs WHERE run = $1");
+        await using var command = _source.CreateCommand(
+            $"SELECT {RunRows.RunColumns}, run_id FROM runs WHERE run = $1");
         command.Parameters.Add(new NpgsqlParameter { Value = RunName.Check(run) });
         await using var rows = await command.ExecuteReaderAsync(ct);
         return await rows.ReadAsync(ct)
@@ -135,9 +140,15 @@ internal sealed class PostgresResultStore : IResultStore
 
     private static string Unreachable(string address, Exception e) => e switch
     {
-        PostgresException { SqlState: PostgresErrorCodes.InvalidPassword or PostgresErrorCodes.InvalidAuthorizationSpecification } =>
-            $"The store {address} refused the user or the password; a password may stand in the address, PGPASSWORD or PGPASSFILE.",
-        PostgresException { SqlState: PostgresErrorCodes.InvalidCatalogName } => $"The store {address} has no such database.",
+        PostgresException
+        {
+            SqlState: PostgresErrorCodes.InvalidPassword
+            or PostgresErrorCodes.InvalidAuthorizationSpecification
+        } =>
+            $"The store {address} refused the user or the password; a password may stand in the address, "
+                + "PGPASSWORD or PGPASSFILE.",
+        PostgresException { SqlState: PostgresErrorCodes.InvalidCatalogName } =>
+            $"The store {address} has no such database.",
         PostgresException p => $"The store {address} answered: {p.MessageText}.",
         _ => $"The store {address} cannot be reached: {StoreAddress.Redact((e.InnerException ?? e).Message)}",
     };

@@ -7,10 +7,13 @@ namespace Fleet.Storage.Results.Postgres;
 /// <summary>Reads one run of a database from its own partitions.</summary>
 internal sealed class PostgresRunReader : SqlRunReader
 {
-    private static readonly string[] Partitioned = ["objects", "texts", "clients", "operations", "events", "event_after"];
+    private static readonly string[] Partitioned =
+        ["objects", "texts", "clients", "operations", "events", "event_after"];
 
-    // The views' expressions hide how many rows they keep, and one nested loop over a wrong guess takes hours: hash joins.
-    private const string Planning = "SET LOCAL enable_nestloop = off; SET LOCAL work_mem = '256MB'; SET LOCAL jit = off";
+    // The views' expressions hide how many rows they keep, and one nested loop over a wrong guess takes hours: hash
+    // joins.
+    private const string Planning =
+        "SET LOCAL enable_nestloop = off; SET LOCAL work_mem = '256MB'; SET LOCAL jit = off";
 
     private readonly NpgsqlDataSource _source;
     private readonly int _runId;

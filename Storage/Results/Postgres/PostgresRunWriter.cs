@@ -44,7 +44,8 @@ internal sealed class PostgresRunWriter : IRunWriter
         _source, new StoredRun(Info, RunState.Running, null, Location), _runId);
 
     public Task AddProcessAsync(ProcessInfo process, CancellationToken ct) => ExecuteAsync(
-        "INSERT INTO processes (run_id, proc, name, clock, host, pid) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+        "INSERT INTO processes (run_id, proc, name, clock, host, pid) VALUES ($1, $2, $3, $4, $5, $6) "
+        + "ON CONFLICT DO NOTHING",
         [_runId, process.Proc, process.Name, process.Clock, process.Host, process.Pid], ct);
 
     public Task AppendAsync(HistoryBatch batch, CancellationToken ct) => AppendAsync(batch, null, ct);
@@ -87,7 +88,8 @@ internal sealed class PostgresRunWriter : IRunWriter
                 {
                     if (!isRepeat)
                     {
-                        throw new StorageInvariantException($"A stretch of {string.Join(", ", batch.Stretches)} is stored already.");
+                        throw new StorageInvariantException(
+                            $"A stretch of {string.Join(", ", batch.Stretches)} is stored already.");
                     }
                 }
                 catch (OutcomeUnknownException) when (batch.Stretches.Count > 0 && !ct.IsCancellationRequested)
@@ -130,10 +132,12 @@ internal sealed class PostgresRunWriter : IRunWriter
 
     public Task AddFindingsAsync(string checker, IReadOnlyList<Finding> findings, CancellationToken ct) => InsertAsync(
         "INSERT INTO findings (run_id, id, checker, rule, class, object, signature, text, evidence, count, remedy) "
-        + $"SELECT $1, (SELECT coalesce(max(id), 0) + 1 FROM findings WHERE run_id = $1), $2, $3, $4, $5, $6, $7, $8, $9, $10",
+        + $"SELECT $1, (SELECT coalesce(max(id), 0) + 1 FROM findings WHERE run_id = $1), $2, $3, $4, $5, "
+        + $"$6, $7, $8, $9, $10",
         findings.Select(f => new object?[]
         {
-            checker, f.Rule, FindingRows.Name(f.Class), f.Object, f.Signature, f.Text, FindingRows.Join(f.Evidence), f.Count,
+            checker, f.Rule, FindingRows.Name(f.Class), f.Object, f.Signature, f.Text,
+            FindingRows.Join(f.Evidence), f.Count,
             f.Remedy,
         }),
         ct);
@@ -162,7 +166,8 @@ internal sealed class PostgresRunWriter : IRunWriter
     {
         await ExecuteAsync($"SELECT seal_run({_runId})", [], ct);
         await ExecuteAsync(
-            "UPDATE runs SET state = 'sealed', verdict = $2, exit_code = $3, complete = $4, quiescent = $5, ended_utc = $6, "
+            "UPDATE runs SET state = 'sealed', verdict = $2, exit_code = $3, complete = $4, "
+            + "quiescent = $5, ended_utc = $6, "
             + $"summary = $7, operations = (SELECT count(*) FROM operations_{_runId}), "
             + $"events = (SELECT count(*) FROM events_{_runId}), "
             + "findings = (SELECT count(*) FROM findings WHERE run_id = $1) WHERE run_id = $1",
@@ -249,7 +254,8 @@ internal sealed class PostgresRunWriter : IRunWriter
     {
         var first = batch.Stretches[0];
         await using var command = new NpgsqlCommand(
-            "SELECT count(*) FROM batches WHERE run_id = $1 AND proc = $2 AND stripe = $3 AND segment = $4 AND from_offset = $5",
+            "SELECT count(*) FROM batches WHERE run_id = $1 AND proc = $2 AND stripe = $3 AND segment = $4 "
+            + "AND from_offset = $5",
             connection);
         foreach (var value in (object[])[_runId, first.Proc, first.Stripe, first.Segment, first.From])
         {
@@ -300,7 +306,8 @@ internal sealed class PostgresRunWriter : IRunWriter
     {
         await using var connection = await _source.OpenConnectionAsync(ct);
         await using var transaction = await connection.BeginTransactionAsync(ct);
-        await using (var serialise = new NpgsqlCommand($"SELECT pg_advisory_xact_lock(hashtext('fleet.{table}'), {_runId})", connection))
+        await using (var serialise = new NpgsqlCommand(
+            $"SELECT pg_advisory_xact_lock(hashtext('fleet.{table}'), {_runId})", connection))
         {
             await serialise.ExecuteNonQueryAsync(ct);
         }
@@ -341,7 +348,8 @@ internal sealed class PostgresRunWriter : IRunWriter
         {
             var extra = describe is null ? ("", "") : (", device, kind, sort_key", ", $4, $5, $6");
             await using var insert = new NpgsqlCommand(
-                $"INSERT INTO {table}_{_runId} (run_id, id, {column}{extra.Item1}) SELECT $1, * FROM unnest($2, $3{extra.Item2})",
+                $"INSERT INTO {table}_{_runId} (run_id, id, {column}{extra.Item1}) SELECT $1, * "
+                + $"FROM unnest($2, $3{extra.Item2})",
                 connection);
             insert.Parameters.Add(new NpgsqlParameter { Value = _runId });
             Add(insert, added.Select(a => a.Id), NpgsqlDbType.Integer);
@@ -498,7 +506,8 @@ internal sealed class PostgresRunWriter : IRunWriter
     private int? Text(string? value) => value is null ? null : _texts[value];
 
     private static void Add<T>(NpgsqlCommand command, IEnumerable<T> values, NpgsqlDbType type) =>
-        command.Parameters.Add(new NpgsqlParameter { Value = values.ToArray(), NpgsqlDbType = NpgsqlDbType.Array | type });
+        command.Parameters.Add(
+            new NpgsqlParameter { Value = values.ToArray(), NpgsqlDbType = NpgsqlDbType.Array | type });
 
     private async Task InsertAsync(string sql, IEnumerable<object?[]> rows, CancellationToken ct)
     {
@@ -525,7 +534,8 @@ internal sealed class PostgresRunWriter : IRunWriter
         },
         ct).AsTask();
 
-    private async Task<IReadOnlyList<T>> ReadAsync<T>(string sql, Func<NpgsqlDataReader, T> read, CancellationToken ct) =>
+    private async Task<IReadOnlyList<T>> ReadAsync<T>(
+        string sql, Func<NpgsqlDataReader, T> read, CancellationToken ct) =>
         await _patient.ExecuteAsync(
             async token =>
             {

@@ -21,13 +21,15 @@ internal static class PostgresSchema
     ];
 
     /// <exception cref="StorageException">The server is too old, its schema too new, or a right is missing.</exception>
-    public static async Task EnsureAsync(NpgsqlDataSource source, string connectionString, string address, CancellationToken ct)
+    public static async Task EnsureAsync(
+        NpgsqlDataSource source, string connectionString, string address, CancellationToken ct)
     {
         await using var connection = await source.OpenConnectionAsync(ct);
         if (connection.PostgreSqlVersion.Major < VersionMin)
         {
             throw new StorageException(
-                $"The store {address} is PostgreSQL {connection.PostgreSqlVersion}; {VersionMin} or newer is accepted.");
+                $"The store {address} is PostgreSQL {connection.PostgreSqlVersion}; "
+                + $"{VersionMin} or newer is accepted.");
         }
 
         if (await AppliedAsync(connection, ct) == Scripts.Length)
@@ -42,7 +44,8 @@ internal static class PostgresSchema
             if (applied > Scripts.Length)
             {
                 throw new StorageException(
-                    $"The store {address} has schema version {applied}; this Fleet knows {Scripts.Length}: use a newer one.");
+                    $"The store {address} has schema version {applied}; "
+                    + $"this Fleet knows {Scripts.Length}: use a newer one.");
             }
 
             if (applied < Scripts.Length)
@@ -82,7 +85,8 @@ internal static class PostgresSchema
 
     private static async Task<int> AppliedAsync(NpgsqlConnection connection, CancellationToken ct)
     {
-        await using var exists = new NpgsqlCommand("SELECT to_regclass('fleet.schema_versions') IS NOT NULL", connection);
+        await using var exists = new NpgsqlCommand(
+            "SELECT to_regclass('fleet.schema_versions') IS NOT NULL", connection);
         if (!(bool)(await exists.ExecuteScalarAsync(ct))!)
         {
             return 0;

@@ -7,7 +7,9 @@ using Polly.Retry;
 namespace Fleet.Storage.Results.Postgres;
 
 /// <summary>Which failures pass by waiting, and how long is waited.</summary>
-/// <remarks>Only for what may be done twice: connecting, reading back, and statements that change nothing twice.</remarks>
+/// <remarks>
+/// Only for what may be done twice: connecting, reading back, and statements that change nothing twice.
+/// </remarks>
 internal static class Transience
 {
     /// <summary>The server is gone, starting, stopping or full; it said nothing about the statement itself.</summary>
@@ -20,7 +22,9 @@ internal static class Transience
         _ => false,
     };
 
-    /// <summary>Waits from 50 ms up to 5 s, with jitter, until cancelled; asks nothing for 1 s after 8 failures in a row.</summary>
+    /// <summary>
+    /// Waits from 50 ms up to 5 s, with jitter, until cancelled; asks nothing for 1 s after 8 failures in a row.
+    /// </summary>
     public static ResiliencePipeline Patient() => new ResiliencePipelineBuilder()
         .AddRetry(new RetryStrategyOptions
         {

@@ -25,7 +25,8 @@ public sealed class ExplainerTests
     {
         var world = PlantedHistories.All[pair].Broken();
         var finding = world.Check().Findings.Single(f => f.Rule == rule);
-        var explained = Explainer.Explain(finding, world.Header, Explainer.OfDevice(finding, world.Records, world.Objects), world.Objects);
+        var explained = Explainer.Explain(
+            finding, world.Header, Explainer.OfDevice(finding, world.Records, world.Objects), world.Objects);
 
         // What concludes from something absent has no record to show, and a leak is such a thing.
         if (rule is not "NO-LEAK")
@@ -53,7 +54,8 @@ public sealed class ExplainerTests
         Assert.Equal([false, false, false, false, false, true, false], explained.References.Select(r => r.Forbidden));
         Assert.DoesNotContain(explained.Minimal, r => r.Operation.Alloc == bystander);
         Assert.Contains(explained.Minimal, r => r.Operation.Kind is OperationKind.Alloc && r.Operation.Alloc == a);
-        Assert.Contains("patch 6: \"mm/devm_memremap_pages: Fix final page put race\"", finding.Text, StringComparison.Ordinal);
+        Assert.Contains(
+            "patch 6: \"mm/devm_memremap_pages: Fix final page put race\"", finding.Text, StringComparison.Ordinal);
     }
 
     // Goal: minimising never makes a proof out of something that it left out.
@@ -71,7 +73,8 @@ public sealed class ExplainerTests
         var minimal = Explainer.Explain(finding, w.Header, w.Records, w.Objects).Minimal;
 
         Assert.Equal(
-            minimal.Count(r => r.Operation.Kind is OperationKind.Alloc), minimal.Count(r => r.Operation.Kind is OperationKind.Free));
+            minimal.Count(r => r.Operation.Kind is OperationKind.Alloc),
+            minimal.Count(r => r.Operation.Kind is OperationKind.Free));
     }
 
     [Fact]

@@ -11,7 +11,8 @@ namespace Fleet.Checking.Tests.History;
 [Trait("tier", "fast")]
 public sealed class HistoryReaderTests
 {
-    private const string Header = """{"format":"fleet-history","version":1,"run":"r","source":"hand","profile":"ALL"}""";
+    private const string Header =
+        """{"format":"fleet-history","version":1,"run":"r","source":"hand","profile":"ALL"}""";
 
     private const string Event = """{"ev":"bind_begin","obj":"dev:h/1","gen":1,"seq":1,"life":1,"t":5}""";
 
@@ -23,24 +24,50 @@ public sealed class HistoryReaderTests
     {
         var number = Gen.Long[0, long.MaxValue];
         var name = Gen.Int[1, 5];
-        var at = Gen.Select(name, Gen.Int[0, 9], Gen.Long[1, 1 << 40], Gen.Int[0, 9], (o, g, s, l) => new Position(o, g, s, l));
+        var at = Gen.Select(
+            name, Gen.Int[0, 9], Gen.Long[1, 1 << 40], Gen.Int[0, 9], (o, g, s, l) => new Position(o, g, s, l));
         var events = Gen.Select(
-            Gen.Enum<EventKind>().Where(k => k is not EventKind.None), at, number, Gen.ULong, at.Array[0, 3], Gen.Enum<Errno>(), Text, Gen.Int[-1, 9],
-            (kind, position, n, u, after, err, text, node) => (HistoryRecord)Filled(kind, position, n, u, after, err, text, node));
+            Gen.Enum<EventKind>().Where(k => k is not EventKind.None), at, number, Gen.ULong, at.Array[0, 3],
+            Gen.Enum<Errno>(), Text, Gen.Int[-1, 9],
+            (kind, position, n, u, after, err, text, node) =>
+                (HistoryRecord)Filled(kind, position, n, u, after, err, text, node));
         var operations = Gen.Select(
-            Gen.Enum<OperationKind>().Where(k => k is not OperationKind.None), Gen.Enum<OperationOutcome>(), at, number, Gen.ULong, Gen.Enum<Errno>(), Gen.Bool,
+            Gen.Enum<OperationKind>().Where(k => k is not OperationKind.None), Gen.Enum<OperationOutcome>(), at, number,
+            Gen.ULong, Gen.Enum<Errno>(), Gen.Bool,
             (kind, outcome, position, n, u, err, placed) => (HistoryRecord)new Operation
             {
-                Number = n, Client = 3, Session = 4, Device = 1, Kind = kind, Outcome = outcome, Direction = AccessDirection.Read, Via = AccessVia.Dma,
-                Err = err, IntendedNs = n / 2, SentNs = n / 2, DoneNs = n, At = placed ? position : default, Alloc = new(1, 2, n), Address = u,
-                SizeBytes = u, Owner = 2, Map = 5, Pfn = u, PageCount = 7, Tag = u, Of = n,
+                Number = n,
+                Client = 3,
+                Session = 4,
+                Device = 1,
+                Kind = kind,
+                Outcome = outcome,
+                Direction = AccessDirection.Read,
+                Via = AccessVia.Dma,
+                Err = err,
+                IntendedNs = n / 2,
+                SentNs = n / 2,
+                DoneNs = n,
+                At = placed ? position : default,
+                Alloc = new(1, 2, n),
+                Address = u,
+                SizeBytes = u,
+                Owner = 2,
+                Map = 5,
+                Pfn = u,
+                PageCount = 7,
+                Tag = u,
+                Of = n,
             });
 
         Gen.OneOf(events, operations).Array[0, 20].Sample(
             records =>
             {
                 var objects = new ObjectTable();
-                foreach (var named in new[] { "dev:h/0000:01:00.0", "ref:h/0000:01:00.0/bar2", "client:c", "session:s", "map:h/\"odd\"\\né" })
+                foreach (var named in new[]
+                {
+                    "dev:h/0000:01:00.0", "ref:h/0000:01:00.0/bar2", "client:c", "session:s", "map:h/\"odd\"\\né"
+                })
                 {
                     objects.Intern(named);
                 }
@@ -59,7 +86,8 @@ public sealed class HistoryReaderTests
     [InlineData("[1]", "line 1: no header")]
     [InlineData("not json", "line 1: no header")]
     [InlineData("{\"format\":\"fleet-history\",\"version\":2}", "line 1: \"version\" has to be 1")]
-    [InlineData("{\"format\":\"fleet-history\",\"version\":1,\"order\":\"sideways\"}", "line 1: \"order\" is 'sideways'; accepted: per-object, total")]
+    [InlineData("{\"format\":\"fleet-history\",\"version\":1,\"order\":\"sideways\"}",
+        "line 1: \"order\" is 'sideways'; accepted: per-object, total")]
     public void A_bad_header_is_refused(string header, string says)
     {
         var error = Assert.Throws<HistoryFormatException>(() => new HistoryReader(Stream(header), new()));
@@ -67,22 +95,31 @@ public sealed class HistoryReaderTests
     }
 
     [Theory]
-    [InlineData("{\"ev\":\"explode\",\"obj\":\"dev:h/1\",\"gen\":1,\"seq\":1}", "line 3: 'explode' is no kind of event")]
+    [InlineData(
+        "{\"ev\":\"explode\",\"obj\":\"dev:h/1\",\"gen\":1,\"seq\":1}", "line 3: 'explode' is no kind of event")]
     [InlineData("{\"ev\":\"bind_end\",\"gen\":1,\"seq\":1}", "line 3: an event has to have \"obj\"")]
     [InlineData("{\"ev\":\"bind_end\",\"obj\":\"dev:h/1\",\"gen\":1}", "line 3: an event has to have \"seq\"")]
-    [InlineData("{\"ev\":\"bind_end\",\"obj\":\"dev:h/1\",\"gen\":-1,\"seq\":1}", "line 3: \"gen\" has to be a whole number")]
-    [InlineData("{\"ev\":\"bind_end\",\"obj\":\"dev:h/1\",\"gen\":1,\"seq\":99999999999999999999}", "line 3: \"seq\" has to be a whole number")]
-    [InlineData("{\"ev\":\"bind_end\",\"obj\":\"dev:h/1\",\"gen\":1,\"seq\":1,\"err\":\"EWHAT\"}", "line 3: \"err\" is 'EWHAT'; accepted:")]
+    [InlineData(
+        "{\"ev\":\"bind_end\",\"obj\":\"dev:h/1\",\"gen\":-1,\"seq\":1}", "line 3: \"gen\" has to be a whole number")]
+    [InlineData("{\"ev\":\"bind_end\",\"obj\":\"dev:h/1\",\"gen\":1,\"seq\":99999999999999999999}",
+        "line 3: \"seq\" has to be a whole number")]
+    [InlineData("{\"ev\":\"bind_end\",\"obj\":\"dev:h/1\",\"gen\":1,\"seq\":1,\"err\":\"EWHAT\"}",
+        "line 3: \"err\" is 'EWHAT'; accepted:")]
     [InlineData("{\"ev\":\"bind_end\",\"obj\":\"dev:h/1\",\"gen\":1,\"seq\":1}{", "line 3: not a JSON object")]
     [InlineData("{\"a\":1}", "line 3: a record has to have \"ev\" or \"op\"")]
     [InlineData("", "line 3: the line is empty")]
     [InlineData("[]", "line 3: a record has to be a JSON object")]
-    [InlineData("{\"op\":1,\"client\":\"client:c\",\"kind\":\"steal\",\"outcome\":\"ok\"}", "line 3: \"kind\" of an operation is 'steal'; accepted:")]
-    [InlineData("{\"op\":1,\"client\":\"client:c\",\"kind\":\"free\",\"outcome\":\"maybe\"}", "line 3: \"outcome\" is 'maybe'; accepted:")]
+    [InlineData("{\"op\":1,\"client\":\"client:c\",\"kind\":\"steal\",\"outcome\":\"ok\"}",
+        "line 3: \"kind\" of an operation is 'steal'; accepted:")]
+    [InlineData("{\"op\":1,\"client\":\"client:c\",\"kind\":\"free\",\"outcome\":\"maybe\"}",
+        "line 3: \"outcome\" is 'maybe'; accepted:")]
     [InlineData("{\"op\":1,\"kind\":\"free\",\"outcome\":\"ok\"}", "line 3: an operation has to have")]
-    [InlineData("{\"op\":1,\"client\":\"client:c\",\"kind\":\"free\",\"outcome\":\"ok\",\"sent\":9,\"done\":8}", "line 3: \"done\" of an operation lies before \"sent\"")]
-    [InlineData("{\"op\":1,\"client\":\"client:c\",\"kind\":\"free\",\"outcome\":\"ok\",\"alloc\":\"x#1\"}", "line 3: \"alloc\" has to be the name of an allocation")]
-    [InlineData("{\"op\":1,\"client\":\"client:c\",\"kind\":\"free\",\"outcome\":\"ok\",\"addr\":\"zz\"}", "line 3: \"addr\" has to be a hexadecimal string")]
+    [InlineData("{\"op\":1,\"client\":\"client:c\",\"kind\":\"free\",\"outcome\":\"ok\",\"sent\":9,\"done\":8}",
+        "line 3: \"done\" of an operation lies before \"sent\"")]
+    [InlineData("{\"op\":1,\"client\":\"client:c\",\"kind\":\"free\",\"outcome\":\"ok\",\"alloc\":\"x#1\"}",
+        "line 3: \"alloc\" has to be the name of an allocation")]
+    [InlineData("{\"op\":1,\"client\":\"client:c\",\"kind\":\"free\",\"outcome\":\"ok\",\"addr\":\"zz\"}",
+        "line 3: \"addr\" has to be a hexadecimal string")]
     public void A_malformed_line_is_reported_with_its_number_and_reason(string line, string says)
     {
         using var reader = new HistoryReader(Stream($"{Header}\n{Event}\n{line}\n{Event}\n"), new());
@@ -112,7 +149,8 @@ public sealed class HistoryReaderTests
         Assert.Equal(EventKind.BindBegin, Assert.Single(ReadAll(reader)).Event!.Kind);
 
         var extended = Header.Replace("}", ",\"extensions\":true}", StringComparison.Ordinal);
-        using var other = new HistoryReader(Stream($"{extended}\n{{\"ev\":\"sparkle\",\"obj\":\"dev:h/1\"}}\n{Event}\n"), new());
+        using var other = new HistoryReader(
+            Stream($"{extended}\n{{\"ev\":\"sparkle\",\"obj\":\"dev:h/1\"}}\n{Event}\n"), new());
         Assert.Single(ReadAll(other));
     }
 
@@ -142,7 +180,8 @@ public sealed class HistoryReaderTests
         Assert.Single(ReadAll(reader));
 
         using var other = new HistoryReader(Stream($"{Header}\n{longest} \n"), new());
-        Assert.Contains("longer than 1048576 bytes", Assert.Throws<HistoryFormatException>(() => ReadAll(other)).Message, StringComparison.Ordinal);
+        Assert.Contains("longer than 1048576 bytes",
+            Assert.Throws<HistoryFormatException>(() => ReadAll(other)).Message, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -174,7 +213,8 @@ public sealed class HistoryReaderTests
                 var bytes = Mutated((broken ? planted.Broken : planted.Clean)().Bytes(), new Random(seed));
                 try
                 {
-                    var (_, report) = HistoryFile.Check(new MemoryStream(bytes), new(), new() { RecordsInMemory = 1_000 });
+                    var (_, report) = HistoryFile.Check(
+                        new MemoryStream(bytes), new(), new() { RecordsInMemory = 1_000 });
                     Assert.NotNull(report);
                 }
                 catch (HistoryFormatException e)
@@ -213,7 +253,16 @@ public sealed class HistoryReaderTests
     private static HistoryEvent Filled(
         EventKind kind, Position at, long n, ulong u, Position[] after, Errno err, string? text, int node)
     {
-        var record = new HistoryEvent { Kind = kind, At = at, Proc = 4, TimeNs = n, Actor = text, Err = err, After = after };
+        var record = new HistoryEvent
+        {
+            Kind = kind,
+            At = at,
+            Proc = 4,
+            TimeNs = n,
+            Actor = text,
+            Err = err,
+            After = after
+        };
         foreach (var (_, field) in EventFields.Of(kind))
         {
             record = field switch

@@ -28,7 +28,10 @@ public sealed class ProcessNameTests
     {
         var objects = new ObjectTable();
 
-        Assert.Equal((1, 2, 1, 0), (objects.InternProcess("a"), objects.InternProcess("b"), objects.InternProcess("a"), objects.InternProcess(null)));
+        Assert.Equal(
+            (1, 2, 1, 0),
+            (objects.InternProcess("a"), objects.InternProcess("b"), objects.InternProcess("a"),
+                objects.InternProcess(null)));
         Assert.Equal("b", objects.ProcessName(2));
         Assert.Equal("", objects.ProcessName(7));
     }

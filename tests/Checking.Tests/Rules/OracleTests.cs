@@ -11,8 +11,8 @@ public sealed class OracleTests
     private static readonly string[] Judged = ["REAP-BEFORE-REMOVE", "NO-OVERLAP"];
 
     // Goal: never a finding that some permitted order refutes; never silence where every permitted order violates.
-    // Method: tiny random histories of one device, with unanswered operations, lost records, fences and incarnations; the oracle
-    // puts each unanswered operation at each gap or nowhere and looks whether any order breaks neither rule.
+    // Method: tiny random histories of one device, with unanswered operations, lost records, fences and incarnations;
+    // the oracle puts each unanswered operation at each gap or nowhere and looks whether any order breaks neither rule.
     [Fact]
     public void A_device_history_is_found_broken_exactly_when_every_permitted_order_is()
     {
@@ -24,11 +24,13 @@ public sealed class OracleTests
                 var expected = history.EveryOrderViolates();
                 var report = history.Check();
                 Interlocked.Add(ref broken, expected && history.HasGaps ? 1 : 0);
-                Interlocked.Add(ref refuted, !expected && report.Rules.Any(r => Judged.Contains(r.Rule) && r.Undecided > 0) ? 1 : 0);
+                Interlocked.Add(ref refuted,
+                    !expected && report.Rules.Any(r => Judged.Contains(r.Rule) && r.Undecided > 0) ? 1 : 0);
                 var found = report.Findings.Any(f => Judged.Contains(f.Rule));
                 Assert.True(
                     expected == found,
-                    $"oracle {(expected ? "violated" : "not violated")}, checker: {string.Join("; ", report.Findings.Select(f => f.Text))}\n{history}");
+                    $"oracle {(expected ? "violated" : "not violated")}, checker: "
+                    + $"{string.Join("; ", report.Findings.Select(f => f.Text))}\n{history}");
                 if (expected)
                 {
                     Assert.NotEqual(RunVerdict.Valid, report.Verdict);
@@ -41,8 +43,10 @@ public sealed class OracleTests
         Assert.InRange(refuted, 100, 8_000);
     }
 
-    // Goal: an access after the removal is the kernel's fault exactly when the client surely held, the client's when it surely did not.
-    // Method: random times of the access and of the free; the oracle tries the moment of the access before and after the free was sent.
+    // Goal: an access after the removal is the kernel's fault exactly when the client surely held, the client's when it
+    // surely did not.
+    // Method: random times of the access and of the free; the oracle tries the moment of the access before and after
+    // the free was sent.
     [Fact]
     public void Who_is_to_blame_for_an_access_after_removal_follows_from_the_clients_own_sequence() =>
         Gen.Select(Gen.Int[10, 20], Gen.Int[1, 10], Gen.Int[10, 30], Gen.Enum<OperationOutcome>()).Sample(
@@ -54,7 +58,8 @@ public sealed class OracleTests
                 w.Teardown(0);
                 w.Access(a, error: Kernel.Errno.EFAULT, with: op => op with
                 {
-                    SentNs = 10_000 + accessSent, DoneNs = 10_000 + accessSent + accessTook,
+                    SentNs = 10_000 + accessSent,
+                    DoneNs = 10_000 + accessSent + accessTook,
                 });
                 if (outcome is OperationOutcome.Unknown)
                 {
@@ -69,7 +74,8 @@ public sealed class OracleTests
                 w.FreeMemory(w.Pagemap(0), "p2p_pgmap");
                 w.EndUnbind();
 
-                var moments = Enumerable.Range(0, (2 * accessTook) + 1).Select(half => accessSent + (half / 2.0)).ToList();
+                var moments = Enumerable.Range(0, (2 * accessTook) + 1)
+                    .Select(half => accessSent + (half / 2.0)).ToList();
                 var held = moments.TrueForAll(m => m <= freeSent);
                 var misused = moments.TrueForAll(m => m >= freeSent);
                 var findings = w.Check().Findings.Where(f => f.Rule == "NO-USE-AFTER-REMOVE").ToList();
@@ -79,14 +85,17 @@ public sealed class OracleTests
             },
             iter: 3_000);
 
-    /// <summary>A few operations on four pages, a teardown of the mapping over the first two, and what became of the records.</summary>
+    /// <summary>
+    /// A few operations on four pages, a teardown of the mapping over the first two, and what became of the records.
+    /// </summary>
     private sealed class Tiny
     {
         private enum What { Alloc, Free, TeardownBegin, TeardownEnd, Fenced, Incarnation }
 
         private enum Recorded { Answered, Unanswered, Lost }
 
-        private sealed record Step(What What, int Alloc, int Page, int Pages, Recorded Recorded, bool Executed, int Gen, long Seq);
+        private sealed record Step(
+            What What, int Alloc, int Page, int Pages, Recorded Recorded, bool Executed, int Gen, long Seq);
 
         private readonly List<Step> _steps = [];
         private readonly World _world = new();
@@ -117,7 +126,8 @@ public sealed class OracleTests
                         allocs.Add((number, page, pages, gen));
                     }
 
-                    tiny._steps.Add(new(What.Alloc, number, page, pages, recorded, executed, gen, executed ? ++seq : 0));
+                    tiny._steps.Add(
+                        new(What.Alloc, number, page, pages, recorded, executed, gen, executed ? ++seq : 0));
                 }
                 else if (choice < 8)
                 {
@@ -126,12 +136,15 @@ public sealed class OracleTests
                     {
                         var a = open[random.Next(open.Count)];
                         freed.Add(a.Number);
-                        tiny._steps.Add(new(What.Free, a.Number, a.Page, a.Pages, recorded, executed, gen, executed ? ++seq : 0));
+                        tiny._steps.Add(
+                            new(What.Free, a.Number, a.Page, a.Pages, recorded, executed, gen, executed ? ++seq : 0));
                     }
                 }
                 else if (choice == 8 && tearing < 2)
                 {
-                    tiny._steps.Add(new(tearing == 0 ? What.TeardownBegin : What.TeardownEnd, 0, 0, 0, Recorded.Answered, true, gen, ++seq));
+                    tiny._steps.Add(
+                        new(tearing == 0 ? What.TeardownBegin : What.TeardownEnd, 0, 0, 0, Recorded.Answered, true,
+                            gen, ++seq));
                     tearing++;
                 }
                 else if (choice == 9 && gen == 1 && tearing != 1 && random.Next(2) == 0)
@@ -157,12 +170,18 @@ public sealed class OracleTests
         public CheckReport Check() => _world.Check();
 
         public override string ToString() =>
-            string.Join('\n', _world.Records.Select(r => r.Event is { } e ? RecordJson.Event(e, _world.Objects) : RecordJson.Operation(r.Operation, _world.Objects)))
+            string.Join(
+                '\n',
+                _world.Records.Select(
+                    r => r.Event is { } e
+                        ? RecordJson.Event(e, _world.Objects)
+                        : RecordJson.Operation(r.Operation, _world.Objects)))
             + "\n" + string.Join('\n', _steps);
 
         public bool EveryOrderViolates()
         {
-            var gaps = _steps.Where(s => s.Executed && s.Recorded is not Recorded.Answered && GapIsVisible(s)).Select(s => (s.Gen, s.Seq)).ToList();
+            var gaps = _steps.Where(s => s.Executed && s.Recorded is not Recorded.Answered && GapIsVisible(s))
+                .Select(s => (s.Gen, s.Seq)).ToList();
             var unanswered = _steps.Where(s => s.Recorded is Recorded.Unanswered).ToList();
             var (any, clean) = (false, false);
             if (_complete)
@@ -183,7 +202,8 @@ public sealed class OracleTests
             _steps.Exists(s => s.Gen == gap.Gen && s.Seq > gap.Seq && s.Executed && s.Recorded is Recorded.Answered);
 
         private void Assign(
-            List<(int Gen, long Seq)> gaps, int next, List<Step> unanswered, Dictionary<(int, long), int> freedAt, bool jokers,
+            List<(int Gen, long Seq)> gaps, int next, List<Step> unanswered, Dictionary<(int, long), int> freedAt,
+            bool jokers,
             ref bool any, ref bool clean)
         {
             if (next == gaps.Count)
@@ -196,11 +216,14 @@ public sealed class OracleTests
             var gap = gaps[next];
             if (jokers)
             {
-                // A lost record: something harmless, or the free of any allocation made before and freed by nobody else.
+                // A lost record: something harmless, or the free of any allocation made before and freed by nobody
+                // else.
                 Assign(gaps, next + 1, unanswered, freedAt, jokers, ref any, ref clean);
-                foreach (var alloc in _steps.Where(s => s.What is What.Alloc && s.Recorded is Recorded.Answered && s.Gen == gap.Gen && s.Seq < gap.Seq))
+                foreach (var alloc in _steps.Where(s => s.What is What.Alloc && s.Recorded is Recorded.Answered
+                    && s.Gen == gap.Gen && s.Seq < gap.Seq))
                 {
-                    if (!_steps.Exists(s => s.What is What.Free && s.Alloc == alloc.Alloc && s.Recorded is Recorded.Answered)
+                    if (!_steps.Exists(
+                        s => s.What is What.Free && s.Alloc == alloc.Alloc && s.Recorded is Recorded.Answered)
                         && !freedAt.ContainsValue(alloc.Alloc) && MayFree(alloc, gap))
                     {
                         freedAt[gap] = alloc.Alloc;
@@ -215,7 +238,9 @@ public sealed class OracleTests
             for (var i = 0; i < unanswered.Count; i++)
             {
                 var step = unanswered[i];
-                var alloc = step.What is What.Free ? _steps.Find(s => s.What is What.Alloc && s.Alloc == step.Alloc) : null;
+                var alloc = step.What is What.Free
+                    ? _steps.Find(s => s.What is What.Alloc && s.Alloc == step.Alloc)
+                    : null;
                 if (step.What is What.Free && (alloc!.Gen != gap.Gen || !Follows(step, gap)))
                 {
                     continue;
@@ -239,14 +264,18 @@ public sealed class OracleTests
         }
 
         private bool MayFree(Step alloc, (int Gen, long Seq) gap) =>
-            _steps.Find(s => s.What is What.Free && s.Alloc == alloc.Alloc && s.Recorded is Recorded.Unanswered) is not { } free || Follows(free, gap);
+            _steps.Find(s => s.What is What.Free && s.Alloc == alloc.Alloc
+                && s.Recorded is Recorded.Unanswered) is not { } free || Follows(free, gap);
 
-        /// <summary>One client did everything, one after another: what it had an answer for lies before what it sent later.</summary>
+        /// <summary>
+        /// One client did everything, one after another: what it had an answer for lies before what it sent later.
+        /// </summary>
         private bool Follows(Step step, (int Gen, long Seq) gap)
         {
             var index = _steps.IndexOf(step);
             return !_steps.Take(index).Any(s =>
-                s.What is What.Alloc or What.Free && s.Recorded is Recorded.Answered && s.Gen == gap.Gen && s.Seq > gap.Seq);
+                s.What is What.Alloc or What.Free && s.Recorded is Recorded.Answered && s.Gen == gap.Gen
+                    && s.Seq > gap.Seq);
         }
 
         private bool Violates(Dictionary<(int, long), int> freedAt)
@@ -254,7 +283,8 @@ public sealed class OracleTests
             var live = new Dictionary<int, Step>();
             var held = new HashSet<int>();
             var (reaped, overlapped) = (false, false);
-            var all = _steps.Where(s => s.Executed && s.Recorded is Recorded.Answered).Select(s => (s.Gen, s.Seq, Step: (Step?)s))
+            var all = _steps.Where(s => s.Executed && s.Recorded is Recorded.Answered)
+                .Select(s => (s.Gen, s.Seq, Step: (Step?)s))
                 .Concat(freedAt.Keys.Select(k => (Gen: k.Item1, Seq: k.Item2, Step: (Step?)null)))
                 .OrderBy(s => s.Gen).ThenBy(s => s.Seq);
             foreach (var (gen, seq, step) in all)
@@ -265,7 +295,8 @@ public sealed class OracleTests
                         live.Remove(freedAt[(gen, seq)]);
                         break;
                     case What.Alloc:
-                        overlapped |= live.Values.Any(l => l.Page < step.Page + step.Pages && step.Page < l.Page + l.Pages);
+                        overlapped |= live.Values.Any(
+                            l => l.Page < step.Page + step.Pages && step.Page < l.Page + l.Pages);
                         live[step.Alloc] = step;
                         break;
                     case What.Free:
@@ -319,7 +350,8 @@ public sealed class OracleTests
                     case What.Alloc or What.Free:
                         if (step.Recorded is Recorded.Unanswered)
                         {
-                            w.Unanswered(step.What is What.Alloc ? OperationKind.Alloc : OperationKind.Free, ids.GetValueOrDefault(step.Alloc));
+                            w.Unanswered(step.What is What.Alloc ? OperationKind.Alloc : OperationKind.Free,
+                                ids.GetValueOrDefault(step.Alloc));
                         }
 
                         if (step.Executed)
@@ -333,8 +365,15 @@ public sealed class OracleTests
                         break;
                     default:
                         w.Dev(
-                            step.What is What.TeardownBegin ? EventKind.TeardownBegin : step.What is What.TeardownEnd ? EventKind.TeardownEnd : EventKind.Fenced,
-                            e => e with { Start = World.StartOf(0), SizeBytes = World.ResourceBytes, Other = w.Id(World.Map(0)) });
+                            step.What is What.TeardownBegin
+                                ? EventKind.TeardownBegin
+                                : step.What is What.TeardownEnd ? EventKind.TeardownEnd : EventKind.Fenced,
+                            e => e with
+                            {
+                                Start = World.StartOf(0),
+                                SizeBytes = World.ResourceBytes,
+                                Other = w.Id(World.Map(0))
+                            });
                         break;
                 }
             }

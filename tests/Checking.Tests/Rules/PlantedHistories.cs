@@ -11,44 +11,72 @@ internal static class PlantedHistories
     [
         ("REAP-BEFORE-REMOVE", "free after the removal, or as what ends the wait", RemovedWhileHeld, FreeEndsTheWait),
         ("REAP-BEFORE-REMOVE", "removed while held, or fenced", RemovedWhileHeld, FencedWhileHeld),
-        ("NO-USE-AFTER-REMOVE", "access after or just before the removal", () => AccessAfterRemove(freed: false), AccessBeforeRemove),
-        ("NO-USE-AFTER-REMOVE", "removed, and added again in a new life", () => AccessAfterRemove(freed: false), AccessInNewLife),
-        ("TAG-MISMATCH", "another's tag, or a write nobody answered", () => ReadsBack(0xBAD, unanswered: 0), () => ReadsBack(0xBAD, unanswered: 0xBAD)),
-        ("NO-OVERLAP", "overlaps a live one, or one just freed", () => SameAddress(freed: false), () => SameAddress(freed: true)),
+        ("NO-USE-AFTER-REMOVE", "access after or just before the removal", () => AccessAfterRemove(freed: false),
+            AccessBeforeRemove),
+        ("NO-USE-AFTER-REMOVE", "removed, and added again in a new life", () => AccessAfterRemove(freed: false),
+            AccessInNewLife),
+        ("TAG-MISMATCH", "another's tag, or a write nobody answered", () => ReadsBack(0xBAD, unanswered: 0),
+            () => ReadsBack(0xBAD, unanswered: 0xBAD)),
+        ("NO-OVERLAP", "overlaps a live one, or one just freed", () => SameAddress(freed: false),
+            () => SameAddress(freed: true)),
         ("OWNER-ROUNDTRIP", "free reports another owner", () => FreeWithOwner(1), () => FreeWithOwner(0)),
-        ("FREE-MATCHES-ALLOC", "freed twice, or refused the second time", () => FreedTwice(OperationOutcome.Ok), () => FreedTwice(OperationOutcome.Fail)),
+        ("FREE-MATCHES-ALLOC", "freed twice, or refused the second time", () => FreedTwice(OperationOutcome.Ok),
+            () => FreedTwice(OperationOutcome.Fail)),
         ("DESTROY-EMPTY", "pool destroyed with one live, or none", () => Destroyed(live: 1), () => Destroyed(live: 0)),
-        ("NO-ALLOC-AFTER-CLEAR", "alloc after the clear, or refused", () => AllocAfterClear(ok: true), () => AllocAfterClear(ok: false)),
-        ("OWNER-ALIVE", "owner freed, or alive and dying", () => AllocFromDeadChunk(freed: true), () => AllocFromDeadChunk(freed: false)),
-        ("NO-PERMANENT-REFUSAL", "refused until the unbind, or once", () => RefusedAfterFailure(forever: true), () => RefusedAfterFailure(forever: false)),
-        ("EXIT-AFTER-ZERO", "exit before zero", () => Exits(zero: false, switched: true), () => Exits(zero: true, switched: true)),
-        ("EXIT-NOT-SWITCHING", "exit while switching", () => Exits(zero: true, switched: false), () => Exits(zero: true, switched: true)),
-        ("KILL-ONCE", "killed twice in a life, or once in each of two", () => KilledTwice(newLife: false), () => KilledTwice(newLife: true)),
+        ("NO-ALLOC-AFTER-CLEAR", "alloc after the clear, or refused", () => AllocAfterClear(ok: true),
+            () => AllocAfterClear(ok: false)),
+        ("OWNER-ALIVE", "owner freed, or alive and dying", () => AllocFromDeadChunk(freed: true),
+            () => AllocFromDeadChunk(freed: false)),
+        ("NO-PERMANENT-REFUSAL", "refused until the unbind, or once", () => RefusedAfterFailure(forever: true),
+            () => RefusedAfterFailure(forever: false)),
+        ("EXIT-AFTER-ZERO", "exit before zero", () => Exits(zero: false, switched: true),
+            () => Exits(zero: true, switched: true)),
+        ("EXIT-NOT-SWITCHING", "exit while switching", () => Exits(zero: true, switched: false),
+            () => Exits(zero: true, switched: true)),
+        ("KILL-ONCE", "killed twice in a life, or once in each of two", () => KilledTwice(newLife: false),
+            () => KilledTwice(newLife: true)),
         ("NO-GET-FROM-ZERO", "get after zero, or before", () => Gets(afterZero: true), () => Gets(afterZero: false)),
-        ("LIVE-FAILS-AFTER-CONFIRM", "alloc after the fold, or between kill and fold", () => AllocInTeardown(folded: true), () => AllocInTeardown(folded: false)),
-        ("COUNT-CONSERVATION", "released while somebody holds, or at zero", () => Released(value: 1), () => Released(value: 0)),
-        ("NO-GET-FROM-ZERO", "released twice in a life, or once in each of two", () => ReleasedAgain(newLife: false), () => ReleasedAgain(newLife: true)),
-        ("LOOKUP-SAFE", "a lookup that finds removed memory, or finds nothing", () => Looks(Errno.OK), () => Looks(Errno.ENXIO)),
-        ("PAGE-COUNT-NONNEG", "a second final put, of one page or of another", () => FinalPuts(page: 0), () => FinalPuts(page: 1)),
+        ("LIVE-FAILS-AFTER-CONFIRM", "alloc after the fold, or between kill and fold",
+            () => AllocInTeardown(folded: true), () => AllocInTeardown(folded: false)),
+        ("COUNT-CONSERVATION", "released while somebody holds, or at zero", () => Released(value: 1),
+            () => Released(value: 0)),
+        ("NO-GET-FROM-ZERO", "released twice in a life, or once in each of two", () => ReleasedAgain(newLife: false),
+            () => ReleasedAgain(newLife: true)),
+        ("LOOKUP-SAFE", "a lookup that finds removed memory, or finds nothing", () => Looks(Errno.OK),
+            () => Looks(Errno.ENXIO)),
+        ("PAGE-COUNT-NONNEG", "a second final put, of one page or of another", () => FinalPuts(page: 0),
+            () => FinalPuts(page: 1)),
         ("PAGE-COUNT-NONNEG", "a count below zero, or at zero", () => Puts(count: -1), () => Puts(count: 0)),
-        ("CLEANUP-ONCE-AFTER-KILL", "cleanup before the kill, or after", () => CleansUp(afterKill: false), () => CleansUp(afterKill: true)),
-        ("WAIT-EFFECTIVE", "a latched completion, or this life's", () => Waits(latched: true), () => Waits(latched: false)),
-        ("KILL-PROGRESS", "a switch that never ends", () => KilledWithoutSwitch(quiescent: true), () => KilledWithoutSwitch(quiescent: false)),
-        ("MAP-ERASED-BEFORE-FREE", "freed before or after its teardown", () => PagemapFreed(before: true), () => PagemapFreed(before: false)),
-        ("EXACTLY-ONCE", "an action that runs twice, or was added twice", () => RunsTwice(addedTwice: false), () => RunsTwice(addedTwice: true)),
-        ("EXACTLY-ONCE", "an action left behind, or removed", () => LeftBehind(removed: false), () => LeftBehind(removed: true)),
+        ("CLEANUP-ONCE-AFTER-KILL", "cleanup before the kill, or after", () => CleansUp(afterKill: false),
+            () => CleansUp(afterKill: true)),
+        ("WAIT-EFFECTIVE", "a latched completion, or this life's", () => Waits(latched: true),
+            () => Waits(latched: false)),
+        ("KILL-PROGRESS", "a switch that never ends", () => KilledWithoutSwitch(quiescent: true),
+            () => KilledWithoutSwitch(quiescent: false)),
+        ("MAP-ERASED-BEFORE-FREE", "freed before or after its teardown", () => PagemapFreed(before: true),
+            () => PagemapFreed(before: false)),
+        ("EXACTLY-ONCE", "an action that runs twice, or was added twice", () => RunsTwice(addedTwice: false),
+            () => RunsTwice(addedTwice: true)),
+        ("EXACTLY-ONCE", "an action left behind, or removed", () => LeftBehind(removed: false),
+            () => LeftBehind(removed: true)),
         ("LIFO", "older first, or newest first", () => Runs(olderFirst: true), () => Runs(olderFirst: false)),
-        ("NO-STALE-DATA", "data freed before its action", () => ActionOn(freedData: true), () => ActionOn(freedData: false)),
+        ("NO-STALE-DATA", "data freed before its action", () => ActionOn(freedData: true),
+            () => ActionOn(freedData: false)),
         ("NO-OP-AFTER-FREE", "an oops, or none", () => Dies("use-after-free"), () => Dies(null)),
         ("NO-NULL-DEREF", "an oops, or none", () => Dies("null-deref"), () => Dies(null)),
         ("UNBIND-QUIESCENT", "field left set", () => FieldLeft(left: true), () => FieldLeft(left: false)),
-        ("PROBE-FAIL-QUIESCENT", "pool left by a failed probe", () => ProbeFails(poolLeft: true), () => ProbeFails(poolLeft: false)),
-        ("ERROR-NO-RESIDUE", "a mapping left by a failed add_resource", () => AddFails(unmaps: false), () => AddFails(unmaps: true)),
-        ("RES-INDEP", "the shared ref killed by another's failure", () => SharedRefKilled(failed: true), () => SharedRefKilled(failed: false)),
+        ("PROBE-FAIL-QUIESCENT", "pool left by a failed probe", () => ProbeFails(poolLeft: true),
+            () => ProbeFails(poolLeft: false)),
+        ("ERROR-NO-RESIDUE", "a mapping left by a failed add_resource", () => AddFails(unmaps: false),
+            () => AddFails(unmaps: true)),
+        ("RES-INDEP", "the shared ref killed by another's failure", () => SharedRefKilled(failed: true),
+            () => SharedRefKilled(failed: false)),
         ("NO-LEAK", "never freed, or not yet", () => Leaks(bound: false), () => Leaks(bound: true)),
         ("UNBIND-LIVE", "stuck without a holder, or with one", () => Stuck(held: false), () => Stuck(held: true)),
-        ("ERROR-PATH-TERMINATES", "add_resource stuck, or ended", () => StuckAdd(stuck: true), () => StuckAdd(stuck: false)),
-        ("ONE-INCARNATION", "answered by the older one later, or sooner", () => TwoIncarnations(late: true), () => TwoIncarnations(late: false)),
+        ("ERROR-PATH-TERMINATES", "add_resource stuck, or ended", () => StuckAdd(stuck: true),
+            () => StuckAdd(stuck: false)),
+        ("ONE-INCARNATION", "answered by the older one later, or sooner", () => TwoIncarnations(late: true),
+            () => TwoIncarnations(late: false)),
     ];
 
     private static World RemovedWhileHeld()
@@ -186,7 +214,8 @@ internal static class PlantedHistories
         var w = new World().Bind();
         var a = w.Alloc();
         w.Free(a);
-        w.Free(a, with: op => op with { Outcome = second, Err = second is OperationOutcome.Ok ? Errno.OK : Errno.EINVAL });
+        w.Free(
+            a, with: op => op with { Outcome = second, Err = second is OperationOutcome.Ok ? Errno.OK : Errno.EINVAL });
         return w.Unbind();
     }
 
@@ -395,7 +424,8 @@ internal static class PlantedHistories
         var w = new World().Bind();
         w.Free(w.Alloc());
         w.Unbind();
-        w.Event(EventKind.MapLookup, World.Map(0), e => e with { Pfn = World.StartOf(0) / World.PageBytes, Err = error });
+        w.Event(
+            EventKind.MapLookup, World.Map(0), e => e with { Pfn = World.StartOf(0) / World.PageBytes, Err = error });
         return w;
     }
 
@@ -416,7 +446,12 @@ internal static class PlantedHistories
         var w = new World().Bind();
         w.Free(w.Alloc());
         return w.Unbind(whileWaiting: _ =>
-            w.Event(EventKind.PagePut, World.Map(0), e => e with { Pfn = World.StartOf(0) / World.PageBytes, Count = count, Text = "pin" }));
+            w.Event(EventKind.PagePut, World.Map(0), e => e with
+            {
+                Pfn = World.StartOf(0) / World.PageBytes,
+                Count = count,
+                Text = "pin"
+            }));
     }
 
     private static World CleansUp(bool afterKill)
@@ -574,7 +609,13 @@ internal static class PlantedHistories
         {
             if (oops is not null)
             {
-                w.Dev(EventKind.Oops, e => e with { Text = oops, Actor = "client:c2", Fn = "a step", Other = w.Id(w.Pagemap(0)) });
+                w.Dev(EventKind.Oops, e => e with
+                {
+                    Text = oops,
+                    Actor = "client:c2",
+                    Fn = "a step",
+                    Other = w.Id(w.Pagemap(0))
+                });
             }
             else
             {
@@ -678,7 +719,13 @@ internal static class PlantedHistories
         w.BeginTeardown(0);
         w.Kill(0);
         w.Event(EventKind.WaitBegin, World.Ref(0));
-        w.Dev(EventKind.Hang, e => e with { Other = w.Id(World.Ref(0)), Fn = "the release of bar0", Text = "stuck-unbind", Actor = "unbind" });
+        w.Dev(EventKind.Hang, e => e with
+        {
+            Other = w.Id(World.Ref(0)),
+            Fn = "the release of bar0",
+            Text = "stuck-unbind",
+            Actor = "unbind"
+        });
         return w;
     }
 
@@ -691,7 +738,13 @@ internal static class PlantedHistories
         {
             w.Dev(EventKind.AddResourceBegin, e => e with { Node = 1 });
             w.Free(w.Alloc());
-            w.Dev(EventKind.Hang, e => e with { Other = w.Id(World.Ref(0)), Fn = "memremap's error exit", Text = "stuck-bind", Actor = "bind" });
+            w.Dev(EventKind.Hang, e => e with
+            {
+                Other = w.Id(World.Ref(0)),
+                Fn = "memremap's error exit",
+                Text = "stuck-bind",
+                Actor = "bind"
+            });
         }
         else
         {

@@ -38,7 +38,8 @@ public sealed class RuleTests
     {
         var report = PlantedHistories.All[pair].Clean().Check();
 
-        Assert.True(report.Findings.Count == 0, $"{rule}, {about}: {string.Join("; ", report.Findings.Select(f => f.Rule + ": " + f.Text))}");
+        Assert.True(report.Findings.Count == 0,
+            $"{rule}, {about}: {string.Join("; ", report.Findings.Select(f => f.Rule + ": " + f.Text))}");
         Assert.True(report.Complete, string.Join("; ", report.Reasons));
     }
 
@@ -57,7 +58,8 @@ public sealed class RuleTests
         var broken = PlantedHistories.All[pair].Broken().Observe();
         var clean = PlantedHistories.All[pair].Clean().Observe();
 
-        Assert.True(clean.Findings.Count == 0 || rule is "TAG-MISMATCH", $"{rule}, {about}: {string.Join("; ", clean.Findings.Select(f => f.Rule))}");
+        Assert.True(clean.Findings.Count == 0 || rule is "TAG-MISMATCH",
+            $"{rule}, {about}: {string.Join("; ", clean.Findings.Select(f => f.Rule))}");
         if (!offlineOnly.Contains(rule))
         {
             Assert.Contains(broken.Findings, f => f.Rule == rule);

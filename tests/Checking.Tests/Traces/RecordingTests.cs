@@ -75,8 +75,10 @@ public sealed class RecordingTests
     }
 
     [RecordingTheory]
-    [InlineData("k612-s3c-odirect-pin-blocks-unbind.trace", "p2ptool-612 freeing page 0xfdc3f", 6.268, 32, "p2ptool-610,p2ptool-612")]
-    [InlineData("k734-s3c-odirect-pin-blocks-unbind.trace", "p2ptool-579 freeing page 0xfdc3f", 6.278, 0, "p2ptool-577,p2ptool-579")]
+    [InlineData("k612-s3c-odirect-pin-blocks-unbind.trace", "p2ptool-612 freeing page 0xfdc3f", 6.268, 32,
+        "p2ptool-610,p2ptool-612")]
+    [InlineData("k734-s3c-odirect-pin-blocks-unbind.trace", "p2ptool-579 freeing page 0xfdc3f", 6.278, 0,
+        "p2ptool-577,p2ptool-579")]
     public void The_wait_says_how_long_it_was_who_held_and_what_ended_it(
         string file, string endedBy, double seconds, int pinned, string holders)
     {
@@ -104,7 +106,14 @@ public sealed class RecordingTests
         using var stream = File.OpenRead(Path.Combine(TraceSamples.Recordings!, file));
         var objects = new ObjectTable();
         var checker = new HistoryChecker(
-            new() { Run = "trace", Source = "kernel-trace", Profile = "MAINLINE", Order = HistoryOrder.Total, Complete = true }, objects, []);
+            new()
+            {
+                Run = "trace",
+                Source = "kernel-trace",
+                Profile = "MAINLINE",
+                Order = HistoryOrder.Total,
+                Complete = true
+            }, objects, []);
         var events = 0;
         KernelTrace.Check(stream, "MAINLINE", one => { checker.Add(one); events++; }, objects);
         var report = checker.Finish();

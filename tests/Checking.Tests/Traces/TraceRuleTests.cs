@@ -52,8 +52,12 @@ public sealed class TraceRuleTests
     }
 
     [Theory]
-    [InlineData("free_zone_device_folio: (free_zone_device_folio+0x4/0xd0) folio=0xffffea0003f70800 pgmap=0xffff888104c20c38 refcount=0")]
-    [InlineData("vm_insert_page: (vm_insert_page+0x4/0x190) vma=0xffff888104c6cc80 addr=0x7f5db3bb6000 page=0xffffea0003f70800 refcount=1")]
+    [InlineData(
+        "free_zone_device_folio: (free_zone_device_folio+0x4/0xd0) folio=0xffffea0003f70800 "
+        + "pgmap=0xffff888104c20c38 refcount=0")]
+    [InlineData(
+        "vm_insert_page: (vm_insert_page+0x4/0x190) vma=0xffff888104c6cc80 addr=0x7f5db3bb6000 "
+        + "page=0xffffea0003f70800 refcount=1")]
     [InlineData("page_ref_mod: pfn=0xfdc20 flags=reserved count=2 mapcount=-1 mapping=0 mt=1 val=1")]
     public void A_removed_page_that_is_touched_is_caught(string record)
     {
@@ -80,7 +84,8 @@ public sealed class TraceRuleTests
     {
         var lines = TraceSamples.MmapHeld();
         lines.Insert(lines.At("arch_remove_memory_ret:") + 1, TraceSamples.Record(
-            "p2ptool-563", flags, time, "page_ref_mod_and_test: pfn=0xfdc20 flags=reserved count=0 mapcount=-1 mapping=0 mt=1 val=-1 ret=1"));
+            "p2ptool-563", flags, time,
+            "page_ref_mod_and_test: pfn=0xfdc20 flags=reserved count=0 mapcount=-1 mapping=0 mt=1 val=-1 ret=1"));
 
         var report = TraceSamples.Judge(lines);
 
@@ -95,7 +100,8 @@ public sealed class TraceRuleTests
         var at = lines.At("arch_remove_memory:") + 1;
         lines.Insert(at, TraceSamples.Record("p2ptool-563", ".....", "25.831610", "tracing_mark_write: USER touch-ok"));
         lines.Insert(at + 1, TraceSamples.Record(
-            "p2ptool-563", ".....", "25.831620", "page_ref_mod_and_test: pfn=0xfdc20 flags=reserved count=0 mapcount=-1 mapping=0 mt=1 val=-1 ret=1"));
+            "p2ptool-563", ".....", "25.831620",
+            "page_ref_mod_and_test: pfn=0xfdc20 flags=reserved count=0 mapcount=-1 mapping=0 mt=1 val=-1 ret=1"));
 
         Assert.Equal("NO-USE-AFTER-REMOVE", Assert.Single(TraceSamples.Judge(lines).Check.Findings).Rule);
     }
@@ -105,9 +111,11 @@ public sealed class TraceRuleTests
     {
         var lines = TraceSamples.MmapHeld();
         lines.Insert(lines.At("dev_pagemap_percpu_release_ret:") + 1, TraceSamples.Record(
-            "p2ptool-563", ".....", "25.815617", "page_ref_set: pfn=0xfdc20 flags=reserved count=1 mapcount=-1 mapping=0 mt=1 val=1"));
+            "p2ptool-563", ".....", "25.815617",
+            "page_ref_set: pfn=0xfdc20 flags=reserved count=1 mapcount=-1 mapping=0 mt=1 val=1"));
         lines.Insert(lines.At("arch_remove_memory:"), TraceSamples.Record(
-            "p2ptool-563", ".....", "25.831606", "free_zone_device_folio_ret: (__folio_put+0xb5/0xc0 <- free_zone_device_folio) folio=0xffffea0003f70800"));
+            "p2ptool-563", ".....", "25.831606",
+            "free_zone_device_folio_ret: (__folio_put+0xb5/0xc0 <- free_zone_device_folio) folio=0xffffea0003f70800"));
 
         var report = TraceSamples.Judge(lines);
 
@@ -316,7 +324,9 @@ public sealed class TraceRuleTests
         var lines = TraceSamples.MmapHeld();
         var other = lines.FindIndex(line => line.Contains(" memremap_pages: ", StringComparison.Ordinal));
         lines.Insert(other, TraceSamples.Record(
-            "insmod-9", ".....", "23.000000", "memremap_pages: (memremap_pages+0x4/0x690) pgmap=0xffff888109000000 start=0xfcf0000000 end=0xfcffffffff type=1 nid=0"));
+            "insmod-9", ".....", "23.000000",
+            "memremap_pages: (memremap_pages+0x4/0x690) pgmap=0xffff888109000000 start=0xfcf0000000 "
+            + "end=0xfcffffffff type=1 nid=0"));
         var chunk = lines.At("gen_pool_add_owner:");
         lines[chunk] = lines[chunk].Replace(
             "owner=0xffff888104c20c70", "owner=0xffff888109000038", StringComparison.Ordinal);

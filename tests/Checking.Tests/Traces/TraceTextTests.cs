@@ -33,7 +33,9 @@ public sealed class TraceTextTests
             var words = line.Split(' ', StringSplitOptions.RemoveEmptyEntries);
             var dash = words[0].LastIndexOf('-');
             var body = line[(line.IndexOf(words[3], StringComparison.Ordinal) + words[3].Length)..].TrimStart();
-            var group = body.StartsWith("tracing_mark_write", StringComparison.Ordinal) ? "ftrace:print: " : body.StartsWith("page_ref", StringComparison.Ordinal) ? "page_ref:" : "probe:";
+            var group = body.StartsWith("tracing_mark_write", StringComparison.Ordinal)
+                ? "ftrace:print: "
+                : body.StartsWith("page_ref", StringComparison.Ordinal) ? "page_ref:" : "probe:";
             return $"{words[0][..dash],16} {words[0][(dash + 1)..],6} {words[1]} {words[3][..^1]}123: {group}{body}";
         });
 
@@ -53,7 +55,8 @@ public sealed class TraceTextTests
                 return line;
             var words = line.Split(' ', StringSplitOptions.RemoveEmptyEntries);
             var micros = words[3].TrimEnd(':').Replace(".", "", StringComparison.Ordinal);
-            return $"{words[0]}       1{words[2]} {micros}us+: {line[(line.IndexOf(words[3], StringComparison.Ordinal) + words[3].Length)..].TrimStart()}";
+            return $"{words[0]}       1{words[2]} {micros}us+: "
+                + $"{line[(line.IndexOf(words[3], StringComparison.Ordinal) + words[3].Length)..].TrimStart()}";
         });
 
         Assert.Equal(RunVerdict.Valid, TraceSamples.Judge(latency).Check.Verdict);
@@ -116,8 +119,11 @@ public sealed class TraceTextTests
     [InlineData(" 1)    init-56     |               |  really_probe() {", "function_graph")]
     [InlineData("  x-1 [000] ..... 1.000000: percpu_ref_exit: (f+0x4/0xb0) pcp=0x3", "no field ref")]
     [InlineData("  x-1 [000] ..... 1.000000: page_ref_mod: pfn=banana flags=0 count=1", "'pfn' that is no number")]
-    [InlineData("  x-1 [000] ..... 1.000000: memremap_pages: (m+0x4/0x9) pgmap=0x1000 start=0x5000 end=0x4fff type=5", "end 0x4fff before its start")]
-    [InlineData("  x-1 [000] ..... 1.000000: gen_pool_free_owner: (g+0x4/0x9) pool=0x1 addr=0xfffffffffffff000 size=0x2000", "which no memory has")]
+    [InlineData("  x-1 [000] ..... 1.000000: memremap_pages: (m+0x4/0x9) pgmap=0x1000 start=0x5000 end=0x4fff type=5",
+        "end 0x4fff before its start")]
+    [InlineData(
+        "  x-1 [000] ..... 1.000000: gen_pool_free_owner: (g+0x4/0x9) pool=0x1 addr=0xfffffffffffff000 size=0x2000",
+        "which no memory has")]
     [InlineData("  x-1 [000] ..... 99999999999.000000: page_ref_mod: pfn=0x1 count=1", "is no record of a trace")]
     public void A_bad_line_is_refused_with_its_number_and_what_would_do(string line, string reason)
     {
@@ -163,7 +169,8 @@ public sealed class TraceTextTests
         Assert.Contains("110 of 9000", Assert.Single(report.Notes), StringComparison.Ordinal);
     }
 
-    // Goal: where the array of struct pages is at a random address, a pointer names a page only once the trace has shown where.
+    // Goal: where the array of struct pages is at a random address, a pointer names a page only once the trace has
+    // shown where.
     // Method: all pointers of the excerpt are moved by the same distance; the planted use is still found.
     [Theory]
     [InlineData(false, 0)]
@@ -174,7 +181,8 @@ public sealed class TraceTextTests
         if (planted)
         {
             lines.Insert(lines.At("arch_remove_memory_ret:") + 1, TraceSamples.Record(
-                "p2ptool-563", ".....", "25.900000", "vm_insert_page: (v+0x4/0x190) vma=0x1 addr=0x2 page=0xffffea0003f70800"));
+                "p2ptool-563", ".....", "25.900000",
+                "vm_insert_page: (v+0x4/0x190) vma=0x1 addr=0x2 page=0xffffea0003f70800"));
         }
 
         var report = TraceSamples.Judge(
@@ -204,8 +212,10 @@ public sealed class TraceTextTests
         var original = Encoding.UTF8.GetBytes(
             string.Join('\n', TraceSamples.MmapHeld().Concat(TraceSamples.DevdaxPinned())) + "\n");
         string[] splices =
-            ["0xffffffffffffffff", "-9223372036854775808", "=", "\"", "(", "\n", "[", "]", "us:", " -1", "18446744073709551616", "\0", "pgmap=0x0", "size=0x0", "\u00ff", "<- ", ": "];
-        Gen.Select(Gen.Int[0, original.Length - 1], Gen.Int[0, 5], Gen.Int[0, splices.Length - 1], Gen.Byte).Array[1, 12].Sample(
+            ["0xffffffffffffffff", "-9223372036854775808", "=", "\"", "(", "\n", "[", "]", "us:", " -1",
+                "18446744073709551616", "\0", "pgmap=0x0", "size=0x0", "\u00ff", "<- ", ": "];
+        Gen.Select(Gen.Int[0, original.Length - 1], Gen.Int[0, 5], Gen.Int[0, splices.Length - 1],
+            Gen.Byte).Array[1, 12].Sample(
             edits =>
             {
                 var bytes = new List<byte>(original);

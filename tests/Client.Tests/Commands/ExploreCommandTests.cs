@@ -12,7 +12,8 @@ public sealed class ExploreCommandTests
     [InlineData("explore S8 --profile ALL", ExitCode.Invalid, "OBJ-LIVE;OWNER-ALIVE")]
     [InlineData("explore S8 --profile CLEAN --schedules 5", ExitCode.Unknown, "bounded: 5 schedules")]
     [InlineData("matrix --scenario S1 --profile ALL", ExitCode.Valid, "1 cells: 1 agree")]
-    [InlineData("replay x1:S8:ALL:a3d1a6c8:0c679207", ExitCode.Invalid, "18 steps, 3 context switches; broken: OWNER-ALIVE")]
+    [InlineData(
+        "replay x1:S8:ALL:a3d1a6c8:0c679207", ExitCode.Invalid, "18 steps, 3 context switches; broken: OWNER-ALIVE")]
     public async Task A_small_world_gives_its_verdict_and_exit_code(string line, int exit, string part)
     {
         var (got, output, error) = await RunAsync(line);

@@ -102,7 +102,8 @@ public sealed class LspciTextTests
     [InlineData("00:01.0 A: B\n\tRegion 9: Memory at 1000 (64-bit) [size=1K]", "f:2: 'Region 9: Memory at 1000")]
     [InlineData("00:01.0 A: B\n\tRegion 0: Memory at 1000 (64-bit) [size=1X]", "f:2: '[size=1X]' is not a size")]
     [InlineData("00:01.0 A: B\n\tRegion 0: Memory at 1000 (64-bit) [size=99999999999999999T]", "is not a size")]
-    [InlineData("00:01.0 A: B\n\tRegion 0: Memory at ffffffffffffffff (64-bit) [size=1K]", "ends beyond the 64-bit address space")]
+    [InlineData("00:01.0 A: B\n\tRegion 0: Memory at ffffffffffffffff (64-bit) [size=1K]",
+        "ends beyond the 64-bit address space")]
     [InlineData("00:01.0 A: B\n\tRegion 0: Memory at 1000 [size=1K]", "f:2: a memory region without its width")]
     [InlineData("00:01.0 A: B\n00:01.0 A: B", "f:2: 0000:00:01.0 is described twice")]
     [InlineData("", "f:1: no PCI device is described")]
@@ -160,5 +161,6 @@ public sealed class LspciTextTests
     private static string Describe(IEnumerable<HostInventory> hosts) => string.Join(
         '\n',
         hosts.SelectMany(host => host.Devices).Select(device =>
-            $"{device.Address} {device.Class} {device.VendorDevice} {device.NumaNode} {device.ParentBridge} {device.Driver} {string.Join(' ', device.Bars)}"));
+            $"{device.Address} {device.Class} {device.VendorDevice} {device.NumaNode} {device.ParentBridge} "
+            + $"{device.Driver} {string.Join(' ', device.Bars)}"));
 }

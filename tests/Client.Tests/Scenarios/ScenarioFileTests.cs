@@ -58,7 +58,8 @@ public sealed class ScenarioFileTests : IDisposable
                 "name: under\nload: { clients: 3, deadline: 1s, hold: { kind: uniform, min: 1ms, max: 2ms } }\n");
         var file = Write(
             "top.yaml",
-                $"include: {Path.GetFileName(under)}\nname: top\nload: {{ clients: 4, hold: {{ kind: constant, value: 7ms }} }}\n");
+                $"include: {Path.GetFileName(under)}\nname: top\nload: {{ clients: 4, hold: {{ kind: "
+                + "constant, value: 7ms } }\n");
 
         var scenario = ScenarioFile.ReadScenario(file, []);
 
@@ -81,7 +82,8 @@ public sealed class ScenarioFileTests : IDisposable
 
     [Theory]
     [InlineData("name: x\nload:\n  clientz: 3\n", ":3:3: unknown key 'load.clientz'; accepted: arrival, clients,")]
-    [InlineData("name: x\nload: { clients: many }\n", ":2:18: load.clients is 'many'; accepted: a whole number from 1 to")]
+    [InlineData(
+        "name: x\nload: { clients: many }\n", ":2:18: load.clients is 'many'; accepted: a whole number from 1 to")]
     [InlineData("name: x\nload: { clients: 0 }\n", "load.clients is '0'; accepted: a whole number from 1 to")]
     [InlineData("name: x\nload: { deadline: 3 }\n", "load.deadline is '3'; accepted: a duration such as 250ms")]
     [InlineData("name: x\nload: { deadline: 0s }\n", "load.deadline is zero; accepted: ")]
@@ -89,12 +91,17 @@ public sealed class ScenarioFileTests : IDisposable
     [InlineData("name: x\nfleet: { sections: mine }\n", "fleet.sections is 'mine'; accepted: own, shared.")]
     [InlineData("name: x\nload: { arrival: { kind: open } }\n", "an open arrival has no rate; accepted: ")]
     [InlineData("name: x\nexpect: { ALL: green }\n", "expect.ALL is 'green'; accepted: valid, invalid.")]
-    [InlineData("name: x\nphases: [ { name: a, for: 1s }, { name: a, for: 1s } ]\n", "two phases have one name; accepted: ")]
-    [InlineData("name: x\nthresholds: [ { metric: response.p99, below: 5 } ]\n", "thresholds.0.below is '5'; accepted: a duration")]
-    [InlineData("name: x\nfaults: [ { kind: inject, every: { kind: nth, n: 1 } } ]\n", "faults.0.point is missing; accepted: ")]
+    [InlineData(
+        "name: x\nphases: [ { name: a, for: 1s }, { name: a, for: 1s } ]\n", "two phases have one name; accepted: ")]
+    [InlineData("name: x\nthresholds: [ { metric: response.p99, below: 5 } ]\n",
+        "thresholds.0.below is '5'; accepted: a duration")]
+    [InlineData(
+        "name: x\nfaults: [ { kind: inject, every: { kind: nth, n: 1 } } ]\n", "faults.0.point is missing; accepted: ")]
     [InlineData("name: x\nprofile: P9\n", ":2:10: profile is 'P9'; accepted: P0, P1, ")]
-    [InlineData("name: x\nexpect: { ALL: valid, v5.2: invalid }\n", "expect names ALL twice, the second time as v5.2; ")]
-    [InlineData("name: x\nfaults: [ { kind: inject, point: nowhere } ]\n", "faults.0.point is 'nowhere'; accepted: setup.")]
+    [InlineData(
+        "name: x\nexpect: { ALL: valid, v5.2: invalid }\n", "expect names ALL twice, the second time as v5.2; ")]
+    [InlineData(
+        "name: x\nfaults: [ { kind: inject, point: nowhere } ]\n", "faults.0.point is 'nowhere'; accepted: setup.")]
     [InlineData("name: x\nname: y\n", ":2:1: 'name' is given twice; accepted: ")]
     [InlineData("name: &a x\nclaim: *a\n", "anchors and aliases are not read; accepted: ")]
     [InlineData("name: !!str x\n", "tags are not read; accepted: ")]

@@ -52,5 +52,6 @@ public sealed class MatrixTests
     [InlineData("scenario,profile,expected,rules,confidence,note\nS1,P0,fine,,certain,")]
     [InlineData("scenario,profile,expected,rules,confidence,note\nS1,P0,invalid,NO-SUCH-RULE,certain,")]
     public void A_malformed_table_is_refused_with_its_line(string csv) =>
-        Assert.StartsWith("line 2", Assert.Throws<FormatException>(() => MatrixTable.Parse(csv)).Message, StringComparison.Ordinal);
+        Assert.StartsWith(
+            "line 2", Assert.Throws<FormatException>(() => MatrixTable.Parse(csv)).Message, StringComparison.Ordinal);
 }

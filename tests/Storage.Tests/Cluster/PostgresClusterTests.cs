@@ -21,7 +21,8 @@ public sealed class PostgresClusterTests(ServerFixture fixture)
     public async Task Two_silos_and_a_client_meet_in_the_database()
     {
         var name = $"cluster-{Guid.NewGuid():N}";
-        await using var cluster = await PostgresCluster.OpenAsync(StoreAddress.Parse(fixture.Status.Address), name, default);
+        await using var cluster = await PostgresCluster.OpenAsync(
+            StoreAddress.Parse(fixture.Status.Address), name, default);
         using var first = Silo(cluster, name);
         using var second = Silo(cluster, name);
         await first.StartAsync();

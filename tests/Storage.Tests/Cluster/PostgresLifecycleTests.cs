@@ -13,7 +13,8 @@ public sealed class PostgresLifecycleTests(ServerFixture fixture)
     private static HistoryEvent At(int obj, int gen, long seq) =>
         new() { Kind = EventKind.RefKill, At = new Position(obj, gen, seq, 1), Proc = 1 };
 
-    private Task<IResultStore> StoreAsync() => ResultStores.OpenAsync(StoreAddress.Parse(fixture.Status.Address), default);
+    private Task<IResultStore> StoreAsync() =>
+        ResultStores.OpenAsync(StoreAddress.Parse(fixture.Status.Address), default);
 
     // Goal: once a newer incarnation has its number, nothing of the older one becomes durable, and others are not hurt.
     [StoreFact]
@@ -37,7 +38,8 @@ public sealed class PostgresLifecycleTests(ServerFixture fixture)
         Assert.Equal((0, 23), await writer.CountAsync(1, default));
         var seen = new Collected();
         await writer.Reader.StreamAsync(seen, default);
-        Assert.DoesNotContain(seen.Events, e => writer.Reader.Objects.Name(e.At.Obj) == dev && e.At is { Gen: 1, Seq: 3 });
+        Assert.DoesNotContain(
+            seen.Events, e => writer.Reader.Objects.Name(e.At.Obj) == dev && e.At is { Gen: 1, Seq: 3 });
     }
 
     // Goal: it is the database that refuses, whatever a client sends.
@@ -45,7 +47,8 @@ public sealed class PostgresLifecycleTests(ServerFixture fixture)
     public async Task Plain_sql_of_a_stale_incarnation_is_refused_by_the_database()
     {
         await using var store = await StoreAsync();
-        var source = StoreAddress.Parse(fixture.Status.Address.Replace("fleet_owner", "fleet_writer", StringComparison.Ordinal));
+        var source = StoreAddress.Parse(
+            fixture.Status.Address.Replace("fleet_owner", "fleet_writer", StringComparison.Ordinal));
         await using var sql = NpgsqlDataSource.Create(source.ConnectionString!);
         await ExecuteAsync("SELECT * FROM next_incarnations('plain', ARRAY['dev:x'])");
         await ExecuteAsync("INSERT INTO transitions VALUES ('plain', 'dev:x', 1, 1)");
@@ -56,7 +59,8 @@ public sealed class PostgresLifecycleTests(ServerFixture fixture)
         Assert.Equal("FL001", (await Assert.ThrowsAsync<PostgresException>(
             () => ExecuteAsync("INSERT INTO transitions VALUES ('plain', 'dev:x', 2, 1)"))).SqlState);
         foreach (var way in (string[])
-            ["UPDATE incarnations SET gen = 1", "DELETE FROM incarnations", "UPDATE transitions SET seq = 9", "INSERT INTO incarnations VALUES ('plain', 'y', 1, 0)"])
+            ["UPDATE incarnations SET gen = 1", "DELETE FROM incarnations", "UPDATE transitions SET seq = 9",
+                "INSERT INTO incarnations VALUES ('plain', 'y', 1, 0)"])
         {
             var refused = await Assert.ThrowsAsync<PostgresException>(() => ExecuteAsync(way));
             Assert.Equal(PostgresErrorCodes.InsufficientPrivilege, refused.SqlState);
@@ -78,7 +82,8 @@ public sealed class PostgresLifecycleTests(ServerFixture fixture)
         await using var writer = await store.CreateRunAsync(new RunInfo("lifecycle-2"), objects, default);
         await using var one = PostgresLifecycle.Open(store, writer, "lifecycle-2", objects, 1);
         await using var two = PostgresLifecycle.Open(store, writer, "lifecycle-2", objects, 2);
-        var numbers = await Task.WhenAll(Enumerable.Range(0, 200).Select(i => (i % 2 == 0 ? one : two).NextAsync("dev:one").AsTask()));
+        var numbers = await Task.WhenAll(
+            Enumerable.Range(0, 200).Select(i => (i % 2 == 0 ? one : two).NextAsync("dev:one").AsTask()));
         Assert.Equal(Enumerable.Range(1, 200), numbers.Order());
     }
 }

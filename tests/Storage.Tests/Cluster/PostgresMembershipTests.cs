@@ -40,17 +40,20 @@ public sealed class PostgresMembershipTests(ServerFixture fixture) : IAsyncLifet
         }
     }
 
-    private static MembershipEntry Entry(int generation, SiloStatus status = SiloStatus.Active, DateTime? alive = null) => new()
-    {
-        SiloAddress = SiloAddress.New(new IPEndPoint(IPAddress.Loopback, 11111), generation),
-        SiloName = $"silo-{generation}",
-        HostName = "h",
-        Status = status,
-        ProxyPort = 30000,
-        StartTime = alive ?? DateTime.UtcNow,
-        IAmAliveTime = alive ?? DateTime.UtcNow,
-        SuspectTimes = [Tuple.Create(SiloAddress.New(new IPEndPoint(IPAddress.Loopback, 2), 3), new DateTime(2026, 1, 1, 0, 0, 0, DateTimeKind.Utc))],
-    };
+    private static MembershipEntry Entry(
+        int generation, SiloStatus status = SiloStatus.Active, DateTime? alive = null) => new()
+        {
+            SiloAddress = SiloAddress.New(new IPEndPoint(IPAddress.Loopback, 11111), generation),
+            SiloName = $"silo-{generation}",
+            HostName = "h",
+            Status = status,
+            ProxyPort = 30000,
+            StartTime = alive ?? DateTime.UtcNow,
+            IAmAliveTime = alive ?? DateTime.UtcNow,
+            SuspectTimes = [Tuple.Create(
+            SiloAddress.New(new IPEndPoint(IPAddress.Loopback, 2), 3),
+            new DateTime(2026, 1, 1, 0, 0, 0, DateTimeKind.Utc))],
+        };
 
     [StoreFact]
     public async Task A_row_comes_back_as_it_was_written_with_the_version_of_the_same_moment()
@@ -62,7 +65,8 @@ public sealed class PostgresMembershipTests(ServerFixture fixture) : IAsyncLifet
         var (row, etag) = Assert.Single(all.Members);
         Assert.Equal(Entry(1).SiloAddress, row.SiloAddress);
         Assert.Equal(Entry(1).SuspectTimes, row.SuspectTimes);
-        Assert.Equal(("silo-1", "h", SiloStatus.Active, 30000), (row.SiloName, row.HostName, row.Status, row.ProxyPort));
+        Assert.Equal(
+            ("silo-1", "h", SiloStatus.Active, 30000), (row.SiloName, row.HostName, row.Status, row.ProxyPort));
         Assert.Equal(empty.Version.Version + 1, all.Version.Version);
         row.Status = SiloStatus.Dead;
         Assert.True(await _table.UpdateRow(row, etag, all.Version.Next()));
@@ -104,7 +108,8 @@ public sealed class PostgresMembershipTests(ServerFixture fixture) : IAsyncLifet
     public async Task A_heartbeat_moves_no_version_and_cleanup_takes_only_the_old_dead()
     {
         var old = DateTime.UtcNow.AddDays(-2);
-        foreach (var entry in (MembershipEntry[])[Entry(1, SiloStatus.Dead, old), Entry(2, SiloStatus.Dead), Entry(3, SiloStatus.Active, old)])
+        foreach (var entry in (MembershipEntry[])[Entry(1, SiloStatus.Dead, old), Entry(2, SiloStatus.Dead),
+            Entry(3, SiloStatus.Active, old)])
         {
             Assert.True(await _table.InsertRow(entry, (await _table.ReadAll()).Version.Next()));
         }
@@ -113,7 +118,8 @@ public sealed class PostgresMembershipTests(ServerFixture fixture) : IAsyncLifet
         var alive = Entry(2, SiloStatus.Dead, DateTime.UtcNow.AddMinutes(5));
         await _table.UpdateIAmAlive(alive);
         Assert.Equal(before.Version, (await _table.ReadAll()).Version);
-        Assert.Equal(before.TryGet(alive.SiloAddress)!.Item2, (await _table.ReadAll()).TryGet(alive.SiloAddress)!.Item2);
+        Assert.Equal(
+            before.TryGet(alive.SiloAddress)!.Item2, (await _table.ReadAll()).TryGet(alive.SiloAddress)!.Item2);
         await _table.CleanupDefunctSiloEntries(DateTimeOffset.UtcNow.AddDays(-1));
         Assert.Equal([2, 3], (await _table.ReadAll()).Members.Select(m => m.Item1.SiloAddress.Generation).Order());
         var gateways = await new PostgresGatewayList(_source, _cluster, TimeSpan.FromSeconds(5)).GetGateways();

@@ -25,7 +25,12 @@ public sealed class KilledServerTests
             var objects = Samples.Objects();
             await using var writer = await store.CreateRunAsync(new RunInfo("killed"), objects, default);
             using var spool = SpoolWriter.Create(
-                new SpoolOptions(folder.In("spool"), "killed", 1, "p", "c") { SegmentBytes = 1 << 20, BoundBytes = 8 << 20, Stripes = 2 },
+                new SpoolOptions(folder.In("spool"), "killed", 1, "p", "c")
+                {
+                    SegmentBytes = 1 << 20,
+                    BoundBytes = 8 << 20,
+                    Stripes = 2
+                },
                 objects);
             await using var drain = SpoolDrain.Start(spool, writer);
             using var stop = new CancellationTokenSource();
@@ -35,7 +40,13 @@ public sealed class KilledServerTests
                 while (!stop.IsCancellationRequested)
                 {
                     await spool.WaitForRoomAsync(stop.Token).AsTask().ContinueWith(_ => { }, TaskScheduler.Default);
-                    spool.Append(new Operation { Number = numbers.Next(), Client = numbers.Client, Session = 9, Outcome = OperationOutcome.Ok });
+                    spool.Append(new Operation
+                    {
+                        Number = numbers.Next(),
+                        Client = numbers.Client,
+                        Session = 9,
+                        Outcome = OperationOutcome.Ok
+                    });
                 }
             })).ToList();
             for (var kills = 0; kills < 2; kills++)

@@ -17,15 +17,18 @@ public sealed class PostgresResultStoreTests(ServerFixture fixture) : StoreContr
     [StoreFact]
     public async Task Many_processes_make_the_schema_at_once()
     {
-        var admin = StoreAddress.Parse(fixture.Status.Address.Replace("fleet_owner", "fleet_admin", StringComparison.Ordinal));
+        var admin = StoreAddress.Parse(
+            fixture.Status.Address.Replace("fleet_owner", "fleet_admin", StringComparison.Ordinal));
         await using (var source = NpgsqlDataSource.Create(admin.ConnectionString!))
         {
             await using var create = source.CreateCommand("CREATE DATABASE empty_one OWNER fleet_owner");
             await create.ExecuteNonQueryAsync();
         }
 
-        var empty = StoreAddress.Parse(fixture.Status.Address.Replace("/fleet?", "/empty_one?", StringComparison.Ordinal));
-        var stores = await Task.WhenAll(Enumerable.Range(0, 6).Select(_ => Task.Run(() => ResultStores.OpenAsync(empty, default))));
+        var empty = StoreAddress.Parse(
+            fixture.Status.Address.Replace("/fleet?", "/empty_one?", StringComparison.Ordinal));
+        var stores = await Task.WhenAll(
+            Enumerable.Range(0, 6).Select(_ => Task.Run(() => ResultStores.OpenAsync(empty, default))));
         foreach (var store in stores)
         {
             Assert.Empty(await store.ListRunsAsync(default));
@@ -66,7 +69,8 @@ public sealed class PostgresResultStoreTests(ServerFixture fixture) : StoreContr
         foreach (var sql in (string[])
             [
                 "DELETE FROM runs", "INSERT INTO probes VALUES (1, 'x', 1, true)", "SELECT drop_run(1)",
-                "SELECT pg_read_file('/etc/passwd')", "COPY runs TO '/tmp/fleet-sql-escape'", "CREATE TABLE fleet.x (a int)",
+                "SELECT pg_read_file('/etc/passwd')", "COPY runs TO '/tmp/fleet-sql-escape'",
+                "CREATE TABLE fleet.x (a int)",
                 "SELECT lo_import('/etc/passwd')",
             ])
         {

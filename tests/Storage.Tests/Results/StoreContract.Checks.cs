@@ -177,7 +177,8 @@ public abstract partial class StoreContract
             await writer.SealAsync(Valid(), default);
             await using var reader = await store.OpenRunAsync(name, default);
             var results = await SqlChecks.RunAsync(reader, isComplete, true, SqlLimits.Default, default);
-            Assert.Equal(unsealed.Select(r => (r.Rule, r.Violated, r.Excused)), results.Select(r => (r.Rule, r.Violated, r.Excused)));
+            Assert.Equal(unsealed.Select(r => (r.Rule, r.Violated, r.Excused)),
+                results.Select(r => (r.Rule, r.Violated, r.Excused)));
             return results;
         }
     }
@@ -264,7 +265,8 @@ public abstract partial class StoreContract
         var life = new Life();
         Planted["REAP-BEFORE-REMOVE"](life);
         var results = await CheckedAsync(life, isComplete: false);
-        Assert.Equal((0, 1), results.Where(r => r.Rule == "REAP-BEFORE-REMOVE").Select(r => (r.Violated, r.Excused)).Single());
+        Assert.Equal(
+            (0, 1), results.Where(r => r.Rule == "REAP-BEFORE-REMOVE").Select(r => (r.Violated, r.Excused)).Single());
     }
 
     [StoreFact]
@@ -276,16 +278,19 @@ public abstract partial class StoreContract
         await writer.SealAsync(Valid(), default);
         await using var reader = await store.OpenRunAsync(name, default);
         Assert.Equal(
-            Enum.GetValues<EventKind>().Where(k => k is not EventKind.None).Select(k => ((long)k, EventKinds.WireName(k))),
+            Enum.GetValues<EventKind>().Where(k => k is not EventKind.None)
+                .Select(k => ((long)k, EventKinds.WireName(k))),
             await PairsAsync("d_event_kinds"));
         Assert.Equal(
             Enum.GetValues<Errno>().Where(e => e is not Errno.OK).Select(e => ((long)e, e.ToString())).Order(),
             await PairsAsync("d_errnos"));
         Assert.Equal(
-            Enum.GetValues<ObjectKind>().Select(k => ((long)k, k.ToString().ToLowerInvariant())), await PairsAsync("d_object_kinds"));
+            Enum.GetValues<ObjectKind>().Select(k => ((long)k, k.ToString().ToLowerInvariant())),
+            await PairsAsync("d_object_kinds"));
         Assert.Equal(
             Enum.GetValues<OperationKind>().Where(k => k is not OperationKind.None)
-                .Select(k => ((long)k, k is OperationKind.AddResource ? "add_resource" : k.ToString().ToLowerInvariant())),
+                .Select(
+                    k => ((long)k, k is OperationKind.AddResource ? "add_resource" : k.ToString().ToLowerInvariant())),
             await PairsAsync("d_operation_kinds"));
 
         async Task<IEnumerable<(long, string)>> PairsAsync(string view) =>

@@ -35,7 +35,12 @@ public abstract partial class StoreContract
         life.Op(OperationKind.Alloc, Life.Dev, 4, 0x30000);
         life.Op(OperationKind.Free, Life.Dev, 4, 0x30000);
         life.Op(OperationKind.Alloc, Life.Dev, 5, 0x40000);
-        life.Event(EventKind.Reap, Life.Dev, e => e with { Text = "session:t", Alloc = new AllocId(Life.Dev, 1, 1), SizeBytes = 4096 });
+        life.Event(EventKind.Reap, Life.Dev, e => e with
+        {
+            Text = "session:t",
+            Alloc = new AllocId(Life.Dev, 1, 1),
+            SizeBytes = 4096
+        });
         life.Event(EventKind.Incarnation, Life.Dev, e => e with { Fn = "failover", Text = "silo-2" }, gen: 2);
         life.Event(EventKind.UnbindBegin, Life.Dev, gen: 2);
         await using var store = await StoreAsync();
@@ -60,10 +65,19 @@ public abstract partial class StoreContract
 
             // The position 3 of the pool is missing.
             batch.Events.Add(new HistoryEvent { Kind = EventKind.PoolCreate, At = new Position(4, 1, 2, 1), Proc = 1 });
-            var slow = new Operation { Number = 900, Client = 7, Session = 9, Kind = OperationKind.Bind, Outcome = OperationOutcome.Ok, DoneNs = 200_000_000 };
+            var slow = new Operation
+            {
+                Number = 900,
+                Client = 7,
+                Session = 9,
+                Kind = OperationKind.Bind,
+                Outcome = OperationOutcome.Ok,
+                DoneNs = 200_000_000
+            };
             batch.Add(slow);
             await writer.AppendAsync(batch, default);
-            await writer.AddFindingsAsync("stored", [new Finding("R", FindingClass.Safety, "o", "s", "t", [])], default);
+            await writer.AddFindingsAsync(
+                "stored", [new Finding("R", FindingClass.Safety, "o", "s", "t", [])], default);
             await writer.AddEvidenceAsync([new RuleEvidence("stored", "R", 1, 1, 0)], default);
             await writer.AddProbesAsync([new ProbeCount("never", 0, true)], default);
             await writer.AddLatencyAsync([new LatencyBucket("alloc/intended", "load", 1, 2, 3)], default);

@@ -40,7 +40,8 @@ public abstract partial class StoreContract
     public async Task Records_come_back_field_by_field_in_the_order_of_their_objects()
     {
         await using var store = await StoreAsync();
-        var operations = Samples.Operation.Array[300].Single().DistinctBy(o => (o.At.Obj, o.At.Gen, o.At.Seq)).ToArray();
+        var operations = Samples.Operation.Array[300].Single()
+            .DistinctBy(o => (o.At.Obj, o.At.Gen, o.At.Seq)).ToArray();
         var taken = operations.Select(o => (o.At.Obj, o.At.Gen, o.At.Seq)).ToHashSet();
         var events = Samples.Event.Array[300].Single()
             .Where(e => taken.Add((e.At.Obj, e.At.Gen, e.At.Seq))).ToArray();
@@ -66,7 +67,8 @@ public abstract partial class StoreContract
         Assert.Equal(Info(name), reader.Run.Info);
         Assert.Equal(Valid(), reader.Run.Outcome);
         Assert.Equal(operations.Length, reader.Run.Operations);
-        Assert.Equal(new ProcessInfo(1, "embedded", "monotonic:x", "h", 42), Assert.Single(await reader.ProcessesAsync(default)));
+        Assert.Equal(new ProcessInfo(1, "embedded", "monotonic:x", "h", 42),
+            Assert.Single(await reader.ProcessesAsync(default)));
         var placed = new Collected();
         await reader.StreamAsync(placed, default);
         var unplaced = new Collected();
@@ -87,14 +89,18 @@ public abstract partial class StoreContract
                     At = at,
                     Other = Renamed(e.Other, objects, reader.Objects),
                     After = [.. e.After.Select(a => Renamed(a, objects, reader.Objects))],
-                    Alloc = e.Alloc.IsNone ? default : e.Alloc with { Device = Renamed(e.Alloc.Device, objects, reader.Objects) },
+                    Alloc = e.Alloc.IsNone ? default : e.Alloc with
+                    {
+                        Device = Renamed(e.Alloc.Device, objects, reader.Objects)
+                    },
                 },
                 placed.Events.Single(x => x.At == at));
         }
 
         Assert.Equal(
             placed.Order,
-            placed.Order.OrderBy(p => Group(reader.Objects, p.Obj)).ThenBy(p => p.Obj).ThenBy(p => p.Gen).ThenBy(p => p.Seq));
+            placed.Order.OrderBy(p => Group(reader.Objects, p.Obj)).ThenBy(p => p.Obj).ThenBy(p => p.Gen)
+                .ThenBy(p => p.Seq));
     }
 
     private static (int, int) Group(ObjectTable objects, int id) => (
@@ -167,7 +173,8 @@ public abstract partial class StoreContract
         await using var store = await StoreAsync();
         var name = NewName();
         var finding = new Finding(
-            "NO-USE-AFTER-REMOVE", FindingClass.Safety, "map:x", "s", "Let \"A\" …", ["{\"op\":1}", "{\"ev\":\"reap\"}"])
+            "NO-USE-AFTER-REMOVE", FindingClass.Safety, "map:x", "s", "Let \"A\" …",
+            ["{\"op\":1}", "{\"ev\":\"reap\"}"])
         {
             Count = 3,
             Remedy = "patch 6",
@@ -241,7 +248,12 @@ public abstract partial class StoreContract
         var objects = Samples.Objects();
         await using var writer = await store.CreateRunAsync(Info(name), objects, default);
         using var spool = SpoolWriter.Create(
-            new SpoolOptions(folder.In("spool"), name, 1, "p", "c") { SegmentBytes = 1 << 18, BoundBytes = 1 << 21, Stripes = 2 },
+            new SpoolOptions(folder.In("spool"), name, 1, "p", "c")
+            {
+                SegmentBytes = 1 << 18,
+                BoundBytes = 1 << 21,
+                Stripes = 2
+            },
             objects);
         await using var drain = SpoolDrain.Start(spool, writer);
         await Task.WhenAll(Enumerable.Range(0, 4).Select(c => Task.Run(async () =>
@@ -260,7 +272,11 @@ public abstract partial class StoreContract
                 await spool.AppendAsync(op, default);
                 if (i % 100 == 0)
                 {
-                    spool.AppendEvents([new HistoryEvent { Kind = EventKind.RefKill, At = new Position(2, c + 1, i + 1, 1), Proc = 1 }]);
+                    spool.AppendEvents(
+                        [new HistoryEvent
+                        {
+                            Kind = EventKind.RefKill, At = new Position(2, c + 1, i + 1, 1), Proc = 1
+                        }]);
                 }
             }
         })));
@@ -284,14 +300,20 @@ public abstract partial class StoreContract
         await using var store = await StoreAsync();
         var name = NewName();
         var objects = Samples.Objects();
-        var options = new SpoolOptions(folder.In("spool"), name, 1, "p", "c") { SegmentBytes = 8192, NumbersAtOnce = 8, Stripes = 1 };
+        var options = new SpoolOptions(folder.In("spool"), name, 1, "p", "c")
+        {
+            SegmentBytes = 8192,
+            NumbersAtOnce = 8,
+            Stripes = 1
+        };
         await using var writer = await store.CreateRunAsync(Info(name), objects, default);
         using (var spool = SpoolWriter.Create(options, objects))
         {
             var numbers = spool.OpenClient(7, 9);
             for (var i = 0; i < 100; i++)
             {
-                spool.Append(new Operation { Number = numbers.Next(), Client = 7, Session = 9, Outcome = OperationOutcome.Ok });
+                spool.Append(
+                    new Operation { Number = numbers.Next(), Client = 7, Session = 9, Outcome = OperationOutcome.Ok });
             }
 
             numbers.Next(); // Reserved and sent, but its answer never came.
@@ -309,7 +331,8 @@ public abstract partial class StoreContract
         var seen = new Collected();
         await stored.StreamUnplacedAsync(seen, default);
         Assert.Equal(Enumerable.Range(1, 104), seen.Operations.Select(o => (int)o.Number));
-        Assert.Equal([101, 102, 103, 104], seen.Operations.Where(o => o.Outcome is OperationOutcome.Unknown).Select(o => o.Number));
+        Assert.Equal([101, 102, 103, 104],
+            seen.Operations.Where(o => o.Outcome is OperationOutcome.Unknown).Select(o => o.Number));
     }
 
     [StoreTheory]
@@ -373,7 +396,8 @@ public abstract partial class StoreContract
         Assert.Equal(1L, cut.Rows[0][0]);
         Assert.Equal("x", cut.Columns[0].Name);
         var error = await Assert.ThrowsAsync<StorageException>(() => reader.QueryAsync(
-            "SELECT count(*) FROM generate_series(1, 10000000) AS a(x), generate_series(1, 100000) AS b(y) WHERE x * y % 7 = 3",
+            "SELECT count(*) FROM generate_series(1, 10000000) AS a(x), generate_series(1, 100000) AS b(y) "
+            + "WHERE x * y % 7 = 3",
             new SqlLimits(TimeSpan.FromSeconds(0.3), 10), default));
         Assert.Contains("took longer than 0.3 s", error.Message, StringComparison.Ordinal);
     }
@@ -401,14 +425,21 @@ public abstract partial class StoreContract
                 Address = 0xFFFF_FFFF_FFFF_F000,
                 SizeBytes = 1UL << 40,
             });
-            batch.Events.Add(new HistoryEvent { Kind = EventKind.MemoryRemove, At = new Position(3, 1, 1, 2), Actor = "unbind", Pfn = 16 });
+            batch.Events.Add(new HistoryEvent
+            {
+                Kind = EventKind.MemoryRemove,
+                At = new Position(3, 1, 1, 2),
+                Actor = "unbind",
+                Pfn = 16
+            });
             await writer.AppendAsync(batch, default);
             await writer.SealAsync(Valid(), default);
         }
 
         await using var reader = await store.OpenRunAsync(name, default);
         var op = await reader.QueryAsync(
-            "SELECT kind, outcome, err, client, session, device, obj, gen, seq, alloc, address, size_bytes FROM v_operations",
+            "SELECT kind, outcome, err, client, session, device, obj, gen, seq, alloc, address, "
+            + "size_bytes FROM v_operations",
             SqlLimits.Default, default);
         Assert.Equal(
             [
@@ -416,7 +447,9 @@ public abstract partial class StoreContract
                 "dev:h/0000:01:00.0#1#3", "0xfffffffffffff000", 1L << 40,
             ],
             Assert.Single(op.Rows));
-        var e = await reader.QueryAsync("SELECT obj, kind, seq, actor, pfn, device FROM v_events", SqlLimits.Default, default);
-        Assert.Equal(["map:h/0000:01:00.0/bar4", "memory_remove", 1L, "unbind", "0x10", "dev:h/0000:01:00.0"], Assert.Single(e.Rows));
+        var e = await reader.QueryAsync(
+            "SELECT obj, kind, seq, actor, pfn, device FROM v_events", SqlLimits.Default, default);
+        Assert.Equal(["map:h/0000:01:00.0/bar4", "memory_remove", 1L, "unbind", "0x10", "dev:h/0000:01:00.0"],
+            Assert.Single(e.Rows));
     }
 }

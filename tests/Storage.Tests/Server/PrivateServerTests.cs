@@ -17,7 +17,8 @@ public sealed class PrivateServerTests(ServerFixture fixture)
             UnixFileMode.UserRead | UnixFileMode.UserWrite,
             File.GetUnixFileMode(Path.Combine(fixture.Directory, "pg", "pgpass")));
         var pid = await fixture.Server.PidAsync(default);
-        var owner = File.ReadAllLines($"/proc/{pid}/status").Single(l => l.StartsWith("Uid:", StringComparison.Ordinal));
+        var owner = File.ReadAllLines($"/proc/{pid}/status")
+            .Single(l => l.StartsWith("Uid:", StringComparison.Ordinal));
         Assert.NotEqual("0", owner.Split('\t')[1]);
         var again = await fixture.Server.UpAsync(default);
         Assert.Equal(status, again);

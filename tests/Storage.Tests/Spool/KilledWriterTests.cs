@@ -18,12 +18,15 @@ public sealed class KilledWriterTests
         using var folder = new Folder();
         var directory = folder.In("spool");
         using var victim = Process.Start(new ProcessStartInfo(
-            "dotnet", ["exec", typeof(KilledWriterTests).Assembly.Location, directory]) { RedirectStandardOutput = true })!;
+            "dotnet",
+            ["exec", typeof(KilledWriterTests).Assembly.Location, directory])
+        { RedirectStandardOutput = true })!;
         var acknowledged = new long[2];
         for (var reports = 0; reports < 12; reports++)
         {
             var words = (await victim.StandardOutput.ReadLineAsync().WaitAsync(TimeSpan.FromSeconds(60)))!.Split(' ');
-            acknowledged[int.Parse(words[0], CultureInfo.InvariantCulture)] = long.Parse(words[1], CultureInfo.InvariantCulture);
+            acknowledged[int.Parse(words[0], CultureInfo.InvariantCulture)] = long.Parse(
+                words[1], CultureInfo.InvariantCulture);
         }
 
         victim.Kill();
