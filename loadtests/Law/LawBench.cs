@@ -1,7 +1,6 @@
 using System.Numerics;
 using Fleet.Kernel;
 using Fleet.LoadTests.Measuring;
-using Fleet.Simulation.Exploration;
 
 namespace Fleet.LoadTests.Law;
 
@@ -31,9 +30,6 @@ internal static class LawBench
             Line.Of(pool[0], ""),
             Line.Of(reference[0], ""),
             BytesHeld(),
-            Schedules("S1", warmUp, "bind and unbind of one resource, every schedule"),
-            Schedules("S2", warmUp, "150,000"),
-            Schedules("S8", warmUp, "150,000"),
         ];
     }
 
@@ -122,33 +118,6 @@ internal static class LawBench
         GC.KeepAlive(pool);
         return new(Name, "GenPool of a 128 GiB BAR with 1,000 live pages", held, "B", null, null, null, null, null,
             "under 16 KiB", "");
-    }
-
-    private static Line Schedules(string scenario, TimeSpan atLeast, string aim)
-    {
-        var report = Explorer.Run(scenario, "ALL", new ExploreOptions());
-        var (schedules, points) = (0L, 0L);
-        var cpu = Environment.CpuUsage.TotalTime;
-        var until = cpu + atLeast + atLeast;
-        var warm = cpu + atLeast;
-        while (Environment.CpuUsage.TotalTime < until)
-        {
-            report = Explorer.Run(scenario, "ALL", new ExploreOptions());
-            if (Environment.CpuUsage.TotalTime < warm)
-            {
-                cpu = Environment.CpuUsage.TotalTime;
-                continue;
-            }
-
-            schedules += report.Schedules;
-            points += report.Points;
-        }
-
-        var seconds = (Environment.CpuUsage.TotalTime - cpu).TotalSeconds;
-        return new(
-            Name, $"exploring {scenario} under ALL", schedules / seconds, "schedules/CPU-s", null, null, null,
-            null, null, aim,
-            $"{points / seconds / 1e6:0.00} M points/CPU-s; {report.Schedules:N0} schedules exhaust it");
     }
 
     private static Func<TimeSpan, Task<long>> Loop(Action batch) => duration =>
