@@ -10,25 +10,37 @@ using Fleet.Storage.Spool;
 
 namespace Fleet.LoadTests.HotPath;
 
-/// <summary>
-/// A fleet as <c>fleet run</c> has it: embedded silo, spool, store, online checker; and where its parts are.
-/// </summary>
+/// <summary>How far a measured operation gets while it is measured.</summary>
+internal enum Recording
+{
+    /// <summary>Into the spool; between the rounds the spool is read back, counted and emptied.</summary>
+    Spooled,
+
+    /// <summary>Through the spool into the result store, as <c>fleet run</c> has it.</summary>
+    Stored,
+}
+
+/// <summary>A fleet as <c>fleet run</c> has it: embedded silo, spool, store, online checker; and where its parts are.</summary>
 internal sealed class MeasuredFleet : IAsyncDisposable
 {
     private readonly string _folder;
     private readonly IResultStore _store;
     private readonly IRunWriter _writer;
-    private readonly SpoolDrain _drain;
+    private readonly SpoolDrain? _drain;
+    private readonly SpoolReader? _reader;
+    private readonly HistoryBatch _batch;
     private readonly EmbeddedFleet _fleet;
     private readonly int _hosts;
     private long _findings;
 
     private MeasuredFleet(
-        string folder, IResultStore store, IRunWriter writer, SpoolWriter spool, SpoolDrain drain, EmbeddedFleet fleet,
+        string folder, IResultStore store, IRunWriter writer, SpoolWriter spool, SpoolDrain? drain, EmbeddedFleet fleet,
         ObjectTable objects, IReadOnlyList<DevicePlan> devices, int hosts)
     {
         (_folder, _store, _writer, Spool, _drain, _fleet, Objects, Devices, _hosts) =
             (folder, store, writer, spool, drain, fleet, objects, devices, hosts);
+        _reader = drain is null ? SpoolReader.Open(spool.Options.Directory, objects) : null;
+        _batch = new HistoryBatch(objects, 1);
         Session = objects.Intern("session:bench");
     }
 
@@ -42,10 +54,14 @@ internal sealed class MeasuredFleet : IAsyncDisposable
 
     public int Session { get; }
 
+    /// <summary>Operations read back from the spool.</summary>
+    private long Read { get; set; }
+
     /// <summary>Findings so far; a benchmark that measures a broken run says so.</summary>
     public long Findings => Interlocked.Read(ref _findings);
 
-    public static async Task<MeasuredFleet> StartAsync(int hosts, int devicesPerHost, CancellationToken ct)
+    public static async Task<MeasuredFleet> StartAsync(
+        int hosts, int devicesPerHost, Recording recording, CancellationToken ct)
     {
         const string Run = "bench";
         var folder = Path.Combine(Path.GetTempPath(), "fleet-bench-" + Guid.NewGuid().ToString("N"));
@@ -65,10 +81,10 @@ internal sealed class MeasuredFleet : IAsyncDisposable
         var spool = SpoolWriter.Create(
             new SpoolOptions(Path.Combine(folder, Run + ".spool", "1"), Run, 1, "bench", SpoolOptions.MonotonicClock())
             {
-                BoundBytes = 4L << 30,
+                BoundBytes = recording is Recording.Stored ? 4L << 30 : long.MaxValue,
             },
             objects);
-        var drain = SpoolDrain.Start(spool, writer);
+        var drain = recording is Recording.Stored ? SpoolDrain.Start(spool, writer) : null;
         MeasuredFleet? self = null;
         var checker = new OnlineChecker("ALL", objects, _ => Interlocked.Increment(ref self!._findings));
         var fleet = await EmbeddedFleet.StartAsync(
@@ -96,18 +112,36 @@ internal sealed class MeasuredFleet : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await _fleet.DisposeAsync();
-        var report = await _drain.CompleteAsync(CancellationToken.None);
-        if (!report.IsExact || Findings > 0)
+        Empty();
+        var isExact = _reader is not null && Read == Spool.Operations;
+        if (_drain is not null)
         {
-            await Console.Error.WriteLineAsync(
-                $"bench: the run behind these figures is broken: {report}, {Findings} findings");
+            isExact = (await _drain.CompleteAsync(CancellationToken.None)).IsExact;
+            await _drain.DisposeAsync();
         }
 
-        await _drain.DisposeAsync();
+        if (!isExact || Findings > 0)
+        {
+            await Console.Error.WriteLineAsync($"bench: the run behind these figures is broken: exact {isExact}, {Findings} findings");
+        }
+
+        _reader?.Dispose();
         Spool.Dispose();
         await _writer.DisposeAsync();
         await _store.DisposeAsync();
         Directory.Delete(_folder, recursive: true);
+    }
+
+    /// <summary>Reads back what was spooled since the last time, and gives its space back; nothing where a store takes it.</summary>
+    public void Empty()
+    {
+        while (_reader?.Read(_batch, 65_536) == true)
+        {
+            Read += _batch.OperationCount;
+            _batch.Clear();
+        }
+
+        _reader?.DeleteRead();
     }
 
     private async Task BuildAsync(RunPlan plan, int devicesPerHost)

@@ -14,14 +14,14 @@ internal static class MemoryBench
         var hosts = isQuick ? 100 : 1000;
         const int DevicesPerHost = 100;
         long before;
-        await using (var empty = await MeasuredFleet.StartAsync(1, 1, ct))
+        await using (var empty = await MeasuredFleet.StartAsync(1, 1, Recording.Stored, ct))
         {
             before = GC.GetTotalMemory(forceFullCollection: true);
         }
 
         var started = Stopwatch.GetTimestamp();
         var cpu = Environment.CpuUsage.TotalTime;
-        await using var fleet = await MeasuredFleet.StartAsync(hosts, DevicesPerHost, ct);
+        await using var fleet = await MeasuredFleet.StartAsync(hosts, DevicesPerHost, Recording.Stored, ct);
         var seconds = Stopwatch.GetElapsedTime(started).TotalSeconds;
         var cpuSeconds = (Environment.CpuUsage.TotalTime - cpu).TotalSeconds;
         var devices = fleet.Devices.Count;

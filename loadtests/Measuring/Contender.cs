@@ -3,7 +3,11 @@ namespace Fleet.LoadTests.Measuring;
 /// <summary>One thing that is measured: it runs for about the time it is given and says how much it did.</summary>
 /// <param name="Name">What it is, in the words of the table.</param>
 /// <param name="RunAsync">Works until the time is over and returns the operations done.</param>
-internal sealed record Contender(string Name, Func<TimeSpan, Task<long>> RunAsync);
+internal sealed record Contender(string Name, Func<TimeSpan, Task<long>> RunAsync)
+{
+    /// <summary>Clears away what a round left behind, outside of what is measured.</summary>
+    public Action? AfterRound { get; init; }
+}
 
 /// <summary>What one round of one contender cost.</summary>
 /// <param name="Operations">Operations done.</param>

@@ -3,9 +3,7 @@ using System.Diagnostics;
 namespace Fleet.LoadTests.Measuring;
 
 /// <summary>Runs contenders in turns, so that what else the machine does hits all of them alike.</summary>
-/// <remarks>
-/// The first round of each is warm-up and is thrown away. Nothing is ever asserted here: figures are printed.
-/// </remarks>
+/// <remarks>Each is warmed up first, and that round is thrown away. Nothing is ever asserted here: figures are printed.</remarks>
 internal static class Interleaved
 {
     /// <param name="benchmark">Name of the benchmark, as the command line has it.</param>
@@ -22,6 +20,7 @@ internal static class Interleaved
         foreach (var one in all)
         {
             await one.RunAsync(warmUp);
+            one.AfterRound?.Invoke();
         }
 
         for (var i = 0; i < rounds; i++)
@@ -29,6 +28,7 @@ internal static class Interleaved
             for (var c = 0; c < all.Length; c++)
             {
                 measured[c].Add(await MeasureAsync(all[c], round));
+                all[c].AfterRound?.Invoke();
             }
         }
 
