@@ -4,7 +4,7 @@ using Orleans.Concurrency;
 
 namespace Fleet.LoadTests.HotPath;
 
-/// <summary>The floor: the same argument and result records, and nothing behind them.</summary>
+/// <summary>The floor: the same argument and result records, sent to two grains as to device and page map, and nothing behind them.</summary>
 [Alias("loadtests.IBareGrain")]
 public interface IBareGrain : IGrainWithIntegerKey
 {

@@ -18,8 +18,7 @@ internal sealed class HotPathLoad(MeasuredFleet fleet, int clients)
 {
     private const int CallsPerTurn = 16;
 
-    private readonly IBareGrain[] _bare =
-        [.. Enumerable.Range(0, fleet.Devices.Count).Select(d => fleet.Grains.GetGrain<IBareGrain>(d))];
+    private readonly IBareGrain[] _bare = [.. Enumerable.Range(0, 2 * fleet.Devices.Count).Select(d => fleet.Grains.GetGrain<IBareGrain>(d))];
 
     private readonly IPciDeviceGrain[] _devices =
         [.. fleet.Devices.Select(d => fleet.Grains.GetGrain<IPciDeviceGrain>(d.Key))];
@@ -54,11 +53,11 @@ internal sealed class HotPathLoad(MeasuredFleet fleet, int clients)
             for (var call = 0; call < CallsPerTurn; call += 3)
             {
                 device = Next(device);
-                var grain = _bare[device % _bare.Length];
+                var d = (int)(device % (uint)_devices.Length);
+                var (grain, map) = (_bare[d], _bare[d + _devices.Length]);
                 var given = await grain.Alloc(new AllocRequest(done, fleet.Session, 4096));
-                await grain.Access(new AccessRequest(
-                    done, fleet.Session, 1, given.Number, given.Address >> 12, 1, AccessDirection.Write,
-                    AccessVia.Dma, 7));
+                await map.Access(new AccessRequest(
+                    done, fleet.Session, 1, given.Number, given.Address >> 12, 1, AccessDirection.Write, AccessVia.Dma, 7));
                 await grain.Free(new FreeRequest(done, fleet.Session, 1, given.Number, given.Address, 4096));
                 done += 3;
             }
@@ -83,7 +82,7 @@ internal sealed class HotPathLoad(MeasuredFleet fleet, int clients)
                 var d = (int)(device % (uint)_devices.Length);
                 var (op, sent) = scribe.Begin();
                 var given = await _devices[d].Alloc(new AllocRequest(op, fleet.Session, 4096));
-                scribe.Alloc(d, op, sent, given, 4096);
+                scribe.Alloc(d, op, sent, Scribe.Now, given, 4096);
                 if (given.Err is not Errno.OK)
                 {
                     throw new InvalidOperationException($"alloc answered {given.Err}");
@@ -91,12 +90,13 @@ internal sealed class HotPathLoad(MeasuredFleet fleet, int clients)
 
                 (op, sent) = scribe.Begin();
                 var access = new AccessRequest(
-                    op, fleet.Session, given.At.Gen, given.Number, given.Address >> 12, 1, AccessDirection.Write,
-                    AccessVia.Dma, (ulong)op);
-                scribe.Access(d, sent, access, await _maps[d].Access(access));
+                    op, fleet.Session, given.At.Gen, given.Number, given.Address >> 12, 1, AccessDirection.Write, AccessVia.Dma, (ulong)op);
+                var touched = await _maps[d].Access(access);
+                scribe.Access(d, sent, Scribe.Now, access, touched);
                 (op, sent) = scribe.Begin();
                 var free = new FreeRequest(op, fleet.Session, given.At.Gen, given.Number, given.Address, 4096);
-                scribe.Free(d, sent, free, await _devices[d].Free(free));
+                var freed = await _devices[d].Free(free);
+                scribe.Free(d, sent, Scribe.Now, free, freed);
                 done += 3;
             }
 
@@ -110,27 +110,27 @@ internal sealed class HotPathLoad(MeasuredFleet fleet, int clients)
     {
         using var scribe = new Scribe(this, fleet, client);
         var device = (uint)client * 7919;
-        var done = 0L;
+        var total = 0L;
         while (Stopwatch.GetTimestamp() < until)
         {
             await fleet.Spool.WaitForRoomAsync(CancellationToken.None);
             device = Next(device);
             var d = (int)(device % (uint)_devices.Length);
             var allocs = new AllocRequest[width];
-            var sent = 0L;
             for (var i = 0; i < width; i++)
             {
-                (var op, sent) = scribe.Begin();
-                allocs[i] = new(op, fleet.Session, 4096);
+                allocs[i] = new(scribe.Number(), fleet.Session, 4096);
             }
 
+            var sent = Scribe.Now;
             var given = await _devices[d].AllocMany(allocs);
+            var done = Scribe.Now;
             var accesses = new AccessRequest[width];
             var frees = new FreeRequest[width];
             for (var i = 0; i < width; i++)
             {
-                scribe.Alloc(d, allocs[i].Op, sent, given[i], 4096);
-                var (op, _) = scribe.Begin();
+                scribe.Alloc(d, allocs[i].Op, sent, done, given[i], 4096);
+                var op = scribe.Number();
                 accesses[i] = new(
                     op, fleet.Session, given[i].At.Gen, given[i].Number, given[i].Address >> 12, 1,
                     AccessDirection.Write, AccessVia.Dma, (ulong)op);
@@ -138,25 +138,26 @@ internal sealed class HotPathLoad(MeasuredFleet fleet, int clients)
 
             sent = Scribe.Now;
             var touched = await _maps[d].AccessMany(accesses);
+            done = Scribe.Now;
             for (var i = 0; i < width; i++)
             {
-                scribe.Access(d, sent, accesses[i], touched[i]);
-                var (op, _) = scribe.Begin();
-                frees[i] = new(op, fleet.Session, given[i].At.Gen, given[i].Number, given[i].Address, 4096);
+                scribe.Access(d, sent, done, accesses[i], touched[i]);
+                frees[i] = new(scribe.Number(), fleet.Session, given[i].At.Gen, given[i].Number, given[i].Address, 4096);
             }
 
             sent = Scribe.Now;
             var freed = await _devices[d].FreeMany(frees);
+            done = Scribe.Now;
             for (var i = 0; i < width; i++)
             {
-                scribe.Free(d, sent, frees[i], freed[i]);
+                scribe.Free(d, sent, done, frees[i], freed[i]);
             }
 
-            done += 3L * width;
+            total += 3L * width;
             await Task.Yield();
         }
 
-        return done;
+        return total;
     }
 
     private static uint Next(uint state)
@@ -184,11 +185,13 @@ internal sealed class HotPathLoad(MeasuredFleet fleet, int clients)
 
         public static long Now => Stopwatch.GetTimestamp();
 
+        public long Number() => _numbers.Next();
+
         public (long Op, long Sent) Begin() => (_numbers.Next(), Stopwatch.GetTimestamp());
 
-        public void Alloc(int d, long op, long sent, in AllocReply reply, ulong size)
+        public void Alloc(int d, long op, long sent, long done, in AllocReply reply, ulong size)
         {
-            var record = Record(d, op, sent, OperationKind.Alloc, reply.Err, _load._deviceIds[d], reply.At);
+            var record = Record(d, op, sent, done, OperationKind.Alloc, reply.Err, _load._deviceIds[d], reply.At);
             record.Alloc = new(_load._deviceIds[d], reply.At.Gen, reply.Number);
             record.Address = reply.Address;
             record.SizeBytes = size;
@@ -196,9 +199,9 @@ internal sealed class HotPathLoad(MeasuredFleet fleet, int clients)
             _fleet.Spool.Append(record);
         }
 
-        public void Access(int d, long sent, in AccessRequest request, in AccessReply reply)
+        public void Access(int d, long sent, long done, in AccessRequest request, in AccessReply reply)
         {
-            var record = Record(d, request.Op, sent, OperationKind.Access, reply.Err, _load._mapIds[d], reply.At);
+            var record = Record(d, request.Op, sent, done, OperationKind.Access, reply.Err, _load._mapIds[d], reply.At);
             record.Alloc = new(_load._deviceIds[d], request.Gen, request.Number);
             record.Map = _load._mapIds[d];
             record.Pfn = request.Pfn;
@@ -209,9 +212,9 @@ internal sealed class HotPathLoad(MeasuredFleet fleet, int clients)
             _fleet.Spool.Append(record);
         }
 
-        public void Free(int d, long sent, in FreeRequest request, in FreeReply reply)
+        public void Free(int d, long sent, long done, in FreeRequest request, in FreeReply reply)
         {
-            var record = Record(d, request.Op, sent, OperationKind.Free, reply.Err, _load._deviceIds[d], reply.At);
+            var record = Record(d, request.Op, sent, done, OperationKind.Free, reply.Err, _load._deviceIds[d], reply.At);
             record.Alloc = new(_load._deviceIds[d], request.Gen, request.Number);
             record.Address = request.Address;
             record.SizeBytes = request.SizeBytes;
@@ -221,7 +224,7 @@ internal sealed class HotPathLoad(MeasuredFleet fleet, int clients)
 
         public void Dispose() => _numbers.Dispose();
 
-        private Operation Record(int d, long op, long sent, OperationKind kind, Errno err, int obj, At at) => new()
+        private Operation Record(int d, long op, long sent, long done, OperationKind kind, Errno err, int obj, At at) => new()
         {
             Number = op,
             Client = _client,
@@ -232,7 +235,7 @@ internal sealed class HotPathLoad(MeasuredFleet fleet, int clients)
             Err = err,
             IntendedNs = sent,
             SentNs = sent,
-            DoneNs = Stopwatch.GetTimestamp(),
+            DoneNs = done,
             At = new(obj, at.Gen, at.Seq, at.Life),
         };
     }
