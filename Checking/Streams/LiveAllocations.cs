@@ -29,9 +29,20 @@ internal struct LiveAllocation
     /// <summary>The alloc as its client recorded it, for evidence.</summary>
     public readonly Operation Record() => new()
     {
-        Number = Operation, Client = Client, Session = Session, Device = Id.Device, Kind = OperationKind.Alloc,
-        Outcome = OperationOutcome.Ok, IntendedNs = SentNs, SentNs = SentNs, DoneNs = DoneNs,
-        At = new(Id.Device, Id.Gen, Seq, Life), Alloc = Id, Address = Start, SizeBytes = SizeBytes, Owner = Owner,
+        Number = Operation,
+        Client = Client,
+        Session = Session,
+        Device = Id.Device,
+        Kind = OperationKind.Alloc,
+        Outcome = OperationOutcome.Ok,
+        IntendedNs = SentNs,
+        SentNs = SentNs,
+        DoneNs = DoneNs,
+        At = new(Id.Device, Id.Gen, Seq, Life),
+        Alloc = Id,
+        Address = Start,
+        SizeBytes = SizeBytes,
+        Owner = Owner,
     };
 }
 

@@ -153,36 +153,36 @@ internal static class InventoryCommand
 
     private static object ToJson(
         string source, int hostCount, FleetPlan plan, List<(string Host, List<ResourceOffer> Offers)> offers) => new
-    {
-        source,
-        hosts = hostCount,
-        devices = plan.Devices.Length,
-        resources = plan.ResourceCount,
-        described = offers.Select(host => new
         {
-            name = host.Host,
-            devices = host.Offers.Select(offer => new
+            source,
+            hosts = hostCount,
+            devices = plan.Devices.Length,
+            resources = plan.ResourceCount,
+            described = offers.Select(host => new
             {
-                address = offer.Device.Address.ToString(),
-                @class = offer.Device.Class,
-                vendorDevice = offer.Device.VendorDevice,
-                numaNode = offer.Device.NumaNode,
-                parentBridge = offer.Device.ParentBridge?.ToString(),
-                driver = offer.Device.Driver,
-                bars = offer.Device.Bars.Select(bar => new
+                name = host.Host,
+                devices = host.Offers.Select(offer => new
                 {
-                    name = bar.Name,
-                    kind = bar.Kind,
-                    bits64 = bar.Bits64,
-                    prefetchable = bar.Prefetchable,
-                    start = $"0x{bar.StartAddress:x}",
-                    sizeBytes = bar.SizeBytes,
-                    assignment = bar.Assignment,
-                    disabled = bar.Disabled,
-                    published = offer.Published.Contains(bar),
-                    leftOut = offer.LeftOut.FirstOrDefault(left => left.Bar == bar)?.Reason,
+                    address = offer.Device.Address.ToString(),
+                    @class = offer.Device.Class,
+                    vendorDevice = offer.Device.VendorDevice,
+                    numaNode = offer.Device.NumaNode,
+                    parentBridge = offer.Device.ParentBridge?.ToString(),
+                    driver = offer.Device.Driver,
+                    bars = offer.Device.Bars.Select(bar => new
+                    {
+                        name = bar.Name,
+                        kind = bar.Kind,
+                        bits64 = bar.Bits64,
+                        prefetchable = bar.Prefetchable,
+                        start = $"0x{bar.StartAddress:x}",
+                        sizeBytes = bar.SizeBytes,
+                        assignment = bar.Assignment,
+                        disabled = bar.Disabled,
+                        published = offer.Published.Contains(bar),
+                        leftOut = offer.LeftOut.FirstOrDefault(left => left.Bar == bar)?.Reason,
+                    }),
                 }),
             }),
-        }),
-    };
+        };
 }

@@ -17,7 +17,8 @@ internal static class RunCommand
             DefaultValueFactory = _ => ScenarioFile.Default,
         };
         var profile = new Option<string?>(
-            "--profile") { Description = "The kernel that the fleet runs, such as ALL, P0, CLEAN.", HelpName = "P" };
+            "--profile")
+        { Description = "The kernel that the fleet runs, such as ALL, P0, CLEAN.", HelpName = "P" };
         var inventory = new Option<string?>("--inventory")
         {
             Description =
@@ -35,7 +36,8 @@ internal static class RunCommand
         var patience = CommonOptions.Duration(
             "--patience", "How long an unbind may take at the end before it counts as stuck.");
         var faults = new Option<string?>(
-            "--faults") { Description = "A fault plan's name or file, added to the scenario's own.", HelpName = "F" };
+            "--faults")
+        { Description = "A fault plan's name or file, added to the scenario's own.", HelpName = "F" };
         var keepGoing = new Option<bool>("--keep-going")
         {
             Description =

@@ -18,7 +18,8 @@ internal static class ScenarioCommand
     private static Command Lint(Terminal terminal)
     {
         var files = new Argument<string[]>(
-            "FILE") { Description = "Paths or names of scenario or fault files.", Arity = ArgumentArity.OneOrMore };
+            "FILE")
+        { Description = "Paths or names of scenario or fault files.", Arity = ArgumentArity.OneOrMore };
         var set = Set();
         var json = CommonOptions.Json();
         var command = new Command("lint", "Checks files against the schema.") { files, set, json };
@@ -43,10 +44,21 @@ internal static class ScenarioCommand
         command.SetAction(parsed =>
         {
             var entries = ScenarioFile.Shipped.Select(name => ScenarioFile.IsFaultPlan(name)
-                ? new { name, kind = "fault plan", claim = $"{ScenarioFile.ReadFaultPlan(name).Faults.Length} fault(s)",
-                    isDefault = false }
-                : new { name, kind = "scenario", claim = ScenarioFile.ReadScenario(
-                    name, []).Claim, isDefault = name == ScenarioFile.Default }).ToList();
+                ? new
+                {
+                    name,
+                    kind = "fault plan",
+                    claim = $"{ScenarioFile.ReadFaultPlan(name).Faults.Length} fault(s)",
+                    isDefault = false
+                }
+                : new
+                {
+                    name,
+                    kind = "scenario",
+                    claim = ScenarioFile.ReadScenario(
+                    name, []).Claim,
+                    isDefault = name == ScenarioFile.Default
+                }).ToList();
             if (parsed.GetValue(json))
             {
                 terminal.WriteJson(new { scenarios = entries });

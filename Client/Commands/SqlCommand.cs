@@ -12,7 +12,8 @@ internal static class SqlCommand
     public static Command Create(Terminal terminal)
     {
         var run = new Argument<string>(
-            "RUN") { Description = "Name of a run, the beginning of it, its file, or 'last'." };
+            "RUN")
+        { Description = "Name of a run, the beginning of it, its file, or 'last'." };
         var query = new Argument<string>("QUERY")
         {
             Description =

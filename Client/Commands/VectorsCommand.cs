@@ -15,7 +15,8 @@ internal static class VectorsCommand
     public static Command Create(Terminal terminal)
     {
         var directory = new Argument<string>(
-            "DIR") { Description = "Directory with recordings (*.jsonl), searched to any depth." };
+            "DIR")
+        { Description = "Directory with recordings (*.jsonl), searched to any depth." };
         var json = CommonOptions.Json();
         var command = new Command(
             "vectors", "Replays recordings of the real kernel code on the primitives, and compares.")

@@ -138,8 +138,12 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         StartedAt = DateTimeOffset.UtcNow,
         CommandLine = request.CommandLine,
         Settings = JsonSerializer.Serialize(
-            new { claim = Scenario.Claim, devices = request.Plan.Devices.Length,
-                resources = request.Plan.ResourceCount },
+            new
+            {
+                claim = Scenario.Claim,
+                devices = request.Plan.Devices.Length,
+                resources = request.Plan.ResourceCount
+            },
             SummaryJson),
     };
 
@@ -150,8 +154,15 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         progress.Begin("starting the fleet");
         var starting = Stopwatch.StartNew();
         await using var silo = await EmbeddedFleet.StartAsync(
-            new() { Run = request.Name, Objects = _objects, Log = new SpoolLog(
-                spool), Streams = checker, LongPoll = LongPoll }, interrupt);
+            new()
+            {
+                Run = request.Name,
+                Objects = _objects,
+                Log = new SpoolLog(
+                spool),
+                Streams = checker,
+                LongPoll = LongPoll
+            }, interrupt);
         _seconds["start"] = starting.Elapsed.TotalSeconds;
 
         progress.Begin(string.Create(

@@ -94,8 +94,11 @@ public sealed record RunRequest(
             DevicesMax = options.Devices ?? scenario.Fleet.DevicesMax,
         };
         if (options.Devices is { } devices && fleet.Inventory == FleetOptions.Generated)
-            fleet = fleet with { Hosts = Math.Min(
-                HostInventory.HostsMax, (devices + fleet.DevicesPerHost - 1) / fleet.DevicesPerHost) };
+            fleet = fleet with
+            {
+                Hosts = Math.Min(
+                HostInventory.HostsMax, (devices + fleet.DevicesPerHost - 1) / fleet.DevicesPerHost)
+            };
         if (options.Replicate is not null && fleet.Inventory == FleetOptions.Generated)
             fleet = fleet with { Hosts = options.Replicate.Value, Replicate = 1 };
         var load = scenario.Load with { Clients = options.Clients ?? scenario.Load.Clients };

@@ -77,7 +77,8 @@ public static class Explorer
                     failure = System.Runtime.ExceptionServices.ExceptionDispatchInfo.Capture(e);
                 }
             },
-            StackBytes) { IsBackground = true, Name = "explore" };
+            StackBytes)
+        { IsBackground = true, Name = "explore" };
         using (ExecutionContext.SuppressFlow())
         {
             thread.Start();

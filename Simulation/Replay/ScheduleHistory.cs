@@ -178,7 +178,11 @@ public sealed class ScheduleHistory : IKernelListener
         {
             _records.Add(new HistoryEvent
             {
-                Kind = EventKind.Incarnation, At = new(obj, 1, 1, 1), TimeNs = ++_time, Text = "explore", Fn = "first",
+                Kind = EventKind.Incarnation,
+                At = new(obj, 1, 1, 1),
+                TimeNs = ++_time,
+                Text = "explore",
+                Fn = "first",
             });
             sequence = 2;
         }

@@ -4,7 +4,8 @@ using Orleans.Concurrency;
 
 namespace Fleet.LoadTests.HotPath;
 
-/// <summary>The floor: the same argument and result records, sent to two grains as to device and page map, and nothing behind them.</summary>
+/// <summary>The floor: the same argument and result records, and nothing behind them.</summary>
+/// <remarks>Sent to two grains, as to a device and its page map.</remarks>
 [Alias("loadtests.IBareGrain")]
 public interface IBareGrain : IGrainWithIntegerKey
 {

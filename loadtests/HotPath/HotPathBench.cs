@@ -24,7 +24,10 @@ internal static class HotPathBench
             new Contender("bare calls, same records", load.BareAsync),
             [
                 new Contender($"alloc, access, free: {what}", load.RecordedAsync) { AfterRound = fleet.Empty },
-                new Contender($"vectors of 64: {what}", duration => load.VectorAsync(duration, 64)) { AfterRound = fleet.Empty },
+                new Contender($"vectors of 64: {what}", duration => load.VectorAsync(duration, 64))
+                {
+                    AfterRound = fleet.Empty,
+                },
             ],
             warmUp: TimeSpan.FromSeconds(isQuick ? 3 : 8),
             round: TimeSpan.FromSeconds(isQuick ? 1.5 : 4),

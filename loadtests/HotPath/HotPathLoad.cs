@@ -18,7 +18,8 @@ internal sealed class HotPathLoad(MeasuredFleet fleet, int clients)
 {
     private const int CallsPerTurn = 16;
 
-    private readonly IBareGrain[] _bare = [.. Enumerable.Range(0, 2 * fleet.Devices.Count).Select(d => fleet.Grains.GetGrain<IBareGrain>(d))];
+    private readonly IBareGrain[] _bare =
+        [.. Enumerable.Range(0, 2 * fleet.Devices.Count).Select(d => fleet.Grains.GetGrain<IBareGrain>(d))];
 
     private readonly IPciDeviceGrain[] _devices =
         [.. fleet.Devices.Select(d => fleet.Grains.GetGrain<IPciDeviceGrain>(d.Key))];
@@ -57,7 +58,8 @@ internal sealed class HotPathLoad(MeasuredFleet fleet, int clients)
                 var (grain, map) = (_bare[d], _bare[d + _devices.Length]);
                 var given = await grain.Alloc(new AllocRequest(done, fleet.Session, 4096));
                 await map.Access(new AccessRequest(
-                    done, fleet.Session, 1, given.Number, given.Address >> 12, 1, AccessDirection.Write, AccessVia.Dma, 7));
+                    done, fleet.Session, 1, given.Number, given.Address >> 12, 1, AccessDirection.Write, AccessVia.Dma,
+                    7));
                 await grain.Free(new FreeRequest(done, fleet.Session, 1, given.Number, given.Address, 4096));
                 done += 3;
             }
@@ -90,7 +92,8 @@ internal sealed class HotPathLoad(MeasuredFleet fleet, int clients)
 
                 (op, sent) = scribe.Begin();
                 var access = new AccessRequest(
-                    op, fleet.Session, given.At.Gen, given.Number, given.Address >> 12, 1, AccessDirection.Write, AccessVia.Dma, (ulong)op);
+                    op, fleet.Session, given.At.Gen, given.Number, given.Address >> 12, 1, AccessDirection.Write,
+                    AccessVia.Dma, (ulong)op);
                 var touched = await _maps[d].Access(access);
                 scribe.Access(d, sent, Scribe.Now, access, touched);
                 (op, sent) = scribe.Begin();
@@ -142,7 +145,8 @@ internal sealed class HotPathLoad(MeasuredFleet fleet, int clients)
             for (var i = 0; i < width; i++)
             {
                 scribe.Access(d, sent, done, accesses[i], touched[i]);
-                frees[i] = new(scribe.Number(), fleet.Session, given[i].At.Gen, given[i].Number, given[i].Address, 4096);
+                frees[i] = new(
+                    scribe.Number(), fleet.Session, given[i].At.Gen, given[i].Number, given[i].Address, 4096);
             }
 
             sent = Scribe.Now;
@@ -214,7 +218,8 @@ internal sealed class HotPathLoad(MeasuredFleet fleet, int clients)
 
         public void Free(int d, long sent, long done, in FreeRequest request, in FreeReply reply)
         {
-            var record = Record(d, request.Op, sent, done, OperationKind.Free, reply.Err, _load._deviceIds[d], reply.At);
+            var record = Record(
+                d, request.Op, sent, done, OperationKind.Free, reply.Err, _load._deviceIds[d], reply.At);
             record.Alloc = new(_load._deviceIds[d], request.Gen, request.Number);
             record.Address = request.Address;
             record.SizeBytes = request.SizeBytes;
@@ -224,19 +229,20 @@ internal sealed class HotPathLoad(MeasuredFleet fleet, int clients)
 
         public void Dispose() => _numbers.Dispose();
 
-        private Operation Record(int d, long op, long sent, long done, OperationKind kind, Errno err, int obj, At at) => new()
-        {
-            Number = op,
-            Client = _client,
-            Session = _fleet.Session,
-            Device = _load._deviceIds[d],
-            Kind = kind,
-            Outcome = err is Errno.OK ? OperationOutcome.Ok : OperationOutcome.Fail,
-            Err = err,
-            IntendedNs = sent,
-            SentNs = sent,
-            DoneNs = done,
-            At = new(obj, at.Gen, at.Seq, at.Life),
-        };
+        private Operation Record(
+            int d, long op, long sent, long done, OperationKind kind, Errno err, int obj, At at) => new()
+            {
+                Number = op,
+                Client = _client,
+                Session = _fleet.Session,
+                Device = _load._deviceIds[d],
+                Kind = kind,
+                Outcome = err is Errno.OK ? OperationOutcome.Ok : OperationOutcome.Fail,
+                Err = err,
+                IntendedNs = sent,
+                SentNs = sent,
+                DoneNs = done,
+                At = new(obj, at.Gen, at.Seq, at.Life),
+            };
     }
 }

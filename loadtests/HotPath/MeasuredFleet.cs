@@ -20,7 +20,7 @@ internal enum Recording
     Stored,
 }
 
-/// <summary>A fleet as <c>fleet run</c> has it: embedded silo, spool, store, online checker; and where its parts are.</summary>
+/// <summary>A fleet as <c>fleet run</c> has it: embedded silo, spool, store, online checker.</summary>
 internal sealed class MeasuredFleet : IAsyncDisposable
 {
     private readonly string _folder;
@@ -122,7 +122,8 @@ internal sealed class MeasuredFleet : IAsyncDisposable
 
         if (!isExact || Findings > 0)
         {
-            await Console.Error.WriteLineAsync($"bench: the run behind these figures is broken: exact {isExact}, {Findings} findings");
+            await Console.Error.WriteLineAsync(
+                $"bench: the run behind these figures is broken: exact {isExact}, {Findings} findings");
         }
 
         _reader?.Dispose();
@@ -132,7 +133,8 @@ internal sealed class MeasuredFleet : IAsyncDisposable
         Directory.Delete(_folder, recursive: true);
     }
 
-    /// <summary>Reads back what was spooled since the last time, and gives its space back; nothing where a store takes it.</summary>
+    /// <summary>Reads back what was spooled since the last time, and gives its space back.</summary>
+    /// <remarks>Does nothing where a store takes it.</remarks>
     public void Empty()
     {
         while (_reader?.Read(_batch, 65_536) == true)

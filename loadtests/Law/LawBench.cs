@@ -116,7 +116,8 @@ internal static class LawBench
 
         var held = GC.GetAllocatedBytesForCurrentThread() - before;
         GC.KeepAlive(pool);
-        return new(Name, "GenPool of a 128 GiB BAR with 1,000 live pages", held, "B", null, null, null, null, null, "under 16 KiB", "everything allocated, garbage included");
+        return new(Name, "GenPool of a 128 GiB BAR with 1,000 live pages", held, "B", null, null, null, null, null,
+            "under 16 KiB", "everything allocated, garbage included");
     }
 
     private static Func<TimeSpan, Task<long>> Loop(Action batch) => duration =>

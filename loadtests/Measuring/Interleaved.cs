@@ -3,7 +3,7 @@ using System.Diagnostics;
 namespace Fleet.LoadTests.Measuring;
 
 /// <summary>Runs contenders in turns, so that what else the machine does hits all of them alike.</summary>
-/// <remarks>Each is warmed up first, and that round is thrown away. Nothing is ever asserted here: figures are printed.</remarks>
+/// <remarks>Each is warmed up first, and that round is thrown away. Nothing is asserted: figures are printed.</remarks>
 internal static class Interleaved
 {
     /// <param name="benchmark">Name of the benchmark, as the command line has it.</param>

@@ -15,7 +15,11 @@ public sealed class ProcessNameTests
         objects.NameProcess(1, "silo-1");
         var record = new HistoryEvent
         {
-            Kind = EventKind.BindBegin, At = new(device, 1, 1, 1), Proc = 1, TimeNs = 5, Text = "p2pdma",
+            Kind = EventKind.BindBegin,
+            At = new(device, 1, 1, 1),
+            Proc = 1,
+            TimeNs = 5,
+            Text = "p2pdma",
         };
 
         var line = RecordJson.Event(record, objects);

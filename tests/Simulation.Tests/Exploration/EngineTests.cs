@@ -99,7 +99,9 @@ public sealed class EngineTests
     {
         var planted = new Scenario
         {
-            Id = "planted", Title = "a gate is opened under a point that declares nothing", Layout = Layout.L1,
+            Id = "planted",
+            Title = "a gate is opened under a point that declares nothing",
+            Layout = Layout.L1,
             Actors =
             [
                 new("A", async host =>
@@ -121,7 +123,9 @@ public sealed class EngineTests
     {
         var planted = new Scenario
         {
-            Id = "planted", Title = "kill, exit, no wait", Layout = Layout.L1,
+            Id = "planted",
+            Title = "kill, exit, no wait",
+            Layout = Layout.L1,
             Prologue = async host =>
             {
                 await host.RefInit(host.World.Parts.PlainRef, FailPoint.None);
@@ -149,7 +153,9 @@ public sealed class EngineTests
     {
         static Scenario Planted(bool declares) => new()
         {
-            Id = "planted", Title = "one opens, one looks", Layout = Layout.L1,
+            Id = "planted",
+            Title = "one opens, one looks",
+            Layout = Layout.L1,
             Actors =
             [
                 new("A", async host =>
