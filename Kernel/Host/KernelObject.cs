@@ -3,7 +3,7 @@ namespace Fleet.Kernel.Host;
 /// <summary>What a piece of kernel memory holds; the <c>kind</c> of <c>obj_alloc</c> and <c>obj_free</c>.</summary>
 public enum KernelObjectKind : byte
 {
-    Device, P2pdma, Pgmap, Pool, Ref, Queue, DriverState, Disk, Fleet,
+    Device, P2pdma, Pgmap, Pool, Ref, Queue, DriverState, Fleet,
 }
 
 /// <summary>One object of the modelled kernel that can be touched, freed, and touched after it was freed.</summary>

@@ -97,9 +97,6 @@ public sealed class PciDevice() : KernelObject(KernelObjectKind.Device)
     /// <summary>No sysfs read of the group is running.</summary>
     public bool IsSysfsIdle => Sysfs.Readers == 0;
 
-    /// <summary>True while a client can be given memory: the field is set.</summary>
-    public bool HasP2pMemory => Field is not null;
-
     /// <summary>Some driver is bound and not being unbound.</summary>
     public bool IsBound => Driver is not null;
 

@@ -99,7 +99,7 @@ public sealed class DriverCycleTests
 
         if (end is null)
         {
-            Assert.False(world.Device.HasP2pMemory);
+            Assert.Null(world.Device.Field);
             Assert.True(world.Device.Devres.IsEmpty);
             Assert.True(world.Objects.Latest!.IsFreed);
             Assert.Equal(0, world.Rcu.PendingCallbacks);
