@@ -1,5 +1,6 @@
 using Fleet.Checking.History;
 using Fleet.Kernel.History;
+using Fleet.Tests;
 
 namespace Fleet.Checking.Tests;
 
@@ -7,37 +8,15 @@ namespace Fleet.Checking.Tests;
 [Trait("tier", "fast")]
 public sealed class SharedHistoryTests
 {
-    [Theory]
+    [SharedTheory("histories")]
     [InlineData("p0-use-after-remove.jsonl", RunVerdict.Invalid, "NO-USE-AFTER-REMOVE", "REAP-BEFORE-REMOVE")]
     [InlineData("all-waits-for-holder.jsonl", RunVerdict.Valid)]
     public void Examples_of_the_format_get_their_verdict(string file, RunVerdict verdict, params string[] rules)
     {
-        var path = Shared(file);
-        if (path is null)
-        {
-            return;
-        }
-
-        var (_, report) = HistoryFile.Check(path, new(), new());
+        var (_, report) = HistoryFile.Check(Path.Combine(SharedFolder.Of("histories"), file), new(), new());
 
         Assert.Equal(rules, report.Findings.Select(f => f.Rule).Order(StringComparer.Ordinal));
         Assert.Equal(verdict, report.Verdict);
         Assert.True(report.Complete);
-    }
-
-    private static string? Shared(string file)
-    {
-        for (var directory = new DirectoryInfo(AppContext.BaseDirectory);
-            directory is not null;
-            directory = directory.Parent)
-        {
-            var path = Path.Combine(directory.FullName, "shared", "histories", file);
-            if (File.Exists(path))
-            {
-                return path;
-            }
-        }
-
-        return null;
     }
 }

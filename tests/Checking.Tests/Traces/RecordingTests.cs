@@ -1,13 +1,14 @@
 using Fleet.Checking.History;
 using Fleet.Checking.Traces;
 using Fleet.Kernel.History;
+using Fleet.Tests;
 
 namespace Fleet.Checking.Tests.Traces;
 
 [Trait("tier", "fast")]
 public sealed class RecordingTests
 {
-    [RecordingTheory]
+    [SharedTheory("traces")]
     [InlineData("k612-s1-single.trace.gz", RunVerdict.Valid, 1, 1)]
     [InlineData("k612-s2-cycles20.trace.gz", RunVerdict.Valid, 20, 20)]
     [InlineData("k612-s3a-mmap-held-unbind.trace", RunVerdict.Valid, 1, 1)]
@@ -30,7 +31,7 @@ public sealed class RecordingTests
     public void Every_recording_gives_the_verdict_that_is_known(
         string file, RunVerdict verdict, int teardowns, int unbinds)
     {
-        var report = TraceSamples.JudgeFile(Path.Combine(TraceSamples.Recordings!, file));
+        var report = TraceSamples.JudgeFile(Path.Combine(SharedFolder.Of("traces"), file));
 
         Assert.Empty(report.UnknownEvents);
         Assert.Empty(report.Notes);
@@ -44,22 +45,22 @@ public sealed class RecordingTests
             Assert.Equal(file.StartsWith("k612", StringComparison.Ordinal) ? 0x38 : 0x30, offset);
     }
 
-    [RecordingTheory]
+    [SharedTheory("traces")]
     [InlineData("k612-s1-single-graph.trace.gz")]
     public void A_function_graph_is_refused_and_named(string file)
     {
         var refused = Assert.Throws<TraceFormatException>(
-            () => TraceSamples.JudgeFile(Path.Combine(TraceSamples.Recordings!, file)));
+            () => TraceSamples.JudgeFile(Path.Combine(SharedFolder.Of("traces"), file)));
 
         Assert.Equal(1, refused.Line);
         Assert.Contains("function_graph", refused.Message, StringComparison.Ordinal);
     }
 
-    [RecordingTheory]
+    [SharedTheory("traces")]
     [InlineData("k612-s6b-devdax-odirect-pin.trace")]
     public void The_pages_that_were_pinned_at_the_removal_are_named(string file)
     {
-        var report = TraceSamples.JudgeFile(Path.Combine(TraceSamples.Recordings!, file));
+        var report = TraceSamples.JudgeFile(Path.Combine(SharedFolder.Of("traces"), file));
 
         Assert.All(report.Check.Findings, one => Assert.Equal("NO-USE-AFTER-REMOVE", one.Rule));
         var pinned = Assert.Single(
@@ -74,7 +75,7 @@ public sealed class RecordingTests
         Assert.Equal(1, report.Check.Rules.Single(rule => rule.Rule == "REAP-BEFORE-REMOVE").Ok);
     }
 
-    [RecordingTheory]
+    [SharedTheory("traces")]
     [InlineData("k612-s3c-odirect-pin-blocks-unbind.trace", "p2ptool-612 freeing page 0xfdc3f", 6.268, 32,
         "p2ptool-610,p2ptool-612")]
     [InlineData("k734-s3c-odirect-pin-blocks-unbind.trace", "p2ptool-579 freeing page 0xfdc3f", 6.278, 0,
@@ -82,7 +83,7 @@ public sealed class RecordingTests
     public void The_wait_says_how_long_it_was_who_held_and_what_ended_it(
         string file, string endedBy, double seconds, int pinned, string holders)
     {
-        var report = TraceSamples.JudgeFile(Path.Combine(TraceSamples.Recordings!, file));
+        var report = TraceSamples.JudgeFile(Path.Combine(SharedFolder.Of("traces"), file));
 
         var unbind = Assert.Single(report.Unbinds);
         var wait = Assert.Single(unbind.Teardowns);
@@ -97,13 +98,13 @@ public sealed class RecordingTests
     // Goal: the events that a trace is mapped to are those that the other engines record.
     // Method: the checker of all histories judges them too, and finds nothing where the trace's own judge finds
     // nothing.
-    [RecordingTheory]
+    [SharedTheory("traces")]
     [InlineData("k612-s2-cycles20.trace.gz", 20)]
     [InlineData("k612-s3c-odirect-pin-blocks-unbind.trace", 1)]
     [InlineData("k612-s7-hmm-device-private.trace", 2)]
     public void The_checker_of_histories_agrees_on_the_mapped_events(string file, int maps)
     {
-        using var stream = File.OpenRead(Path.Combine(TraceSamples.Recordings!, file));
+        using var stream = File.OpenRead(Path.Combine(SharedFolder.Of("traces"), file));
         var objects = new ObjectTable();
         var checker = new HistoryChecker(
             new()

@@ -4,7 +4,7 @@ using Fleet.Checking.Traces;
 
 namespace Fleet.Checking.Tests.Traces;
 
-/// <summary>Excerpts of real recordings that are committed, and the whole recordings where they are at hand.</summary>
+/// <summary>Excerpts of real recordings that are committed.</summary>
 internal static class TraceSamples
 {
     /// <summary>One p2pdma device, one mapped page, an unbind that revokes the mapping (6.12).</summary>
@@ -12,9 +12,6 @@ internal static class TraceSamples
 
     /// <summary>A device-dax page map removed while pages are pinned (6.12): a real violation.</summary>
     public static List<string> DevdaxPinned() => Lines("devdax-pinned.trace");
-
-    /// <summary>Directory of the whole recordings, null where there is none.</summary>
-    public static string? Recordings { get; } = FindRecordings();
 
     public static TraceReport Judge(IEnumerable<string> lines, string profile = KernelTrace.DefaultProfile)
     {
@@ -53,32 +50,5 @@ internal static class TraceSamples
         using var stream = assembly.GetManifestResourceStream($"traces.{name}")!;
         using var reader = new StreamReader(stream);
         return [.. reader.ReadToEnd().TrimEnd('\n').Split('\n')];
-    }
-
-    private static string? FindRecordings()
-    {
-        for (var at = new DirectoryInfo(AppContext.BaseDirectory); at is not null; at = at.Parent)
-        {
-            var beside = Path.Combine(at.FullName, "shared", "traces");
-            if (Directory.Exists(beside))
-            {
-                return beside;
-            }
-        }
-
-        return null;
-    }
-}
-
-/// <summary>Runs where the recordings lie beside the repository, and is skipped elsewhere.</summary>
-[AttributeUsage(AttributeTargets.Method)]
-internal sealed class RecordingTheoryAttribute : TheoryAttribute
-{
-    public RecordingTheoryAttribute()
-    {
-        if (TraceSamples.Recordings is null)
-        {
-            Skip = "The recordings (../shared/traces) are not at hand.";
-        }
     }
 }

@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using Fleet.Kernel.Vectors;
+using Fleet.Tests;
 
 namespace Fleet.Kernel.Tests.Vectors;
 
@@ -16,7 +17,7 @@ public sealed class VectorReplayTests
 
     // Goal: the primitives behave as the compiled kernel code did, bit for bit.
     // Method: every recording is replayed, misuse, blocking, raw and quirk files included; none may be skipped.
-    [Fact]
+    [SharedFact("vectors")]
     public void Every_recorded_vector_agrees()
     {
         var files = Files();
@@ -30,7 +31,7 @@ public sealed class VectorReplayTests
 
     // Goal: an agreement means something: no recorded result is passed over.
     // Method: in each recording one result of one operation is changed; the replay must stop there and name it.
-    [Fact]
+    [SharedFact("vectors")]
     public void A_changed_result_is_found_where_it_was_changed()
     {
         foreach (var file in Files())
@@ -86,7 +87,11 @@ public sealed class VectorReplayTests
         Assert.Contains(reason, result.Reason, StringComparison.Ordinal);
     }
 
-    private static string[] Files() => VectorFolder.Find() is { } folder
-        ? [.. folder.GetFiles("*.jsonl", SearchOption.AllDirectories).Select(file => file.FullName).Order()]
-        : [];
+    private static string[] Files()
+    {
+        string[] files =
+            [.. Directory.GetFiles(SharedFolder.Of("vectors"), "*.jsonl", SearchOption.AllDirectories).Order()];
+        Assert.NotEmpty(files);
+        return files;
+    }
 }
