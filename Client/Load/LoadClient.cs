@@ -55,7 +55,6 @@ public sealed class LoadClient : IDisposable
     private DeadlineCall<FreeReply> _free;
     private DeadlineCall<AccessReply> _access;
     private long _intendedNs;
-    private long _sequence;
 
     /// <param name="sessionNumber">Number of the session in the run, as requests carry it.</param>
     public LoadClient(LoadContext context, int index, ulong seed, OperationNumbers numbers, int sessionNumber)
@@ -70,7 +69,11 @@ public sealed class LoadClient : IDisposable
         _alloc = new(context.Watch);
         _free = new(context.Watch);
         _access = new(context.Watch);
+        Arrivals = context.Schedule?.CursorOf(index, context.Options.Clients);
     }
+
+    /// <summary>What is left of this client's schedule; null in a closed loop.</summary>
+    public ArrivalCursor? Arrivals { get; }
 
     /// <summary>Operations that this client was due to send and sent.</summary>
     public long Sent { get; private set; }
@@ -139,16 +142,15 @@ public sealed class LoadClient : IDisposable
     private async ValueTask<bool> IsDueAsync(LoadClock.State phase, CancellationToken stop)
     {
         await _context.Spool.WaitForRoomAsync(stop);
-        if (_context.Schedule is { } schedule)
+        if (Arrivals is { } arrivals)
         {
-            var number = (_sequence * _context.Options.Clients) + _index;
-            if (number >= schedule.Count)
+            if (!arrivals.HasNext)
             {
                 await phase.Ended.WaitAsync(stop);
                 return false;
             }
 
-            _intendedNs = _context.BeginNs + (long)(schedule.DueAt(number).TotalSeconds * 1e9);
+            _intendedNs = _context.BeginNs + arrivals.DueNs;
             for (var wait = _intendedNs - MonotonicNs.Now; wait > 0; wait = _intendedNs - MonotonicNs.Now)
             {
                 await Task.WhenAny(
@@ -158,7 +160,7 @@ public sealed class LoadClient : IDisposable
                     return false;
             }
 
-            _sequence++;
+            arrivals.Advance();
             return true;
         }
 

@@ -78,8 +78,8 @@ public sealed class LoadGenerator : IAsyncDisposable
     /// <param name="stop">Ends the phases early; what was begun is drained all the same.</param>
     public async Task RunAsync(CancellationToken stop)
     {
-        var schedule = _scenario.Load.Arrival is Arrival.Open { Rate: Rate.Constant rate }
-            ? new ArrivalSchedule(rate.PerSecond, _scenario.Phases)
+        var schedule = _scenario.Load.Arrival is Arrival.Open open
+            ? new ArrivalSchedule(open.Rate, _scenario.Phases, _scenario.Seed)
             : null;
         var begin = MonotonicNs.Now;
         var context = new LoadContext(
@@ -100,8 +100,6 @@ public sealed class LoadGenerator : IAsyncDisposable
         await EnterPhasesAsync(all, stop);
         var sending = MonotonicNs.Now - begin;
         SendingTime = TimeSpan.FromMicroseconds(sending / 1000);
-        Achieved = schedule is null ? default : (DueWithin(schedule, sending), clients.Sum(client => client.Sent));
-
         _unbinds.Drain();
         Clock.Enter(Phase.Drain, 0, isDraining: true);
         var drain = _scenario.Phases.Where(phase => phase.Name == Phase.Drain).Select(phase => phase.For)
@@ -109,6 +107,9 @@ public sealed class LoadGenerator : IAsyncDisposable
         IsDrained = await Task.WhenAny(all, Task.Delay(drain, CancellationToken.None)) == all;
         await abandon.CancelAsync();
         await all;
+        var sent = clients.Sum(client => client.Sent);
+        var missed = clients.Sum(client => client.Arrivals?.SkipUntil(SendingTime) ?? 0);
+        Achieved = schedule is null ? default : (sent + missed, sent);
         clients.ForEach(client => client.Dispose());
     }
 
@@ -156,17 +157,5 @@ public sealed class LoadGenerator : IAsyncDisposable
             if (stop.IsCancellationRequested || all.IsCompleted)
                 return;
         }
-    }
-
-    private static long DueWithin(ArrivalSchedule schedule, long sendingNs)
-    {
-        var (low, high) = (0L, schedule.Count);
-        while (low < high)
-        {
-            var middle = low + ((high - low) / 2);
-            (low, high) = schedule.DueAt(middle).Ticks * 100 <= sendingNs ? (middle + 1, high) : (low, middle);
-        }
-
-        return low;
     }
 }

@@ -144,7 +144,9 @@ public enum HolderPreference
 public sealed record UnbindOptions(TimeSpan RebindAfter, HolderPreference WithHolders, TimeSpan Patience);
 
 /// <param name="RateShare">Of the load's full rate, or of its clients in a closed loop; 0 sends nothing new.</param>
-public sealed record Phase(string Name, TimeSpan For, double RateShare)
+/// <param name="OwnRate">Of this phase alone, from its begin, instead of the load's; null for a share of the
+/// load's.</param>
+public sealed record Phase(string Name, TimeSpan For, double RateShare, Rate? OwnRate = null)
 {
     /// <summary>A phase of this name sends nothing new unless it says so, and ends as soon as everything is
     /// freed.</summary>

@@ -36,7 +36,7 @@ public static class ScenarioReader
         var fleet = ReadFleet(top.TakeMap("fleet"));
         var load = ReadLoad(top.TakeMap("load"));
         var unbind = ReadUnbind(top.TakeMap("unbind"));
-        var phases = ReadPhases(top);
+        var phases = ReadPhases(top, load.Arrival);
         var faults = ReadFaults(top.TakeList("faults"));
         var probes = ReadProbes(top.TakeMap("probes"));
         var thresholds = top.TakeList("thresholds")
@@ -191,7 +191,7 @@ public static class ScenarioReader
     private static Rate ReadRate(MapReader rate)
     {
         const double perSecondMax = 10_000_000;
-        double PerSecond(string key) => rate.TakeNumber(key, 0.001, perSecondMax)
+        double PerSecond(string key, double min = 0.001) => rate.TakeNumber(key, min, perSecondMax)
             ?? throw rate.At.Error($"{rate.PathOf(key)} is missing", "operations per second");
         TimeSpan Over(string key) => Positive(rate, key, null);
 
@@ -199,16 +199,27 @@ public static class ScenarioReader
             "kind",
             () => new Rate.Constant(PerSecond("perSecond")),
             ("constant", () => new Rate.Constant(PerSecond("perSecond"))),
-            ("ramp", () => new Rate.Ramp(PerSecond("from"), PerSecond("to"), Over("over"))),
+            ("ramp", () => new Rate.Ramp(PerSecond("from", 0), PerSecond("to", 0), Over("over"))),
             ("step", () => new Rate.Step(
                 [.. rate.TakeList("perSecond").Select(
-                    node => MapReader.Number(node, rate.PathOf("perSecond"), 0.001, perSecondMax))], Over("every"))),
-            ("sine", () => new Rate.Sine(PerSecond("perSecond"), PerSecond("amplitude"), Over("period"))),
-            ("burst", () => new Rate.Burst(PerSecond("perSecond"), PerSecond("peak"), Over("every"), Over("for"))),
+                    node => MapReader.Number(node, rate.PathOf("perSecond"), 0, perSecondMax))], Over("every"))),
+            ("sine", () => new Rate.Sine(PerSecond("perSecond"), PerSecond("amplitude", 0), Over("period"))),
+            ("burst", () => new Rate.Burst(PerSecond("perSecond", 0), PerSecond("peak"), Over("every"), Over("for"))),
             ("poisson", () => new Rate.Poisson(PerSecond("perSecond"))));
         var value = read();
-        if (value is Rate.Step { PerSecond.IsEmpty: true })
-            throw rate.At.Error($"{rate.PathOf("perSecond")} has no step", "a list of rates");
+        var (wrong, accepted) = value switch
+        {
+            Rate.Step step when !step.PerSecond.Any(one => one > 0) =>
+                ("perSecond has no step above zero", "a list of rates, at least one above zero"),
+            Rate.Ramp { FromPerSecond: 0, ToPerSecond: 0 } => ("from and to are both zero", "at least one above zero"),
+            Rate.Sine sine when sine.AmplitudePerSecond > sine.PerSecond =>
+                ("amplitude is larger than perSecond", "0 up to perSecond: a rate is never below zero"),
+            Rate.Burst burst when burst.For > burst.Every =>
+                ("for is longer than every", "a burst that ends before the next one begins"),
+            _ => ("", ""),
+        };
+        if (wrong.Length > 0)
+            throw rate.At.Error(rate.PathOf(wrong), accepted);
 
         rate.End();
         return value;
@@ -294,30 +305,45 @@ public static class ScenarioReader
         return new(rebindAfter, withHolders, patience);
     }
 
-    private static ImmutableArray<Phase> ReadPhases(MapReader top)
+    private static ImmutableArray<Phase> ReadPhases(MapReader top, Arrival arrival)
     {
         if (top.Take("phases") is null)
             return [new("steady", TimeSpan.FromSeconds(20), 1), new(Phase.Drain, TimeSpan.FromSeconds(10), 0)];
 
-        var phases = top.TakeList(
-            "phases").Select((node, index) => ReadPhase(node, $"phases.{index}")).ToImmutableArray();
+        var phases = top.TakeList("phases").Select((node, index) => ReadPhase(node, $"phases.{index}", arrival))
+            .ToImmutableArray();
         var at = top.Take("phases")!.At;
         if (phases.IsEmpty || phases.All(phase => phase.RateShare == 0))
             throw at.Error("phases has no phase that sends", "at least one with a rate above zero");
+
+        if (phases.SkipLast(1).Any(phase => phase.Name == Phase.Drain))
+            throw at.Error($"a phase follows {Phase.Drain}", $"{Phase.Drain} as the last phase");
 
         return phases.Select(phase => phase.Name).Distinct().Count() == phases.Length
             ? phases
             : throw at.Error("two phases have one name", "each name once");
     }
 
-    private static Phase ReadPhase(ScenarioNode node, string path)
+    private static Phase ReadPhase(ScenarioNode node, string path, Arrival arrival)
     {
         var phase = new MapReader(node, path);
         var name = KebabCase(phase.Require("name", "a name"), $"{path}.name", 32);
         var duration = Positive(phase, "for", null);
-        var rate = phase.TakeNumber("rate", 0, 10) ?? (name == Phase.Drain ? 0 : 1);
+        if (phase.Take("rate") is ScenarioMap own)
+        {
+            if (arrival is not Arrival.Open || name == Phase.Drain)
+                throw own.At.Error(
+                    $"{path}.rate is a rate of its own", "a share of the load from 0 to 10; a rate in an open arrival");
+
+            var rate = ReadRate(phase.TakeMap("rate")!);
+            phase.End();
+            return rate is not Rate.Poisson ? new(name, duration, 1, rate) : throw own.At.Error(
+                $"{path}.rate.kind is poisson", "constant, ramp, step, sine, burst; load.arrival.rate chooses the gaps");
+        }
+
+        var share = phase.TakeNumber("rate", 0, name == Phase.Drain ? 0 : 10) ?? (name == Phase.Drain ? 0 : 1);
         phase.End();
-        return new(name, duration, rate);
+        return new(name, duration, share);
     }
 
     private static ImmutableArray<string> ReadProbes(MapReader? probes)

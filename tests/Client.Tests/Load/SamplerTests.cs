@@ -68,20 +68,4 @@ public sealed class SamplerTests
         Assert.InRange(holds.Average(), 17, 19.5);
         Assert.All(Enumerable.Range(0, 100), _ => Assert.InRange(uniform.Next(random).TotalMilliseconds, 3, 4));
     }
-
-    [Fact]
-    public void Operations_are_due_at_the_rate_of_their_phase()
-    {
-        var schedule = new ArrivalSchedule(
-            1000,
-            [
-                new("warm", TimeSpan.FromSeconds(2), 0.5), new("pause", TimeSpan.FromSeconds(1), 0),
-                new("steady", TimeSpan.FromSeconds(4), 1), new("drain", TimeSpan.FromSeconds(9), 0),
-            ]);
-
-        Assert.Equal(5000, schedule.Count);
-        Assert.Equal(TimeSpan.FromMilliseconds(2), schedule.DueAt(1));
-        Assert.Equal(TimeSpan.FromSeconds(3), schedule.DueAt(1000));
-        Assert.Equal(TimeSpan.FromMilliseconds(6999), schedule.DueAt(4999));
-    }
 }
