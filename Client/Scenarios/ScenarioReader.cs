@@ -338,7 +338,8 @@ public static class ScenarioReader
             var rate = ReadRate(phase.TakeMap("rate")!);
             phase.End();
             return rate is not Rate.Poisson ? new(name, duration, 1, rate) : throw own.At.Error(
-                $"{path}.rate.kind is poisson", "constant, ramp, step, sine, burst; load.arrival.rate chooses the gaps");
+                $"{path}.rate.kind is poisson",
+                "constant, ramp, step, sine, burst; load.arrival.rate chooses the gaps");
         }
 
         var share = phase.TakeNumber("rate", 0, name == Phase.Drain ? 0 : 10) ?? (name == Phase.Drain ? 0 : 1);
