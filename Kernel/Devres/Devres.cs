@@ -212,7 +212,7 @@ public sealed class Devres(DevresHead head = DevresHead.Initialised)
     /// </summary>
     /// <remarks>Groups wholly inside go too; of groups that overlap only the entries inside go.</remarks>
     public DevresTodo TakeGroup(object? id = null) => FindGroup(id) is { } open
-        ? TakeRange(open, open.Close!.IsLinked ? open.Close.Newer : null)
+        ? TakeRange(open, open.Close!.Newer) // The closing marker of an open group has no neighbours.
         : new(null, 0, Errno.OK, DevresFault.WarnNoGroup);
 
     /// <summary>Takes everything: the beginning of release_all.</summary>

@@ -54,6 +54,11 @@ public static class MemremapProcedures
         var error = host.Inject(FailPoint.MemremapRam, map);
         if (error is not Errno.OK)
         {
+            host.Emit(new KernelEvent(EventKind.Warn, null, map)
+            {
+                Text = "ram-overlap",
+                Fn = "devm_memremap_pages"
+            });
             return await FailKilled(host, map, error);
         }
 

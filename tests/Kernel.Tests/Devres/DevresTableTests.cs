@@ -142,12 +142,59 @@ public sealed class DevresTableTests
         RegisterTheTable();
         var five = _devres.Nodes.Last();
         Assert.Equal((6, 5L), (five.Id, five.DataId));
-        var before = Digest();
+        var before = Digest(_devres);
         _devres.RemoveAction(Fn, null, 5);
-        Assert.NotEqual(before, Digest());
+        Assert.NotEqual(before, Digest(_devres));
         _devres.Reset();
         RegisterTheTable();
-        Assert.Equal(before, Digest());
+        Assert.Equal(before, Digest(_devres));
+    }
+
+    [Fact]
+    public void An_entry_that_was_never_added_has_no_number() => Assert.Equal(-1, Devres.Alloc(Fn)!.Id);
+
+    // Goal: a state that can go on differently has another digest.
+    // Method: lists that differ in exactly one of: kind, function, data, number, order.
+    [Fact]
+    public void The_digest_tells_lists_apart_that_differ_in_one_thing()
+    {
+        Devres With(Action<Devres> fill)
+        {
+            var list = new Devres();
+            fill(list);
+            return list;
+        }
+
+        Devres[] lists =
+        [
+            With(list => list.AddAction(0, null, 3)),
+            With(list => list.AddResource(0, null, 3)),
+            With(list => list.Kmalloc(null, 3)),
+            With(list => list.AddAction(1, null, 3)),
+            With(list => list.AddAction(0, null, 4)),
+            With(list => { list.AddAction(0, null, 4); list.AddAction(0, null, 3); list.RemoveAction(0, null, 4); }),
+            With(list => { list.AddAction(0, null, 4); list.AddAction(0, null, 3); }),
+            With(list => { list.AddAction(0, null, 3); list.AddAction(0, null, 4); }),
+            With(list => list.OpenGroup("G")),
+            With(list => { list.OpenGroup("G"); list.CloseGroup("G"); }),
+        ];
+        Assert.Equal(lists.Length, lists.Select(Digest).Distinct().Count());
+    }
+
+    [Fact]
+    public void The_digest_of_a_release_in_progress_follows_what_is_left()
+    {
+        RegisterTheTable();
+        var todo = _devres.TakeAll();
+        var digests = new HashSet<ulong>();
+        do
+        {
+            digests.Add(Digest(todo));
+        }
+        while (todo.TryNext(out _));
+
+        Assert.Equal(6, digests.Count);
+        Assert.Contains(StateHash.Seed, digests);
     }
 
     private static List<long> Ran(DevresTodo todo)
@@ -173,10 +220,17 @@ public sealed class DevresTableTests
         _devres.AddAction(Fn, null, 5);
     }
 
-    private ulong Digest()
+    private static ulong Digest(Devres list)
     {
         var hash = StateHash.Seed;
-        _devres.HashInto(ref hash);
+        list.HashInto(ref hash);
+        return hash;
+    }
+
+    private static ulong Digest(DevresTodo todo)
+    {
+        var hash = StateHash.Seed;
+        todo.HashInto(ref hash);
         return hash;
     }
 }

@@ -45,6 +45,9 @@ internal sealed class SequentialWorld(KernelProfile profile)
     public void Fail(FailPoint point, Errno err = Errno.OK, int skip = 0) =>
         _failures[point] = (skip, err is Errno.OK ? FailPoints.DefaultErrno(point) : err);
 
+    /// <summary>Whether a step that was to fail was reached.</summary>
+    public bool HasFailed(FailPoint point) => !_failures.ContainsKey(point);
+
     /// <summary>Runs every callback that may run.</summary>
     public void Settle() => Rcu.RunCallbacks();
 
