@@ -67,7 +67,8 @@ public sealed partial class DeviceAgent
 
     private Ticket Begin(TicketKind kind, long op)
     {
-        var ticket = new Ticket(++_lastTicket, kind, op);
+        // A number of an earlier incarnation fits nothing: whoever still follows it is told so.
+        var ticket = new Ticket(((long)Math.Max(0, Log.Gen - 1) << 32) + ++_lastTicket, kind, op);
         var done = 0;
         for (var i = _tickets.Count - 1; i >= 0; i--)
         {

@@ -16,7 +16,7 @@ namespace Fleet.Protocol.Maps;
 /// a handle of another incarnation of the device, and a session that lapsed.
 /// Concurrency: one grain turn. Source: kernel-model B.4 to B.7, A.3; design.md 2.2.
 /// </remarks>
-public sealed class MapAgent
+public sealed partial class MapAgent
 {
     private readonly Func<string, IResourceLink> _resources;
     private readonly RefSlot _slot = new();

@@ -10,12 +10,11 @@ namespace Fleet.Protocol.Resources;
 /// Concurrency: one grain turn; nothing here waits. The shell commits before it answers.
 /// Source: kernel-model A.1, B.3; drivers/pci/p2pdma.c (percpu release, kill and cleanup callbacks).
 /// </remarks>
-public sealed class ResourceAgent
+public sealed partial class ResourceAgent
 {
     private readonly RefCentre _centre = new();
     private readonly int _device;
     private TaskCompletionSource? _reaped;
-    private int _life;
     private bool _isWaiting;
 
     /// <param name="key"><c>host/bdf/bar4</c> or <c>host/bdf/shared</c>.</param>
@@ -44,12 +43,12 @@ public sealed class ResourceAgent
 
     public At Init(int life, At cause)
     {
-        if (life < _life)
+        if (life < Life)
         {
             return Log.Last;
         }
 
-        _life = life;
+        Life = life;
         Log.Life = life;
         _reaped = null;
         _isWaiting = false;
@@ -59,7 +58,7 @@ public sealed class ResourceAgent
 
     public At Kill(int life, At cause)
     {
-        if (life != _life)
+        if (life != Life)
         {
             return Log.Last;
         }
@@ -73,7 +72,7 @@ public sealed class ResourceAgent
 
     public At Confirm(int life, ReadOnlySpan<SlotReport> folds)
     {
-        if (life != _life)
+        if (life != Life)
         {
             return Log.Last;
         }
@@ -90,13 +89,13 @@ public sealed class ResourceAgent
     }
 
     public At Report(int life, in SlotReport report) =>
-        life == _life && _centre.Apply(report) ? Release(report) : Log.Last;
+        life == Life && _centre.Apply(report) ? Release(report) : Log.Last;
 
     public ZeroReply WaitZero(int life, WaitStep step, At cause)
     {
-        if (life != _life)
+        if (life != Life)
         {
-            return new(life < _life, 0, Log.Last);
+            return new(life < Life, 0, Log.Last);
         }
 
         if (step is WaitStep.BeginCleanup)
@@ -126,7 +125,7 @@ public sealed class ResourceAgent
 
     public At Exit(int life, bool endsCleanup, At cause)
     {
-        if (life != _life)
+        if (life != Life)
         {
             return Log.Last;
         }

@@ -15,6 +15,7 @@ public sealed class ObjectLog(FleetContext context, string name)
 {
     private List<HistoryEvent>? _pending;
     private IObjectStream? _stream;
+    private Task? _committing;
     private long _seq;
 
     public FleetContext Context => context;
@@ -100,9 +101,22 @@ public sealed class ObjectLog(FleetContext context, string name)
         return at;
     }
 
-    /// <summary>Makes what was recorded durable; completes at once when there is nothing.</summary>
+    /// <summary>Nothing was recorded that is not durable yet.</summary>
+    /// <remarks>
+    /// An answer that leaves while this is false shows a position whose predecessors a crash may still take away: it
+    /// waits for <see cref="CommitAsync"/> first.
+    /// </remarks>
+    public bool IsSettled => _committing is null or { IsCompleted: true } && _pending is null or { Count: 0 };
+
+    /// <summary>Completes when everything that was recorded so far is durable; at once when it is.</summary>
+    /// <remarks>One commit of an object at a time: a later position is never durable before an earlier one.</remarks>
     public ValueTask CommitAsync()
     {
+        if (_committing is { IsCompleted: false })
+        {
+            return new(CommitBehindAsync());
+        }
+
         if (_pending is null or { Count: 0 })
         {
             return ValueTask.CompletedTask;
@@ -110,6 +124,28 @@ public sealed class ObjectLog(FleetContext context, string name)
 
         var events = _pending;
         _pending = null;
-        return context.Log.CommitAsync(events);
+        var sent = context.Log.CommitAsync(events);
+        if (sent.IsCompletedSuccessfully)
+        {
+            return sent;
+        }
+
+        _committing = sent.AsTask();
+        return new(_committing);
+    }
+
+    private async Task CommitBehindAsync()
+    {
+        var last = _seq;
+        while (_committing is { IsCompleted: false } running)
+        {
+            await running;
+        }
+
+        // What was recorded by then may have gone out with somebody else's commit in the meantime.
+        if (_pending is { Count: > 0 } pending && pending[0].At.Seq <= last)
+        {
+            await CommitAsync();
+        }
     }
 }

@@ -1,0 +1,30 @@
+using Fleet.Kernel.History;
+using Fleet.Protocol.Wire;
+
+namespace Fleet.Protocol.Maps;
+
+/// <summary>The fence around a life that a failover ended.</summary>
+public sealed partial class MapAgent
+{
+    /// <summary>Life of the device's binding that is served; 0 for none.</summary>
+    public int Life => _life;
+
+    /// <summary>Ends the life at once: whoever still names it is refused.</summary>
+    /// <param name="deviceGen">The device's new incarnation; an earlier or equal one changes nothing.</param>
+    public At Fence(int deviceGen, At cause)
+    {
+        if (!Log.IsOpen || deviceGen <= _deviceGen)
+        {
+            return Log.Last;
+        }
+
+        _deviceGen = deviceGen;
+        if (_life == 0)
+        {
+            return Log.Last;
+        }
+
+        (_life, _map, _tags, _resource) = (0, null, null, null);
+        return Log.Add(EventKind.Fenced, actor: "failover", after: [Device(cause)]);
+    }
+}

@@ -1,0 +1,25 @@
+using Fleet.Kernel.History;
+using Fleet.Protocol.Wire;
+
+namespace Fleet.Protocol.Resources;
+
+/// <summary>The fence around a life that a failover ended.</summary>
+public sealed partial class ResourceAgent
+{
+    /// <summary>Life of the device's binding that is served; 0 for none.</summary>
+    public int Life { get; private set; }
+
+    /// <summary>Ends the life at once: nothing of it is counted any more, and no wait of it ends.</summary>
+    /// <param name="life">Lives below this one are over.</param>
+    public At Fence(int life, At cause)
+    {
+        if (!Log.IsOpen || Life == 0 || Life >= life)
+        {
+            return Log.Last;
+        }
+
+        // A message of the fenced life must not fit: the next one is larger than any before it.
+        Life = 0;
+        return Log.Add(EventKind.Fenced, actor: "failover", after: [Device(cause)]);
+    }
+}
