@@ -81,7 +81,8 @@ public static class Remedies
         };
     }
 
-    internal static string Sentence(string remedy) =>
+    /// <summary>Returns a remedy as a sentence: what forbids the finding, or the defect that causes it.</summary>
+    public static string Sentence(string remedy) =>
         remedy.StartsWith('R') || remedy.StartsWith("the ", StringComparison.Ordinal)
             ? $"Cause: {remedy}."
             : $"Forbidden by {remedy}.";

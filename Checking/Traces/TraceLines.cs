@@ -1,4 +1,5 @@
 using System.IO.Compression;
+using Fleet.Checking.History;
 
 namespace Fleet.Checking.Traces;
 
@@ -25,8 +26,8 @@ internal sealed class TraceLines : IDisposable
         var head = _buffer.AsSpan(0, _end);
         if (head.Length >= 2 && head[0] == 0x1f && head[1] == 0x8b)
         {
-            var rest = new HeadedStream(head.ToArray(), source);
-            _owned = new GZipStream(rest, CompressionMode.Decompress);
+            var whole = new PrefixedStream(head.ToArray(), source);
+            _owned = new GZipStream(whole, CompressionMode.Decompress, leaveOpen: true);
             _source = _owned;
             (_start, _end, _sourceEnded) = (0, 0, false);
             Fill();
@@ -126,48 +127,5 @@ internal sealed class TraceLines : IDisposable
         {
             throw new TraceFormatException(0, $"the file is {kind}");
         }
-    }
-
-    /// <summary>Bytes that were read to look at them, and then the rest.</summary>
-    private sealed class HeadedStream(byte[] head, Stream rest) : Stream
-    {
-        private int _taken;
-
-        public override bool CanRead => true;
-
-        public override bool CanSeek => false;
-
-        public override bool CanWrite => false;
-
-        public override long Length => throw new NotSupportedException();
-
-        public override long Position
-        {
-            get => throw new NotSupportedException();
-            set => throw new NotSupportedException();
-        }
-
-        public override int Read(byte[] buffer, int offset, int count) => Read(buffer.AsSpan(offset, count));
-
-        public override int Read(Span<byte> buffer)
-        {
-            if (_taken == head.Length)
-            {
-                return rest.Read(buffer);
-            }
-
-            var count = Math.Min(buffer.Length, head.Length - _taken);
-            head.AsSpan(_taken, count).CopyTo(buffer);
-            _taken += count;
-            return count;
-        }
-
-        public override void Flush() => throw new NotSupportedException();
-
-        public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-
-        public override void SetLength(long value) => throw new NotSupportedException();
-
-        public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
     }
 }

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
+using Fleet.Checking;
 using Fleet.Client.Runs;
 using Fleet.Storage.Results;
 using Spectre.Console;
@@ -80,7 +81,7 @@ internal static class FindingsCommand
     public static Table TableOf(string run, IReadOnlyList<StoredFinding> findings)
     {
         var table = new Table { Border = TableBorder.Simple };
-        table.AddColumns("finding", "rule", "class", "times", "at", "found by", "repaired by");
+        table.AddColumns("finding", "rule", "class", "times", "at", "found by", "forbidden or caused by");
         foreach (var (number, checker, finding) in findings)
         {
             table.AddRow(
@@ -106,9 +107,10 @@ internal static class FindingsCommand
         terminal.Say($"  at        {ForeignText.Clean(finding.Object)}");
         terminal.Say($"  times     {finding.Count}, equal but for place and time");
         terminal.Say($"  found by  the {ForeignText.Clean(stored.Checker)} checker");
-        terminal.Say(
-            "  repair    "
-            + $"{ForeignText.Clean(finding.Remedy ?? "no patch and no known residual defect is named", 1000)}");
+        var remedy = finding.Remedy is { } named
+            ? Remedies.Sentence(named)
+            : "No patch and no known residual defect is named.";
+        terminal.Say("  remedy    " + ForeignText.Clean(remedy, 1000));
         terminal.Say("");
         terminal.Say(ForeignText.Clean(finding.Text, 8192));
         terminal.Say("");

@@ -31,7 +31,7 @@ internal static class ReportView
                 + $"{ForeignText.Clean(finding.Object)}, {finding.Count:N0} time(s)"));
             terminal.Say("  " + ForeignText.Clean(finding.Text, 8192));
             if (finding.Remedy is { } remedy)
-                terminal.Say("  Repaired by " + ForeignText.Clean(remedy, 1000));
+                terminal.Say("  " + ForeignText.Clean(Remedies.Sentence(remedy), 1000));
         }
 
         if (report.Findings.Count > FindingsShownMax)
