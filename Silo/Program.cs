@@ -1,14 +1,12 @@
-using System.Globalization;
-using Fleet.Kernel.History;
+using Fleet.Silo.Cluster;
 using Fleet.Storage;
-using Fleet.Storage.Spool;
-using Microsoft.Extensions.Hosting;
+using Fleet.Storage.Results;
 
 namespace Fleet.Silo;
 
 /// <summary>
-/// A silo of its own: <c>--cluster NAME --spool DIR [--silo-port N] [--gateway-port N]</c>, on loopback, until it is
-/// told to stop.
+/// A silo of its own: <c>--cluster NAME --store URL</c>. It waits until somebody drives a run on the cluster
+/// (<c>fleet run --cluster NAME --store URL</c>), serves it on loopback, and ends with it.
 /// </summary>
 internal static class Program
 {
@@ -24,18 +22,10 @@ internal static class Program
 
         try
         {
-            var objects = new ObjectTable();
-            using var spool = SpoolWriter.Create(
-                new SpoolOptions(arguments.Spool, arguments.Cluster, 1, "silo-1", SpoolOptions.MonotonicClock()),
-                objects);
-            using var host = SiloHost.Build(
-                new EmbeddedFleetOptions { Run = arguments.Cluster, Objects = objects, Log = new SpoolLog(spool) },
-                arguments.SiloPort, arguments.GatewayPort, new SiloLogGate());
-            await host.StartAsync();
-            await Console.Error.WriteLineAsync(string.Create(
-                CultureInfo.InvariantCulture,
-                $"silo of cluster {arguments.Cluster}: gateway 127.0.0.1:{arguments.GatewayPort}"));
-            await host.WaitForShutdownAsync();
+            var address = arguments.Store ?? Environment.GetEnvironmentVariable(SiloArguments.StoreVariable)
+                ?? throw new StorageException(
+                    $"A silo needs a store; accepted are --store URL and the variable {SiloArguments.StoreVariable}.");
+            await ClusterSilo.ServeAsync(arguments, StoreAddress.Parse(address), Console.Error);
             return 0;
         }
         catch (StorageException e)

@@ -4,19 +4,25 @@ using System.Globalization;
 namespace Fleet.Silo;
 
 /// <summary>What a silo process is told on its command line.</summary>
-internal sealed record SiloArguments(string Cluster, string Spool, int SiloPort, int GatewayPort)
+/// <param name="Store">Address of the PostgreSQL store; null takes <see cref="StoreVariable"/>.</param>
+/// <param name="SiloPort">On loopback; 0 takes a free one, and so for the gateway's.</param>
+/// <param name="IsChild">Ends when standard input does, so that it never outlives who started it.</param>
+internal sealed record SiloArguments(
+    string Cluster, string? Store, string Name, int SiloPort, int GatewayPort, bool IsChild)
 {
-    private const int DefaultSiloPort = 11111;
-    private const int DefaultGatewayPort = 30000;
-    private const string Accepted = "accepted are --cluster NAME, --spool DIR, --silo-port N and --gateway-port N";
+    /// <summary>Where a store's address may stand that must not be seen in a list of processes.</summary>
+    public const string StoreVariable = "FLEET_STORE";
+
+    private const string Accepted =
+        "accepted are --cluster NAME, --store URL, --name NAME, --silo-port N, --gateway-port N and --child yes";
 
     /// <param name="wrong">What was wrong and what is accepted, one sentence.</param>
     public static bool TryParse(
         string[] args, [NotNullWhen(true)] out SiloArguments? arguments, [NotNullWhen(false)] out string? wrong)
     {
         (arguments, wrong) = (null, null);
-        string? cluster = null, spool = null;
-        var (siloPort, gatewayPort) = (DefaultSiloPort, DefaultGatewayPort);
+        string? cluster = null, store = null, name = "silo-1", child = null;
+        var (siloPort, gatewayPort) = (0, 0);
         for (var i = 0; i < args.Length && wrong is null; i += 2)
         {
             var value = i + 1 < args.Length ? args[i + 1] : "";
@@ -24,16 +30,17 @@ internal sealed record SiloArguments(string Cluster, string Spool, int SiloPort,
             {
                 (_, "") => $"{args[i]} needs a value; {Accepted}.",
                 ("--cluster", _) => Take(out cluster, value),
-                ("--spool", _) => Take(out spool, value),
+                ("--store", _) => Take(out store, value),
+                ("--name", _) => Take(out name, value),
+                ("--child", "yes") => Take(out child, value),
                 ("--silo-port", _) => TakePort(args[i], out siloPort, value),
                 ("--gateway-port", _) => TakePort(args[i], out gatewayPort, value),
-                _ => $"There is no option {args[i]}; {Accepted}.",
+                _ => $"There is no option {args[i]} {value}; {Accepted}.",
             };
         }
 
-        wrong ??= cluster is null ? $"--cluster is missing; {Accepted}."
-            : spool is null ? $"--spool is missing; {Accepted}." : null;
-        arguments = wrong is null ? new(cluster!, spool!, siloPort, gatewayPort) : null;
+        wrong ??= cluster is null ? $"--cluster is missing; {Accepted}." : null;
+        arguments = wrong is null ? new(cluster!, store, name!, siloPort, gatewayPort, child is not null) : null;
         return arguments is not null;
     }
 

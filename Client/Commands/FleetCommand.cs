@@ -19,6 +19,7 @@ public static class FleetCommand
             FindingsCommand.Create(terminal),
             FindingsCommand.CreateExplain(terminal),
             SqlCommand.Create(terminal),
+            DbCommand.Create(terminal),
             TraceCommand.Create(terminal),
             ExploreCommand.Create(terminal),
             MatrixCommand.Create(terminal),

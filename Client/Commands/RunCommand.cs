@@ -43,12 +43,19 @@ internal static class RunCommand
             Description =
                 "Go on after a finding; without it the load ends 3 s after the first that decides the verdict.",
         };
+        var silos = CommonOptions.Whole(
+            "--silos", 1, 64, "Silos in processes of their own, joined by the store (default: one in this process).");
+        var cluster = new Option<string?>("--cluster")
+        {
+            Description = "Silos that somebody started under this name, instead of starting them.",
+            HelpName = "NAME",
+        };
         var set = ScenarioCommand.Set();
         var store = new StoreOptions();
-        var command = new Command("run", "Hammers an embedded fleet, stores what happened, judges it.")
+        var command = new Command("run", "Hammers a fleet, stores what happened, judges it.")
         {
             scenario, profile, inventory, devices, replicate, clients, duration, rate, seed, set, faults, patience,
-            keepGoing,
+            keepGoing, silos, cluster,
         };
         store.AddTo(command);
         command.SetAction(async (parsed, ct) =>
@@ -66,6 +73,8 @@ internal static class RunCommand
                 Patience = parsed.GetValue(patience),
                 Faults = parsed.GetValue(faults),
                 Overrides = ScenarioCommand.Overrides(parsed.GetValue(set)),
+                Silos = parsed.GetValue(silos) ?? 0,
+                Cluster = parsed.GetValue(cluster),
             };
             var request = RunRequest.Create(
                 parsed.GetRequiredValue(scenario),

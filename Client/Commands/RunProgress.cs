@@ -51,6 +51,14 @@ internal sealed class RunProgress(Terminal terminal) : IRunProgress, IAsyncDispo
         }
     }
 
+    public void Say(string line)
+    {
+        lock (_gate)
+        {
+            terminal.SayProgress("  " + ForeignText.Clean(line, 500));
+        }
+    }
+
     public void Found(Finding finding)
     {
         lock (_gate)

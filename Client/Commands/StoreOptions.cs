@@ -13,7 +13,8 @@ internal sealed class StoreOptions
 
     public Option<string?> Store { get; } = new("--store")
     {
-        Description = "A PostgreSQL store, postgres://USER@HOST:PORT/DATABASE, instead of files.",
+        Description =
+            "A PostgreSQL store, postgres://USER@HOST:PORT/DATABASE or private (see fleet db), instead of files.",
         HelpName = "URL",
     };
 

@@ -21,6 +21,10 @@ internal static class SummaryView
             + $"unbinds, "
             + $"{summary.UnbindsWithHolders:N0} of them with live holders, {summary.EventsStored:N0} events.");
         Say(terminal,
+            $"{summary.Counts.OperationsAcknowledged:N0} operations acknowledged by clients, "
+            + $"{summary.Counts.OperationsSpooled:N0} spooled, {summary.Counts.OperationsStored:N0} stored; "
+            + $"{summary.Counts.EventsAcknowledged:N0} events acknowledged, {summary.Counts.EventsStored:N0} stored.");
+        Say(terminal,
             $"Rare situations met: {Counts(summary.Probes)}.");
         if (summary.Achieved is { } achieved)
             Say(terminal, $"Sent {achieved:P1} of the operations that were due.");

@@ -10,7 +10,7 @@ using Fleet.Grains;
 using Fleet.Kernel;
 using Fleet.Kernel.History;
 using Fleet.Protocol.Wire;
-using Fleet.Silo;
+using Fleet.Silo.Cluster;
 using Fleet.Storage;
 using Fleet.Storage.Results;
 using Fleet.Storage.Spool;
@@ -27,8 +27,8 @@ namespace Fleet.Client.Runs;
 /// </remarks>
 public sealed class FleetRun(RunRequest request, IRunProgress progress)
 {
-    private const string GeneratorName = "gen-1";
-    private const string SessionName = "session:" + GeneratorName;
+    private const string GeneratorName = RunNames.Generator;
+    private const string SessionName = RunNames.Session;
     private const int HostsBuiltAtOnce = 8;
 
     private static readonly TimeSpan CallPatience = TimeSpan.FromSeconds(2);
@@ -45,7 +45,7 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         Converters = { new JsonStringEnumConverter(JsonNamingPolicy.KebabCaseLower) },
     };
 
-    private readonly ObjectTable _objects = new();
+    private readonly ObjectTable _objects = RunNames.NewTable();
     private readonly ConcurrentQueue<MetricPoint> _metrics = new();
     private readonly Dictionary<string, double> _seconds = new(StringComparer.Ordinal);
     private readonly TaskCompletionSource _decided = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -90,13 +90,13 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         await using var drain = SpoolDrain.Start(spool, writer);
 
         var fleet = new LoadFleet(request.Plan, _objects);
-        var checker = new OnlineChecker(request.Profile.Name, _objects, OnFinding);
-        var (generator, reaped, hosts) = await LiveAsync(fleet, checker, spool, drain, interrupt);
-        await using var _ = generator;
+        var live = await LiveAsync(fleet, spool, drain, interrupt);
+        await using var generator = live.Generator;
 
         progress.Begin("storing what was recorded");
         var storing = Stopwatch.StartNew();
         var stored = await drain.CompleteAsync(CancellationToken.None);
+        var counts = await CountAsync(writer, generator, stored, live.Committed);
         _seconds["store"] = storing.Elapsed.TotalSeconds;
 
         progress.Begin("checking what is stored");
@@ -105,7 +105,7 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         var verdict = await StoredCheck.CheckAsync(
             writer.Reader,
             request.Profile.Name,
-            stored.IsExact,
+            counts.AreEqual,
             isQuiescent,
             Scenario.RequiredProbes,
             CancellationToken.None);
@@ -113,13 +113,12 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         _seconds["total"] = _total.Elapsed.TotalSeconds;
 
         var report = verdict.Report;
-        var online = checker.Snapshot();
-        var summary = Summarize(generator, verdict, online, stored, hosts, reaped, interrupt.IsCancellationRequested);
-        await StoreAsync(writer, verdict, online, generator);
+        var summary = Summarize(live, verdict, counts, interrupt.IsCancellationRequested);
+        await StoreAsync(writer, verdict, live.Online, generator);
         var location = await writer.SealAsync(
             new(report.Verdict, summary.ExitCode)
             {
-                Complete = stored.IsExact && report.Complete,
+                Complete = counts.AreEqual && report.Complete,
                 Quiescent = isQuiescent,
                 EndedAt = DateTimeOffset.UtcNow,
                 Summary = JsonSerializer.Serialize(summary, SummaryJson),
@@ -136,33 +135,49 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         Clock = clock,
         EpochNs = MonotonicNs.Now,
         StartedAt = DateTimeOffset.UtcNow,
-        CommandLine = request.CommandLine,
+        CommandLine = StoreAddress.Redact(request.CommandLine),
         Settings = JsonSerializer.Serialize(
             new
             {
                 claim = Scenario.Claim,
                 devices = request.Plan.Devices.Length,
-                resources = request.Plan.ResourceCount
+                resources = request.Plan.ResourceCount,
+                silos = request.Silos,
+                cluster = request.Cluster,
             },
             SummaryJson),
     };
 
+    /// <summary>What is left of the fleet when it is gone.</summary>
+    private sealed record LiveResult(
+        LoadGenerator Generator, long Reaped, IReadOnlyList<HostReport> Hosts, OnlineSnapshot Online,
+        IReadOnlyList<CommittedEvents> Committed);
+
+    private static async Task<RunCounts> CountAsync(
+        IRunWriter writer, LoadGenerator generator, DrainReport stored, IReadOnlyList<CommittedEvents> committed)
+    {
+        var (acknowledged, rows) = (stored.EventsAcknowledged, stored.EventsStored);
+        foreach (var process in committed)
+        {
+            acknowledged += process.Events;
+            rows += (await writer.CountAsync(process.Proc, CancellationToken.None)).Events;
+        }
+
+        return new(
+            generator.Counters.Operations, stored.OperationsAcknowledged, stored.OperationsStored, acknowledged, rows);
+    }
+
+    private async Task<IFleetTarget> StartTargetAsync(SpoolWriter spool, CancellationToken ct) => request.IsEmbedded
+        ? await EmbeddedTarget.StartAsync(request, spool, LongPoll, OnFinding, ct)
+        : await ClusterTarget.StartAsync(request, OnFinding, progress.Say, ct);
+
     /// <summary>The part of the run in which the fleet is alive.</summary>
-    private async Task<(LoadGenerator Generator, long Reaped, IReadOnlyList<HostReport> Hosts)> LiveAsync(
-        LoadFleet fleet, OnlineChecker checker, SpoolWriter spool, SpoolDrain drain, CancellationToken interrupt)
+    private async Task<LiveResult> LiveAsync(
+        LoadFleet fleet, SpoolWriter spool, SpoolDrain drain, CancellationToken interrupt)
     {
         progress.Begin("starting the fleet");
         var starting = Stopwatch.StartNew();
-        await using var silo = await EmbeddedFleet.StartAsync(
-            new()
-            {
-                Run = request.Name,
-                Objects = _objects,
-                Log = new SpoolLog(
-                spool),
-                Streams = checker,
-                LongPoll = LongPoll
-            }, interrupt);
+        await using var silo = await StartTargetAsync(spool, interrupt);
         _seconds["start"] = starting.Elapsed.TotalSeconds;
 
         progress.Begin(string.Create(
@@ -203,7 +218,7 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         var reports = await Task.WhenAll(
             fleet.Hosts.Select(host => silo.Grains.GetGrain<IHostGrain>(host.Name).Close().AsTask()));
         _seconds["live"] = starting.Elapsed.TotalSeconds;
-        return (generator, reaped, reports);
+        return new(generator, reaped, reports, await silo.SnapshotAsync(), await silo.CommittedAsync());
     }
 
     /// <returns>Places of the devices whose bind failed.</returns>
@@ -369,25 +384,22 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
     }
 
     private RunSummary Summarize(
-        LoadGenerator generator,
+        LiveResult live,
         StoredVerdict verdict,
-        OnlineSnapshot online,
-        DrainReport stored,
-        IReadOnlyCollection<HostReport> hosts,
-        long reaped,
+        RunCounts counts,
         bool interrupted)
     {
+        var (generator, online) = (live.Generator, live.Online);
         var counters = generator.Counters;
         var report = verdict.Report;
         List<string> disagreements = [.. verdict.Disagreements, .. Disagreement(report, online)];
         var reasons = disagreements.Select(one => $"Two checkers disagree: {one}").Concat(report.Reasons).ToList();
-        if (!stored.IsExact)
+        if (!counts.AreEqual)
         {
             reasons.Insert(
-                0, $"{stored.OperationsAcknowledged} operations and {stored.EventsAcknowledged} events were "
-                    + $"acknowledged, "
-                + $"{stored.OperationsStored} and {stored.EventsStored} are stored: the history lost or doubled "
-                + $"records.");
+                0, $"{counts.OperationsAcknowledged} operations were acknowledged, {counts.OperationsSpooled} spooled, "
+                + $"{counts.OperationsStored} are stored; {counts.EventsAcknowledged} events were acknowledged, "
+                + $"{counts.EventsStored} are stored: the history lost or doubled records.");
         }
 
         var achieved = generator.Achieved.Due > 0 ? (double)generator.Achieved.Sent / generator.Achieved.Due : (
@@ -409,7 +421,7 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
                 string.Create(
                     CultureInfo.InvariantCulture,
                         $"Threshold missed: {missed.Metric} {missed.Of} is {missed.Value:0.###}."));
-        var exit = disagreements.Count > 0 || !stored.IsExact || report.ExitCode == ExitCode.Harness ? ExitCode.Harness
+        var exit = disagreements.Count > 0 || !counts.AreEqual || report.ExitCode == ExitCode.Harness ? ExitCode.Harness
             : report.Verdict is RunVerdict.Invalid ? ExitCode.Invalid
             : interrupted ? ExitCode.Interrupted
             : report.ExitCode == ExitCode.Infrastructure || !counters.Failures.IsEmpty ? ExitCode.Infrastructure
@@ -429,7 +441,7 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
             Expected = expected,
             AsExpected = expected is null ? null : expected == report.Verdict.ToString().ToLowerInvariant(),
             Reasons = reasons,
-            Hosts = hosts.Count,
+            Hosts = live.Hosts.Count,
             Devices = request.Plan.Devices.Length,
             Resources = request.Plan.ResourceCount,
             Clients = Scenario.Load.Clients,
@@ -439,8 +451,10 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
                 ? counters.Operations / generator.SendingTime.TotalSeconds : 0,
             Unbinds = counters.Of(OperationKind.Unbind),
             UnbindsWithHolders = counters.UnbindsWithHolders,
-            EventsStored = stored.EventsStored,
-            Reaped = reaped,
+            EventsStored = counts.EventsStored,
+            Counts = counts,
+            Silos = request.Silos,
+            Reaped = live.Reaped,
             Stuck =
             [
                 .. generator.Stuck.Select(stuck => new StuckSummary(

@@ -27,6 +27,9 @@ public interface IRunProgress
 
     void Show(in RunMoment moment);
 
+    /// <summary>Another process of the run says something: one line.</summary>
+    void Say(string line);
+
     /// <summary>The first finding of its kind; called while the fleet runs, so it must be quick.</summary>
     void Found(Finding finding);
 }

@@ -34,6 +34,12 @@ public sealed record RunOptions
     public string? Faults { get; init; }
 
     public IReadOnlyList<ScenarioOverride> Overrides { get; init; } = [];
+
+    /// <summary>Silo processes that the run starts, or waits for where a cluster is named; 0 for none.</summary>
+    public int Silos { get; init; }
+
+    /// <summary>A cluster of silos that somebody started.</summary>
+    public string? Cluster { get; init; }
 }
 
 /// <summary>Everything that a run needs to know, checked before anything is started or written.</summary>
@@ -43,6 +49,14 @@ public sealed record RunRequest(
     string Name, Scenario Scenario, KernelProfile Profile, FleetPlan Plan, StoreAddress Store, bool KeepGoing,
         string CommandLine)
 {
+    /// <summary>Silo processes that the run starts or waits for; 0 where the fleet lives in this process.</summary>
+    public int Silos { get; init; }
+
+    /// <summary>Name of a cluster that somebody started; null where the run starts its own.</summary>
+    public string? Cluster { get; init; }
+
+    public bool IsEmbedded => Silos == 0 && Cluster is null;
+
     /// <exception cref="UsageException">Something cannot be read, is unknown, or is not run by this build.</exception>
     public static RunRequest Create(
         string scenarioName, RunOptions options, StoreAddress store, bool keepGoing, string commandLine,
@@ -56,7 +70,16 @@ public sealed record RunRequest(
 
         var tail = Guid.NewGuid().ToString("N")[..4];
         var name = $"{now.UtcDateTime:yyyyMMdd-HHmmss}-{scenario.Name}-{profile.Name}-{tail}";
-        return new(name, scenario, profile, PlanOf(scenario.Fleet), store, keepGoing, commandLine);
+        if ((options.Silos > 0 || options.Cluster is not null) && !store.IsPostgres)
+            throw new UsageException(
+                $"{(options.Cluster is null ? "--silos" : "--cluster")} needs silos that share a database, and the "
+                + $"store is a directory; accepted: --store postgres://USER@HOST:PORT/DATABASE, or --store private.");
+
+        return new(name, scenario, profile, PlanOf(scenario.Fleet), store, keepGoing, commandLine)
+        {
+            Silos = options.Silos,
+            Cluster = options.Cluster,
+        };
     }
 
     public RunPlan ToRunPlan(TimeSpan callPatience, TimeSpan lease) => new(

@@ -46,6 +46,12 @@ public sealed record RunSummary
 
     public required long EventsStored { get; init; }
 
+    /// <summary>The same records counted where they were answered, where they were kept, and where they are.</summary>
+    public required RunCounts Counts { get; init; }
+
+    /// <summary>Silos in processes of their own; 0 where the fleet lived in the client's.</summary>
+    public int Silos { get; init; }
+
     /// <summary>Allocations that a session still held when it was closed.</summary>
     public required long Reaped { get; init; }
 
@@ -78,6 +84,21 @@ public sealed record RunSummary
 
     [JsonIgnore]
     public Fleet.Checking.CheckReport? Report { get; init; }
+}
+
+/// <summary>What was recorded, counted at each place that it went through.</summary>
+/// <param name="OperationsAcknowledged">Operations whose clients went on, whatever their outcome.</param>
+/// <param name="OperationsSpooled">Records that clients appended to their spool.</param>
+/// <param name="OperationsStored">Rows, counted in the store.</param>
+/// <param name="EventsAcknowledged">Events that grains were told are durable.</param>
+/// <param name="EventsStored">Rows, counted in the store.</param>
+public sealed record RunCounts(
+    long OperationsAcknowledged, long OperationsSpooled, long OperationsStored, long EventsAcknowledged,
+    long EventsStored)
+{
+    /// <summary>Nothing acknowledged is lost, and nothing is there twice.</summary>
+    public bool AreEqual => OperationsAcknowledged == OperationsSpooled && OperationsSpooled == OperationsStored
+        && EventsAcknowledged == EventsStored;
 }
 
 public sealed record OperationSummary(string Kind, long Ok, long Fail, long Unknown);

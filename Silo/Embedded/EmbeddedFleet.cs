@@ -1,5 +1,3 @@
-using System.Net;
-using System.Net.Sockets;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 
@@ -11,8 +9,6 @@ namespace Fleet.Silo;
 /// </remarks>
 public sealed class EmbeddedFleet : IAsyncDisposable
 {
-    private const int PortAttemptsMax = 5;
-
     private readonly IHost _host;
     private readonly SiloLogGate _log;
 
@@ -29,27 +25,13 @@ public sealed class EmbeddedFleet : IAsyncDisposable
     /// <summary>Starts the silo and waits until it serves.</summary>
     public static async Task<EmbeddedFleet> StartAsync(EmbeddedFleetOptions options, CancellationToken ct)
     {
-        for (var attempt = 1; ; attempt++)
-        {
-            var log = new SiloLogGate();
-            var ports = FreePorts();
-            var host = SiloHost.Build(options, ports.Silo, ports.Gateway, log, new GuestLifetime());
-            try
-            {
-                await host.StartAsync(ct);
-                return new(host, log);
-            }
-            catch (Exception e) when (attempt < PortAttemptsMax && IsAddressInUse(e))
-            {
-                // Another process took the port between its choice and its use.
-                await DisposeAsync(host);
-            }
-            catch
-            {
-                await DisposeAsync(host);
-                throw;
-            }
-        }
+        var log = new SiloLogGate();
+        var host = await SiloHost.StartAsync(
+            options, log,
+            (silo, siloPort, gatewayPort) => silo.UseLocalhostClustering(
+                siloPort, gatewayPort, null, options.Run, options.Run),
+            default, new GuestLifetime(), ct);
+        return new(host, log);
     }
 
     /// <summary>Stops the silo at once: what had to last is in the log already.</summary>
@@ -59,40 +41,6 @@ public sealed class EmbeddedFleet : IAsyncDisposable
 
         // An expired token skips the graceful part: deactivating every device one by one would serve nobody.
         await _host.StopAsync(new CancellationToken(canceled: true));
-        await DisposeAsync(_host);
-    }
-
-    private static async ValueTask DisposeAsync(IHost host)
-    {
-        if (host is IAsyncDisposable disposable)
-        {
-            await disposable.DisposeAsync();
-        }
-        else
-        {
-            host.Dispose();
-        }
-    }
-
-    private static (int Silo, int Gateway) FreePorts()
-    {
-        using var first = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-        using var second = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-        first.Bind(new IPEndPoint(IPAddress.Loopback, 0));
-        second.Bind(new IPEndPoint(IPAddress.Loopback, 0));
-        return (((IPEndPoint)first.LocalEndPoint!).Port, ((IPEndPoint)second.LocalEndPoint!).Port);
-    }
-
-    private static bool IsAddressInUse(Exception e)
-    {
-        for (var cause = e; cause is not null; cause = cause.InnerException)
-        {
-            if (cause is SocketException { SocketErrorCode: SocketError.AddressAlreadyInUse })
-            {
-                return true;
-            }
-        }
-
-        return false;
+        await SiloHost.DisposeAsync(_host);
     }
 }

@@ -15,6 +15,9 @@ public sealed record EmbeddedFleetOptions
     /// <summary>Where lifecycle events become durable.</summary>
     public required ILifecycleLog Log { get; init; }
 
+    /// <summary>Numbers the incarnations of objects; in memory where none outlives the process.</summary>
+    public IIncarnations Incarnations { get; init; } = new MemoryIncarnations();
+
     /// <summary>Observes every object online; null for nobody.</summary>
     public IObjectStreams? Streams { get; init; }
 

@@ -14,7 +14,7 @@ internal static class SiloSetup
     {
         options.Objects.NameProcess(options.ProcessId, options.Process);
         silo.Services.AddSingleton(new FleetContext(
-            options.Objects, options.Streams, options.Log, new MemoryIncarnations(), new MonotonicClock(options.Time),
+            options.Objects, options.Streams, options.Log, options.Incarnations, new MonotonicClock(options.Time),
             options.Process, options.ProcessId));
         silo.Services.AddSingleton(new LongPoll(options.LongPoll));
         silo.Services.AddSingleton<IFleetLinks, GrainLinks>();

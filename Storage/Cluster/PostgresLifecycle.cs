@@ -42,6 +42,7 @@ public sealed class PostgresLifecycle : ILifecycleLog, IIncarnations, IAsyncDisp
     private readonly Task _commits;
     private readonly Task _numbers;
     private long _batch;
+    private long _events;
 
     private PostgresLifecycle(
         NpgsqlDataSource source, PostgresRunWriter writer, string scope, ObjectTable objects, int proc)
@@ -54,6 +55,9 @@ public sealed class PostgresLifecycle : ILifecycleLog, IIncarnations, IAsyncDisp
         _commits = Task.Run(CommitLoopAsync);
         _numbers = Task.Run(NumberLoopAsync);
     }
+
+    /// <summary>Events that were made durable and said to be.</summary>
+    public long Events => Interlocked.Read(ref _events);
 
     /// <param name="store">A PostgreSQL store.</param>
     /// <param name="writer">The run that the events belong to, of the same store.</param>
@@ -164,6 +168,7 @@ public sealed class PostgresLifecycle : ILifecycleLog, IIncarnations, IAsyncDisp
             {
                 await _writer.AppendAsync(
                     batch, (connection, ct) => TransitAsync(connection, groups, ct), CancellationToken.None);
+                Interlocked.Add(ref _events, batch.Events.Count);
                 groups.ForEach(g => g.Done.SetResult());
                 return;
             }

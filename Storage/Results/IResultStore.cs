@@ -52,6 +52,10 @@ public interface IRunWriter : IAsyncDisposable
 
     Task AddProcessAsync(ProcessInfo process, CancellationToken ct);
 
+    /// <summary>Adds a process that joins a run that others write too, under the next free number.</summary>
+    /// <returns>Its number in the run; a process that comes back gets a new one.</returns>
+    Task<int> JoinAsync(string name, string clock, string host, int pid, CancellationToken ct);
+
     /// <summary>Stores a batch as a whole or not at all, each stretch of a spool once.</summary>
     /// <exception cref="StorageInvariantException">A stretch was stored before: the caller did not read
     /// back.</exception>

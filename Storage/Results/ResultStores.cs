@@ -17,12 +17,13 @@ public static class ResultStores
 
 internal static class RunName
 {
-    /// <exception cref="StorageException">It is no name for a run.</exception>
-    public static string Check(string run) =>
+    /// <param name="what">What the name is of, for the sentence that refuses it.</param>
+    /// <exception cref="StorageException">It is no such name.</exception>
+    public static string Check(string run, string what = "run") =>
         run.Length is > 0 and <= 100 && run[0] is not '.' && run.All(
             c => char.IsAsciiLetterOrDigit(c) || c is '-' or '.' or '_')
             ? run
             : throw new StorageException(
-                "The name of a run has 1 to 100 letters, digits, dashes, dots and underscores, "
+                $"The name of a {what} has 1 to 100 letters, digits, dashes, dots and underscores, "
                 + "and does not start with a dot.");
 }

@@ -1,26 +1,38 @@
+using System.Text.RegularExpressions;
+using Fleet.Storage.Server;
 using Npgsql;
 
 namespace Fleet.Storage.Results;
 
 /// <summary>
-/// Which store, and where: <c>postgres://[USER[:PASSWORD]@]HOST[:PORT]/DATABASE[?OPTION=VALUE]</c> or a directory.
+/// Which store, and where: <c>postgres://[USER[:PASSWORD]@]HOST[:PORT]/DATABASE[?OPTION=VALUE]</c>,
+/// <c>private[:DIR]</c> for the server that <c>fleet db up</c> made, or a directory.
 /// </summary>
 /// <remarks>
 /// A password may also come from PGPASSWORD, from PGPASSFILE or from <c>passfile=</c>; it is never printed.
 /// </remarks>
-public sealed class StoreAddress
+public sealed partial class StoreAddress
 {
+    /// <summary>Where <c>fleet db</c> keeps its server unless told otherwise.</summary>
+    public const string PrivateDirectory = "./fleet-db";
+
+    private const string Private = "private";
+
     private static readonly string[] Schemes = ["postgres", "postgresql"];
 
     private StoreAddress(string text, string? directory, string? connectionString)
     {
-        Text = text;
+        Unredacted = text;
+        Text = Redact(text);
         Directory = directory;
         ConnectionString = connectionString;
     }
 
     /// <summary>The address as it may be printed.</summary>
     public string Text { get; }
+
+    /// <summary>The address with its password, for another process of the run; never printed.</summary>
+    public string Unredacted { get; }
 
     /// <summary>Directory of DuckDB files; null for PostgreSQL.</summary>
     public string? Directory { get; }
@@ -32,10 +44,16 @@ public sealed class StoreAddress
     /// <exception cref="StorageException">It is neither; says what was wrong and what is accepted.</exception>
     public static StoreAddress Parse(string text)
     {
-        const string Accepted = "accepted are postgres://USER@HOST:PORT/DATABASE and a directory";
+        const string Accepted = "accepted are postgres://USER@HOST:PORT/DATABASE, private[:DIR] and a directory";
         if (string.IsNullOrWhiteSpace(text))
         {
             throw new StorageException($"The store address is empty; {Accepted}.");
+        }
+
+        if (text == Private || text.StartsWith(Private + ":", StringComparison.Ordinal))
+        {
+            var directory = text.Length > Private.Length + 1 ? text[(Private.Length + 1)..] : PrivateDirectory;
+            return Parse(PrivateServer.AddressIn(directory));
         }
 
         var colon = text.IndexOf("://", StringComparison.Ordinal);
@@ -62,32 +80,12 @@ public sealed class StoreAddress
             throw new StorageException($"The store address {Redact(text)} names no database; {Accepted}.");
         }
 
-        return new(Redact(text), null, Connection(uri, text));
+        return new(text, null, Connection(uri, text));
     }
 
-    /// <summary>Replaces the password in a text that holds an address or a connection string.</summary>
-    public static string Redact(string text)
-    {
-        var scheme = text.IndexOf("://", StringComparison.Ordinal);
-        if (scheme >= 0)
-        {
-            var at = text.LastIndexOf('@');
-            var colon = text.IndexOf(':', scheme + 3);
-            text = at > colon && colon > 0 ? string.Concat(text.AsSpan(0, colon + 1), "***", text.AsSpan(at)) : text;
-        }
-
-        foreach (var key in (string[])["password=", "pwd="])
-        {
-            var start = text.IndexOf(key, StringComparison.OrdinalIgnoreCase);
-            if (start >= 0)
-            {
-                var end = text.IndexOfAny([';', '&', ' '], start);
-                text = string.Concat(text.AsSpan(0, start + key.Length), "***", end < 0 ? "" : text.AsSpan(end));
-            }
-        }
-
-        return text;
-    }
+    /// <summary>Replaces every password in a text that holds addresses or connection strings.</summary>
+    public static string Redact(string text) =>
+        PasswordOption().Replace(PasswordInAddress().Replace(text, "$1***@"), "$1***");
 
     public override string ToString() => Text;
 
@@ -145,4 +143,11 @@ public sealed class StoreAddress
 
         return connection.ConnectionString;
     }
+
+    // A password may hold an @ of its own: the last one before the next blank or slash ends it.
+    [GeneratedRegex(@"(\w://[^\s:/@]*:)\S*@")]
+    private static partial Regex PasswordInAddress();
+
+    [GeneratedRegex(@"((?:password|pwd)\s*=\s*)(?:'[^']*'|""[^""]*""|[^;&\s]*)", RegexOptions.IgnoreCase)]
+    private static partial Regex PasswordOption();
 }

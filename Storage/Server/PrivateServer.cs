@@ -28,6 +28,7 @@ public sealed record PrivateServerStatus(
 public sealed class PrivateServer
 {
     private const string Loopback = "127.0.0.1";
+    private const string PassFileName = "pgpass";
     private static readonly string[] Roles = ["fleet_admin", "fleet_owner", "fleet_writer", "fleet_analyst"];
 
     private readonly string _directory;
@@ -43,7 +44,7 @@ public sealed class PrivateServer
 
     private string Data => Path.Combine(_directory, "data");
 
-    private string PassFile => Path.Combine(_directory, "pgpass");
+    private string PassFile => Path.Combine(_directory, PassFileName);
 
     /// <summary>Returns the newest installed <c>bin</c> directory with a server in it; null if there is none.</summary>
     public static string? FindBinaries()
@@ -64,6 +65,36 @@ public sealed class PrivateServer
         directory,
         FindBinaries() ?? throw new StorageException(
             "No PostgreSQL server is installed: neither /usr/lib/postgresql/*/bin nor PATH has initdb and pg_ctl."));
+
+    /// <summary>Returns the store address of the owner of the server in a directory, running or not.</summary>
+    /// <exception cref="StorageException">There is no server in the directory.</exception>
+    public static string AddressIn(string directory)
+    {
+        var passFile = Path.Combine(Path.GetFullPath(directory), PassFileName);
+        return File.Exists(passFile)
+            ? AddressOf(
+                passFile, Roles[1],
+                int.Parse(File.ReadLines(passFile).First().Split(':')[1], CultureInfo.InvariantCulture))
+            : throw NoServer(Path.GetFullPath(directory));
+    }
+
+    /// <summary>Returns the private server that an address leads to; null when the address is of any other.</summary>
+    public static PrivateServer? Behind(StoreAddress address)
+    {
+        if (address.ConnectionString is null
+            || new NpgsqlConnectionStringBuilder(address.ConnectionString) is not { Passfile: { } passFile } connection
+            || Path.GetFileName(passFile) != PassFileName || !File.Exists(passFile)
+            || Path.GetDirectoryName(Path.GetFullPath(passFile)) is not { } directory
+            || !Directory.Exists(Path.Combine(directory, "data")))
+        {
+            return null;
+        }
+
+        var port = File.ReadLines(passFile).First().Split(':')[1];
+        return connection.Host == Loopback && connection.Port.ToString(CultureInfo.InvariantCulture) == port
+            ? In(directory)
+            : null;
+    }
 
     /// <summary>
     /// Starts the server, making its data directory first if there is none; does nothing when it runs.
@@ -110,14 +141,14 @@ public sealed class PrivateServer
     {
         if (!File.Exists(PassFile))
         {
-            throw new StorageException($"There is no private server in {_directory}; `fleet db up` makes one.");
+            throw NoServer(_directory);
         }
 
         var port = await PortAsync(ct);
         var version = (await File.ReadAllTextAsync(Path.Combine(_directory, "version"), ct)).Trim();
         return new PrivateServerStatus(
-            await IsRunningAsync(ct), Data, port, version, AddressOf("fleet_owner", port),
-            AddressOf("fleet_analyst", port));
+            await IsRunningAsync(ct), Data, port, version, AddressOf(PassFile, "fleet_owner", port),
+            AddressOf(PassFile, "fleet_analyst", port));
     }
 
     /// <summary>Returns the process id of the server; a fault plan stops it.</summary>
@@ -129,8 +160,26 @@ public sealed class PrivateServer
             : null;
     }
 
-    private string AddressOf(string role, int port) =>
-        $"postgres://{role}@{Loopback}:{port}/fleet?passfile={Uri.EscapeDataString(PassFile)}";
+    /// <summary>Kills the server and every process of it at once, as a machine that dies does.</summary>
+    /// <returns>False when it does not run.</returns>
+    public async Task<bool> KillAsync(CancellationToken ct)
+    {
+        if (!await IsRunningAsync(ct) || await PidAsync(ct) is not { } pid)
+        {
+            return false;
+        }
+
+        using var server = Process.GetProcessById(pid);
+        server.Kill(entireProcessTree: true);
+        await server.WaitForExitAsync(ct);
+        return true;
+    }
+
+    private static StorageException NoServer(string directory) =>
+        new($"There is no private server in {directory}; `fleet db up` makes one.");
+
+    private static string AddressOf(string passFile, string role, int port) =>
+        $"postgres://{role}@{Loopback}:{port}/fleet?passfile={Uri.EscapeDataString(passFile)}";
 
     private async Task CreateAsync(CancellationToken ct)
     {

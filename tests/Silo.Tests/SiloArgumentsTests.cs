@@ -7,13 +7,23 @@ public sealed class SiloArgumentsTests
     public void Names_and_ports_are_taken()
     {
         Assert.True(SiloArguments.TryParse(
-            ["--cluster", "a", "--spool", "d", "--silo-port", "11", "--gateway-port", "12"], out var arguments, out _));
-        Assert.Equal(new SiloArguments("a", "d", 11, 12), arguments);
+            [
+                "--cluster", "a", "--store", "s", "--name", "n", "--silo-port", "11", "--gateway-port", "12",
+                "--child", "yes",
+            ],
+            out var arguments, out _));
+        Assert.Equal(new SiloArguments("a", "s", "n", 11, 12, true), arguments);
+    }
+
+    [Fact]
+    public void Ports_are_free_ones_and_the_name_the_first_unless_told()
+    {
+        Assert.True(SiloArguments.TryParse(["--cluster", "a"], out var arguments, out _));
+        Assert.Equal(new SiloArguments("a", null, "silo-1", 0, 0, false), arguments);
     }
 
     [Theory]
     [InlineData("--cluster is missing")]
-    [InlineData("--spool is missing", "--cluster", "a")]
     [InlineData("--cluster needs a value", "--cluster")]
     [InlineData("There is no option --colour", "--colour", "red")]
     [InlineData("--silo-port is a port from 1 to 65535", "--silo-port", "0")]

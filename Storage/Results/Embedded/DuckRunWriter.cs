@@ -91,6 +91,13 @@ internal sealed class DuckRunWriter : IRunWriter
     public Task AddProcessAsync(ProcessInfo process, CancellationToken ct) => InsertAsync(
         "processes", [[process.Proc, process.Name, process.Clock, process.Host, process.Pid]], ct);
 
+    public async Task<int> JoinAsync(string name, string clock, string host, int pid, CancellationToken ct)
+    {
+        var proc = (await ReadAsync("SELECT coalesce(max(proc), 0) + 1 FROM processes", r => r.GetInt32(0), ct))[0];
+        await AddProcessAsync(new ProcessInfo(proc, name, clock, host, pid), ct);
+        return proc;
+    }
+
     public async Task AppendAsync(HistoryBatch batch, CancellationToken ct)
     {
         if (batch.Rows == 0 && batch.Stretches.Count == 0)

@@ -48,6 +48,29 @@ internal sealed class PostgresRunWriter : IRunWriter
         + "ON CONFLICT DO NOTHING",
         [_runId, process.Proc, process.Name, process.Clock, process.Host, process.Pid], ct);
 
+    /// <remarks>Asked twice after a lost answer it adds a process that never says anything: harmless.</remarks>
+    public Task<int> JoinAsync(string name, string clock, string host, int pid, CancellationToken ct) => PatientlyAsync(
+        async token =>
+        {
+            await using var connection = await _source.OpenConnectionAsync(token);
+            await using var transaction = await connection.BeginTransactionAsync(token);
+            await using (var oneAtATime = new NpgsqlCommand(
+                $"SELECT 1 FROM runs WHERE run_id = {_runId} FOR NO KEY UPDATE", connection))
+            {
+                await oneAtATime.ExecuteNonQueryAsync(token);
+            }
+
+            await using var insert = new NpgsqlCommand(
+                "INSERT INTO processes (run_id, proc, name, clock, host, pid) "
+                + "SELECT $1, coalesce(max(proc), 0) + 1, $2, $3, $4, $5 FROM processes WHERE run_id = $1 RETURNING proc",
+                connection);
+            Fill(insert, [_runId, name, clock, host, pid]);
+            var proc = (int)(await insert.ExecuteScalarAsync(token))!;
+            await transaction.CommitAsync(token);
+            return proc;
+        },
+        ct);
+
     public Task AppendAsync(HistoryBatch batch, CancellationToken ct) => AppendAsync(batch, null, ct);
 
     /// <summary>Runs what may be done twice until the server answers.</summary>
@@ -99,6 +122,16 @@ internal sealed class PostgresRunWriter : IRunWriter
                 catch (Exception e) when (Transience.IsConnectionLoss(e) && !ct.IsCancellationRequested)
                 {
                     isRepeat = batch.Stretches.Count > 0; // Cut off before the COMMIT was sent: nothing is stored.
+                }
+                catch (PostgresException) when (isRepeat && within is not null)
+                {
+                    // The first try may have been on its way still when it was looked for, and then refuses the second.
+                    if (!await IsStoredAfterAllAsync(batch, ct))
+                    {
+                        throw;
+                    }
+
+                    return;
                 }
                 catch (PostgresException e) when (within is null)
                 {
@@ -264,6 +297,15 @@ internal sealed class PostgresRunWriter : IRunWriter
 
         return (long)(await command.ExecuteScalarAsync(ct))! > 0;
     }
+
+    private async Task<bool> IsStoredAfterAllAsync(HistoryBatch batch, CancellationToken ct) =>
+        await PatientlyAsync(
+            async token =>
+            {
+                await using var connection = await _source.OpenConnectionAsync(token);
+                return await IsStoredAsync(connection, batch, token);
+            },
+            ct);
 
     /// <summary>Gives names, texts and clients their numbers in the store; doing it twice changes nothing.</summary>
     private async Task<ObjectMap> MapAsync(HistoryBatch batch, CancellationToken ct)
@@ -509,18 +551,42 @@ internal sealed class PostgresRunWriter : IRunWriter
         command.Parameters.Add(
             new NpgsqlParameter { Value = values.ToArray(), NpgsqlDbType = NpgsqlDbType.Array | type });
 
+    /// <summary>Adds rows of a small table in one transaction; one that was cut off before its end is tried
+    /// again.</summary>
+    /// <exception cref="OutcomeUnknownException">The COMMIT went unanswered.</exception>
     private async Task InsertAsync(string sql, IEnumerable<object?[]> rows, CancellationToken ct)
     {
+        var all = rows.ToList();
+        if (all.Count > 0)
+        {
+            await _patient.ExecuteAsync(async token => await InsertOnceAsync(sql, all, token), ct);
+        }
+    }
+
+    private async Task InsertOnceAsync(string sql, List<object?[]> rows, CancellationToken ct)
+    {
+        await using var connection = await _source.OpenConnectionAsync(ct);
+        await using var transaction = await connection.BeginTransactionAsync(ct);
         foreach (var chunk in rows.Chunk(500))
         {
-            await using var connection = await _patient.ExecuteAsync(
-                async token => await _source.OpenConnectionAsync(token), ct);
+            await using var batch = new NpgsqlBatch(connection, transaction);
             foreach (var row in chunk)
             {
-                await using var command = new NpgsqlCommand(sql, connection);
-                Fill(command, [_runId, .. row]);
-                await command.ExecuteNonQueryAsync(ct);
+                var command = new NpgsqlBatchCommand(sql);
+                Fill(command.Parameters, [_runId, .. row]);
+                batch.BatchCommands.Add(command);
             }
+
+            await batch.ExecuteNonQueryAsync(ct);
+        }
+
+        try
+        {
+            await transaction.CommitAsync(ct);
+        }
+        catch (Exception e) when (e is not PostgresException || Transience.IsConnectionLoss(e))
+        {
+            throw new OutcomeUnknownException($"The COMMIT of {rows.Count} small rows went unanswered.", e);
         }
     }
 
@@ -552,11 +618,13 @@ internal sealed class PostgresRunWriter : IRunWriter
             },
             ct);
 
-    private static void Fill(NpgsqlCommand command, object?[] values)
+    private static void Fill(NpgsqlCommand command, object?[] values) => Fill(command.Parameters, values);
+
+    private static void Fill(NpgsqlParameterCollection parameters, object?[] values)
     {
         foreach (var value in values)
         {
-            command.Parameters.Add(value is null
+            parameters.Add(value is null
                 ? new NpgsqlParameter { Value = DBNull.Value, NpgsqlDbType = NpgsqlDbType.Text }
                 : new NpgsqlParameter { Value = value });
         }

@@ -1,0 +1,131 @@
+using Fleet.Checking;
+using Fleet.Kernel.History;
+using Fleet.Silo.Cluster;
+using Fleet.Storage;
+using Fleet.Storage.Cluster;
+
+namespace Fleet.Client.Runs;
+
+/// <summary>Silos in processes of their own, joined by PostgreSQL: started here, or found under a cluster's
+/// name.</summary>
+internal sealed class ClusterTarget : IFleetTarget
+{
+    private static readonly TimeSpan StartPatience = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan EndPatience = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan RenewInterval = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan FindingInterval = TimeSpan.FromMilliseconds(500);
+
+    private readonly RunRequest _request;
+    private readonly PostgresCluster _cluster;
+    private readonly List<SiloProcess> _processes = [];
+    private readonly CancellationTokenSource _over = new();
+    private readonly List<Task> _watches = [];
+    private ClusterFleet? _fleet;
+
+    private ClusterTarget(RunRequest request, PostgresCluster cluster) => (_request, _cluster) = (request, cluster);
+
+    public IGrainFactory Grains => _fleet!.Grains;
+
+    /// <summary>Announces the run, starts the silos that are asked for, and waits until enough serve.</summary>
+    /// <param name="said">Takes what silo processes say.</param>
+    /// <exception cref="StorageException">The cluster serves another run, or too few silos came.</exception>
+    public static async Task<ClusterTarget> StartAsync(
+        RunRequest request, Action<Finding> onFinding, Action<string> said, CancellationToken ct)
+    {
+        var name = request.Cluster ?? request.Name;
+        var target = new ClusterTarget(request, await PostgresCluster.OpenAsync(request.Store, name, ct));
+        try
+        {
+            await target._cluster.AnnounceAsync(request.Name, ct);
+            target._watches.Add(target.RenewAsync());
+            for (var silo = 1; request.Cluster is null && silo <= request.Silos; silo++)
+            {
+                target._processes.Add(SiloProcess.Start(name, request.Store.Unredacted, $"silo-{silo}", said));
+            }
+
+            target._fleet = await ClusterFleet.ConnectAsync(
+                target._cluster, name, Math.Max(1, request.Silos), StartPatience, target.DemandProcesses, ct);
+            target._watches.Add(target.WatchFindingsAsync(onFinding));
+            return target;
+        }
+        catch
+        {
+            await target.DisposeAsync();
+            throw;
+        }
+    }
+
+    public async Task<OnlineSnapshot> SnapshotAsync() => SiloReport.Merge([.. await _fleet!.ReportsAsync()]);
+
+    public async Task<IReadOnlyList<CommittedEvents>> CommittedAsync() =>
+        [.. (await _fleet!.ReportsAsync()).Select(
+            report => new CommittedEvents(report.Proc, report.Name, report.EventsCommitted))];
+
+    public async ValueTask DisposeAsync()
+    {
+        await _over.CancelAsync();
+        await Task.WhenAll(_watches);
+        if (_fleet is not null)
+            await _fleet.DisposeAsync();
+        await Task.WhenAll(_processes.Select(process => process.DisposeAsync().AsTask()));
+        await EndAsync();
+        await _cluster.DisposeAsync();
+        _over.Dispose();
+    }
+
+    private async Task EndAsync()
+    {
+        using var patience = new CancellationTokenSource(EndPatience);
+        try
+        {
+            await _cluster.EndAsync(_request.Name, patience.Token);
+        }
+        catch (OperationCanceledException)
+        {
+            return; // The store is away: silos end by themselves, and the announcement goes stale.
+        }
+    }
+
+    private void DemandProcesses()
+    {
+        if (_processes.Find(process => process.HasExited) is { } gone)
+            throw new StorageException($"The process of {gone.Name} ended before it served.");
+    }
+
+    private async Task RenewAsync()
+    {
+        using var timer = new PeriodicTimer(RenewInterval);
+        try
+        {
+            while (await timer.WaitForNextTickAsync(_over.Token))
+                await _cluster.RenewAsync(_over.Token);
+        }
+        catch (OperationCanceledException)
+        {
+            return;
+        }
+    }
+
+    /// <summary>Passes on each kind of finding once, soon after a silo's checker decided it.</summary>
+    private async Task WatchFindingsAsync(Action<Finding> onFinding)
+    {
+        var seen = new HashSet<(string, string)>();
+        using var timer = new PeriodicTimer(FindingInterval);
+        try
+        {
+            while (await timer.WaitForNextTickAsync(_over.Token))
+            {
+                foreach (var finding in (await SnapshotAsync()).Findings)
+                {
+                    if (seen.Add((finding.Rule, finding.Signature)))
+                        onFinding(finding);
+                }
+            }
+        }
+        catch (Exception e) when (e is OperationCanceledException or TimeoutException or OrleansException)
+        {
+            // A silo that does not answer is the load's to notice; the verdict is read again at the end.
+            return;
+        }
+    }
+}

@@ -1,0 +1,42 @@
+using Fleet.Checking;
+using Fleet.Kernel.History;
+using Fleet.Silo;
+using Fleet.Storage.Spool;
+
+namespace Fleet.Client.Runs;
+
+/// <summary>One silo in this process; its events go through the spool of the process.</summary>
+internal sealed class EmbeddedTarget : IFleetTarget
+{
+    private readonly EmbeddedFleet _fleet;
+    private readonly OnlineChecker _checker;
+
+    private EmbeddedTarget(EmbeddedFleet fleet, OnlineChecker checker) => (_fleet, _checker) = (fleet, checker);
+
+    public IGrainFactory Grains => _fleet.Grains;
+
+    /// <param name="onFinding">Called once for each kind of finding, on the turn that decided it.</param>
+    public static async Task<EmbeddedTarget> StartAsync(
+        RunRequest request, SpoolWriter spool, TimeSpan longPoll, Action<Finding> onFinding, CancellationToken ct)
+    {
+        var checker = new OnlineChecker(request.Profile.Name, spool.Objects, onFinding);
+        var fleet = await EmbeddedFleet.StartAsync(
+            new()
+            {
+                Run = request.Name,
+                Objects = spool.Objects,
+                Log = new SpoolLog(spool),
+                Streams = checker,
+                LongPoll = longPoll,
+            },
+            ct);
+        return new(fleet, checker);
+    }
+
+    public Task<OnlineSnapshot> SnapshotAsync() => Task.FromResult(_checker.Snapshot());
+
+    public Task<IReadOnlyList<CommittedEvents>> CommittedAsync() =>
+        Task.FromResult<IReadOnlyList<CommittedEvents>>([]);
+
+    public ValueTask DisposeAsync() => _fleet.DisposeAsync();
+}

@@ -1,0 +1,21 @@
+using Fleet.Checking;
+
+namespace Fleet.Client.Runs;
+
+/// <summary>What one process of the fleet says it made durable.</summary>
+/// <param name="Proc">Its number in the run.</param>
+public readonly record struct CommittedEvents(int Proc, string Name, long Events);
+
+/// <summary>Where the devices of a run live: in this process, or in silos of their own.</summary>
+/// <remarks>Disposing it ends what it started, and nothing else.</remarks>
+internal interface IFleetTarget : IAsyncDisposable
+{
+    /// <summary>The way to the fleet's grains.</summary>
+    IGrainFactory Grains { get; }
+
+    /// <summary>What every online checker of the fleet decided so far, as if it were one.</summary>
+    Task<OnlineSnapshot> SnapshotAsync();
+
+    /// <summary>Events that did not go through this process's spool, by the process that stored them.</summary>
+    Task<IReadOnlyList<CommittedEvents>> CommittedAsync();
+}

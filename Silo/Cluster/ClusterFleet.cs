@@ -1,0 +1,87 @@
+using System.Globalization;
+using Fleet.Storage;
+using Fleet.Storage.Cluster;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Orleans.Configuration;
+using Orleans.Runtime;
+
+namespace Fleet.Silo.Cluster;
+
+/// <summary>The way to a fleet of other processes: an Orleans client that finds its gateways in the database.</summary>
+public sealed class ClusterFleet : IAsyncDisposable
+{
+    private static readonly TimeSpan Look = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan ResponseTimeout = TimeSpan.FromSeconds(30);
+
+    private readonly IHost _host;
+    private readonly SiloLogGate _log;
+
+    private ClusterFleet(IHost host, SiloLogGate log)
+    {
+        _host = host;
+        _log = log;
+        Grains = host.Services.GetRequiredService<IClusterClient>();
+    }
+
+    public IClusterClient Grains { get; }
+
+    /// <summary>Waits until enough silos serve, and connects.</summary>
+    /// <param name="check">Called while it waits; throws when waiting has no sense any more.</param>
+    /// <exception cref="StorageException">Too few silos came in time.</exception>
+    public static async Task<ClusterFleet> ConnectAsync(
+        PostgresCluster cluster, string name, int silos, TimeSpan patience, Action check, CancellationToken ct)
+    {
+        using var timer = new PeriodicTimer(Look);
+        var began = TimeProvider.System.GetTimestamp();
+        for (int active; (active = await cluster.GatewayCountAsync()) < silos;)
+        {
+            check();
+            if (TimeProvider.System.GetElapsedTime(began) > patience)
+            {
+                throw new StorageException(string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"{active} of {silos} silos of cluster {name} serve after {patience.TotalSeconds:0} s; "
+                    + $"Fleet.Silo --cluster {name} --store URL starts one."));
+            }
+
+            await timer.WaitForNextTickAsync(ct);
+        }
+
+        var log = new SiloLogGate();
+        var builder = SiloHost.QuietBuilder(log);
+        builder.UseOrleansClient(client =>
+        {
+            cluster.UseGateways(client);
+            client.Configure<ClusterOptions>(options => (options.ClusterId, options.ServiceId) = (name, name));
+            client.Configure<ClientMessagingOptions>(messaging => messaging.ResponseTimeout = ResponseTimeout);
+        });
+        builder.Services.AddSingleton<IHostLifetime, GuestLifetime>();
+        var host = builder.Build();
+        try
+        {
+            await host.StartAsync(ct);
+            return new(host, log);
+        }
+        catch
+        {
+            await SiloHost.DisposeAsync(host);
+            throw;
+        }
+    }
+
+    /// <summary>Asks every silo that serves what it did so far.</summary>
+    public async Task<IReadOnlyList<SiloReport>> ReportsAsync()
+    {
+        var silos = await Grains.GetGrain<IManagementGrain>(0).GetHosts(onlyActive: true);
+        return await Task.WhenAll(
+            silos.Keys.Select(silo => Grains.GetGrain<ISiloGrain>(silo.ToParsableString()).Report().AsTask()));
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        _log.IsStopping = true;
+        await _host.StopAsync(new CancellationToken(canceled: true));
+        await SiloHost.DisposeAsync(_host);
+    }
+}

@@ -1,0 +1,87 @@
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+using Fleet.Storage;
+
+namespace Fleet.Silo.Cluster;
+
+/// <summary>A silo in a process of its own, which never outlives this one: it ends with its standard input.</summary>
+public sealed class SiloProcess : IAsyncDisposable
+{
+    private static readonly TimeSpan LeavePatience = TimeSpan.FromSeconds(15);
+
+    private readonly Process _process;
+
+    private SiloProcess(Process process, string name)
+    {
+        _process = process;
+        Name = name;
+    }
+
+    public string Name { get; }
+
+    /// <summary>Number by which the machine knows it.</summary>
+    public int Pid => _process.Id;
+
+    public bool HasExited => _process.HasExited;
+
+    /// <param name="store">Address of the store as it was given; it goes through the environment, not the command
+    /// line, since it may hold a password.</param>
+    /// <param name="said">Takes each line that the silo says.</param>
+    public static SiloProcess Start(string cluster, string store, string name, Action<string> said)
+    {
+        var program = Path.Combine(AppContext.BaseDirectory, "Fleet.Silo.dll");
+        var start = new ProcessStartInfo(DotnetHost())
+        {
+            ArgumentList = { program, "--cluster", cluster, "--name", name, "--child", "yes" },
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+            Environment = { [SiloArguments.StoreVariable] = store },
+        };
+        var process = new Process { StartInfo = start };
+        process.OutputDataReceived += (_, line) => Say(line.Data);
+        process.ErrorDataReceived += (_, line) => Say(line.Data);
+        if (!process.Start())
+        {
+            throw new StorageException($"The silo process {program} cannot be started.");
+        }
+
+        process.BeginOutputReadLine();
+        process.BeginErrorReadLine();
+        return new(process, name);
+
+        void Say(string? line)
+        {
+            if (!string.IsNullOrWhiteSpace(line))
+            {
+                said(line);
+            }
+        }
+    }
+
+    /// <summary>Lets the silo leave; kills it when it does not.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        _process.StandardInput.Close();
+        using var patience = new CancellationTokenSource(LeavePatience);
+        try
+        {
+            await _process.WaitForExitAsync(patience.Token);
+        }
+        catch (OperationCanceledException)
+        {
+            _process.Kill();
+            await _process.WaitForExitAsync(CancellationToken.None);
+        }
+
+        _process.Dispose();
+    }
+
+    /// <summary>The program that runs this process's own runtime.</summary>
+    private static string DotnetHost()
+    {
+        var runtime = RuntimeEnvironment.GetRuntimeDirectory();
+        var beside = Path.GetFullPath(Path.Combine(runtime, "../../../dotnet"));
+        return File.Exists(beside) ? beside : "dotnet";
+    }
+}
