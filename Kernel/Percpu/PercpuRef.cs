@@ -250,7 +250,6 @@ public sealed class PercpuRef : IRcuCallback
     /// <remarks>A callback still queued in the domain must be dropped too (<see cref="RcuDomain.Reset"/>).</remarks>
     public void Reset()
     {
-        Array.Clear(_percpu);
         _count = 0;
         _confirm = 0;
         _flags = PercpuRefFlags.Atomic | PercpuRefFlags.Dead;

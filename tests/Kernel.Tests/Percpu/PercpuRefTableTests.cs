@@ -243,6 +243,96 @@ public sealed class PercpuRefTableTests
         Assert.NotEqual(fresh, Digest(test.Ref));
     }
 
+    [Fact]
+    public void Memory_that_was_never_initialised_is_dead_at_0_and_a_revival_of_it_is_a_bug()
+    {
+        var test = new PercpuRefUnderTest();
+        test.Ref.Get();
+        test.Ref.Reset();
+        foreach (var raw in new[] { test.Ref, new PercpuRef(test.Rcu, test) })
+        {
+            Assert.Equal(
+                (true, true, false, false, 0L),
+                (raw.IsDying, raw.IsZero, raw.IsSwitching, raw.HasPercpuMemory, raw.Value));
+            Assert.Equal(PercpuRefWarn.None, raw.Exit());
+            Assert.Equal(PercpuRefWarn.BugNoPercpuMemory, raw.Resurrect().Warn);
+        }
+    }
+
+    [Fact]
+    public void Counters_that_were_freed_count_no_more()
+    {
+        var exited = new PercpuRefUnderTest();
+        exited.Ref.Get(1, 5);
+        exited.Ref.Exit();
+        Assert.Equal(1, exited.Ref.Value);
+
+        var switching = new PercpuRefUnderTest();
+        switching.Ref.Get(1, 5);
+        switching.Ref.Kill();
+        switching.Ref.Exit();
+        switching.Rcu.RunCallback();
+        Assert.Equal(0, switching.Ref.Value);
+    }
+
+    [Fact]
+    public void A_synchronous_switch_that_waits_does_not_do_the_next_ones_work()
+    {
+        var test = new PercpuRefUnderTest();
+        var change = test.Ref.SwitchToAtomicSync();
+        var back = test.Ref.SwitchToPercpu();
+        test.Rcu.RunCallback();
+        Assert.True(change.TryComplete());
+        Assert.False(test.Ref.IsPercpu);
+        Assert.True(back.TryComplete());
+        Assert.True(test.Ref.IsPercpu);
+    }
+
+    // Goal: a state that can go on differently has another digest.
+    // Method: for each field two refs that differ in nothing else.
+    [Fact]
+    public void The_digest_tells_states_apart_that_differ_in_one_field()
+    {
+        static ulong After(PercpuRefInit init, Action<PercpuRefUnderTest> life)
+        {
+            var test = new PercpuRefUnderTest(init);
+            life(test);
+            return Digest(test.Ref);
+        }
+
+        const PercpuRefInit Revivable = PercpuRefInit.AllowReinit;
+        (string Field, ulong One, ulong Other)[] pairs =
+        [
+            ("reinit", After(Revivable, _ => { }), After(PercpuRefInit.None, _ => { })),
+            (
+                "dead", After(PercpuRefInit.Atomic, _ => { }),
+                After(PercpuRefInit.Atomic | PercpuRefInit.Dead, test => test.Ref.Get())),
+            ("count", After(PercpuRefInit.Atomic, _ => { }), After(PercpuRefInit.Atomic, test => test.Ref.Get())),
+            (
+                "memory", After(Revivable, Reaped),
+                After(Revivable, test => { Reaped(test); test.Ref.Exit(); })),
+            (
+                "bias", After(Revivable, test => test.Ref.Exit()),
+                After(Revivable, test => { Reaped(test); test.Ref.Exit(); test.Ref.Get(0, long.MinValue + 1); })),
+            (
+                "switching", After(Revivable, test => test.Ref.Exit()),
+                After(Revivable, test => { test.Ref.Kill(); test.Ref.Exit(); })),
+            (
+                "forced", After(Revivable, test => test.Ref.SwitchToAtomic()),
+                After(Revivable, test => { test.Ref.SwitchToAtomic(); test.Ref.SwitchToPercpu(); })),
+            ("confirm", After(Revivable, test => test.Ref.Kill(1)), After(Revivable, test => test.Ref.Kill(2))),
+            ("confirmed or not", After(Revivable, test => test.Ref.Kill()), After(Revivable, test => test.Ref.Kill(1))),
+            ("cpu", After(Revivable, test => test.Ref.Get(0)), After(Revivable, test => test.Ref.Get(1))),
+        ];
+        Assert.Empty(pairs.Where(pair => pair.One == pair.Other).Select(pair => pair.Field));
+
+        static void Reaped(PercpuRefUnderTest test)
+        {
+            test.Ref.Kill();
+            test.Rcu.RunCallback();
+        }
+    }
+
     private static ulong Digest(PercpuRef reference)
     {
         var hash = StateHash.Seed;
