@@ -48,12 +48,11 @@ public static class P2pdmaProcedures
     /// pci_alloc_p2pmem: takes memory from the newest chunk that has room, and a reference on its owner.
     /// </summary>
     /// <param name="sizeBytes">Bytes, at least 1; rounded up to pages.</param>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
-    public static async ValueTask<P2pAllocResult> Alloc<THost>(THost host, PciDevice device, ulong sizeBytes)
+    public static ValueTask<P2pAllocResult> Alloc<THost>(THost host, PciDevice device, ulong sizeBytes)
         where THost : struct, IKernelHost<THost> =>
         host.Profile.Has(KernelSwitch.AllocUsesRcu)
-            ? await AllocUnderRcu(host, device, sizeBytes)
-            : await AllocBare(host, device, sizeBytes);
+            ? AllocUnderRcu(host, device, sizeBytes)
+            : AllocBare(host, device, sizeBytes);
 
     /// <summary>pci_free_p2pmem: gives the memory back to the pool first, then the reference.</summary>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
@@ -142,18 +141,9 @@ public static class P2pdmaProcedures
     }
 
     /// <summary>Ends the actor when a pointer that it follows is NULL or leads to freed memory.</summary>
-    internal static async ValueTask Live<THost>(THost host, KernelObject? target, string where)
-        where THost : struct, IKernelHost<THost>
-    {
-        if (target is null)
-        {
-            await host.Die(OopsKind.NullDereference, null, where);
-        }
-        else if (target.IsFreed)
-        {
-            await host.Die(OopsKind.UseAfterFree, target, where);
-        }
-    }
+    internal static ValueTask Live<THost>(THost host, KernelObject? target, string where)
+        where THost : struct, IKernelHost<THost> =>
+        target is { IsFreed: false } ? default : DieOf(host, target, where);
 
     private static Errno Validate(PciBar bar, ref ulong sizeBytes, ulong offsetBytes)
     {
@@ -465,16 +455,16 @@ public static class P2pdmaProcedures
         return new(new P2pAllocation(taken.Address, sizeBytes, null, pool), Errno.OK, null);
     }
 
+    private static ValueTask<GenPoolAlloc> AllocSteps<THost>(THost host, P2pPool pool, ulong sizeBytes)
+        where THost : struct, IKernelHost<THost> =>
+        THost.NeverSuspends && !pool.IsFreed
+            ? new(pool.Pool.AllocOwner(sizeBytes))
+            : AllocStepByStep(host, pool, sizeBytes);
+
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
-    private static async ValueTask<GenPoolAlloc> AllocSteps<THost>(THost host, P2pPool pool, ulong sizeBytes)
+    private static async ValueTask<GenPoolAlloc> AllocStepByStep<THost>(THost host, P2pPool pool, ulong sizeBytes)
         where THost : struct, IKernelHost<THost>
     {
-        if (THost.NeverSuspends)
-        {
-            await Live(host, pool, "gen_pool_alloc_owner walks the chunks");
-            return pool.Pool.AllocOwner(sizeBytes);
-        }
-
         var stepper = pool.Pool.BeginAlloc(sizeBytes);
         var isInFlight = false;
         while (!stepper.IsDone)
@@ -505,16 +495,18 @@ public static class P2pdmaProcedures
         return stepper.Result;
     }
 
+    internal static ValueTask<GenPoolFree> FreeSteps<THost>(
+        THost host, P2pPool pool, ulong address, ulong sizeBytes)
+        where THost : struct, IKernelHost<THost> =>
+        THost.NeverSuspends
+            ? new(pool.Pool.FreeOwner(address, sizeBytes))
+            : FreeStepByStep(host, pool, address, sizeBytes);
+
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
-    internal static async ValueTask<GenPoolFree> FreeSteps<THost>(
+    private static async ValueTask<GenPoolFree> FreeStepByStep<THost>(
         THost host, P2pPool pool, ulong address, ulong sizeBytes)
         where THost : struct, IKernelHost<THost>
     {
-        if (THost.NeverSuspends)
-        {
-            return pool.Pool.FreeOwner(address, sizeBytes);
-        }
-
         var stepper = pool.Pool.BeginFree(address, sizeBytes);
         pool.InFlight++;
         while (!stepper.IsDone)
@@ -527,6 +519,19 @@ public static class P2pdmaProcedures
 
         pool.InFlight--;
         return stepper.Result;
+    }
+
+    private static async ValueTask DieOf<THost>(THost host, KernelObject? target, string where)
+        where THost : struct, IKernelHost<THost>
+    {
+        if (target is null)
+        {
+            await host.Die(OopsKind.NullDereference, null, where);
+        }
+        else
+        {
+            await host.Die(OopsKind.UseAfterFree, target, where);
+        }
     }
 
     private static async ValueTask ReleaseUnpublished<THost>(THost host, PciDevice device, PciP2pdma registered)
