@@ -25,12 +25,94 @@ internal static class LawBench
         var reference = await Interleaved.RunAsync(
             Name, new Contender("interlocked increment and decrement", InterlockedPair()),
             [new Contender("PercpuRef tryget_live+put pairs, per-CPU mode", LiveRef())], warmUp, round, rounds);
+        var cycle = await Interleaved.RunAsync(
+            Name, new Contender("eight closures on a list, run newest first", Closures()),
+            [new Contender("bind and unbind of a p2pdma device, one page", Cycles(default(Nobody)))],
+            warmUp, round, rounds);
+        var heardCycle = await Interleaved.RunAsync(
+            Name, new Contender("nobody listens", Cycles(default(Nobody))),
+            [new Contender("bind and unbind, a listener counts events", Cycles(new Counting(new long[256])))],
+            warmUp, round, rounds);
+        var procedure = await Interleaved.RunAsync(
+            Name, new Contender("bare GenPool and PercpuRef", BarePair()),
+            [
+                new Contender("p2pmem alloc and free, nobody listens", Pairs(default(Nobody))),
+                new Contender("p2pmem alloc and free, a listener counts events", Pairs(new Counting(new long[256]))),
+            ],
+            warmUp, round, rounds);
         return
         [
             Line.Of(pool[0], ""),
             Line.Of(reference[0], ""),
+            Line.Of(cycle[0], ""),
+            Line.Of(heardCycle[0], ""),
+            Line.Of(procedure[0], ""),
+            Line.Of(procedure[1], "the same as when nobody listens"),
             BytesHeld(),
         ];
+    }
+
+    private static Func<TimeSpan, Task<long>> Cycles<TEar>(TEar ear)
+        where TEar : struct, IEar
+    {
+        var machine = new LawMachine();
+        var host = new LawHost<TEar>(machine, ear);
+        return Loop(() => machine.Cycle(host), perBatch: 1);
+    }
+
+    private static Func<TimeSpan, Task<long>> Pairs<TEar>(TEar ear)
+        where TEar : struct, IEar
+    {
+        var machine = new LawMachine();
+        var host = new LawHost<TEar>(machine, ear);
+        machine.Bind(host);
+        return Loop(() =>
+        {
+            for (var i = 0; i < Batch; i++)
+            {
+                machine.AllocFree(host);
+            }
+        });
+    }
+
+    private static Func<TimeSpan, Task<long>> BarePair()
+    {
+        var reference = new PercpuRef(new RcuDomain(), new Unheard());
+        reference.Init(PercpuRefInit.None);
+        var pool = new GenPool(Page);
+        pool.AddOwner(1UL << 40, 1UL << 40, Page, reference);
+        return Loop(() =>
+        {
+            for (var i = 0; i < Batch; i++)
+            {
+                var taken = pool.AllocOwner(Page);
+                if (((PercpuRef)taken.Owner!).TryGetLive())
+                {
+                    ((PercpuRef)pool.FreeOwner(taken.Address, Page).Owner!).Put();
+                }
+            }
+        });
+    }
+
+    private static Func<TimeSpan, Task<long>> Closures()
+    {
+        var ran = 0L;
+        return Loop(
+            () =>
+            {
+                var stack = new List<Action>();
+                for (var i = 0; i < 8; i++)
+                {
+                    var number = i;
+                    stack.Add(() => ran += number);
+                }
+
+                for (var i = stack.Count - 1; i >= 0; i--)
+                {
+                    stack[i]();
+                }
+            },
+            perBatch: 1);
     }
 
     private static Func<TimeSpan, Task<long>> HalfFullPool()
@@ -120,7 +202,7 @@ internal static class LawBench
             "under 16 KiB", "everything allocated, garbage included");
     }
 
-    private static Func<TimeSpan, Task<long>> Loop(Action batch) => duration =>
+    private static Func<TimeSpan, Task<long>> Loop(Action batch, int perBatch = Batch) => duration =>
     {
         var until = System.Diagnostics.Stopwatch.GetTimestamp()
             + (long)(duration.TotalSeconds * System.Diagnostics.Stopwatch.Frequency);
@@ -128,7 +210,7 @@ internal static class LawBench
         while (System.Diagnostics.Stopwatch.GetTimestamp() < until)
         {
             batch();
-            done += Batch;
+            done += perBatch;
         }
 
         return Task.FromResult(done);
