@@ -15,7 +15,7 @@ public static class RequestQueueProcedures
 {
     /// <summary>Allocates the queue, its usage counter at 1 and counted centrally.</summary>
     /// <returns><see cref="Errno.ENOMEM"/> if it cannot be had.</returns>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder<>))]
     public static async ValueTask<Errno> Alloc<THost>(THost host, RequestQueue queue)
         where THost : struct, IKernelHost<THost>
     {
@@ -32,7 +32,7 @@ public static class RequestQueueProcedures
     }
 
     /// <summary>The disk of the queue is added: from here on its counter counts per CPU.</summary>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     public static async ValueTask Register<THost>(THost host, RequestQueue queue)
         where THost : struct, IKernelHost<THost>
     {
@@ -44,7 +44,7 @@ public static class RequestQueueProcedures
     }
 
     /// <summary>Begins a freeze; only the first of nested ones kills the counter, so repeating it is safe.</summary>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     public static async ValueTask StartFreeze<THost>(THost host, RequestQueue queue)
         where THost : struct, IKernelHost<THost>
     {
@@ -56,7 +56,7 @@ public static class RequestQueueProcedures
     /// <summary>
     /// Waits until nobody uses the queue; polls the counter, so an earlier drain does not use this one up.
     /// </summary>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     public static async ValueTask WaitDrained<THost>(THost host, RequestQueue queue)
         where THost : struct, IKernelHost<THost>
     {
@@ -66,7 +66,7 @@ public static class RequestQueueProcedures
     }
 
     /// <summary>blk_cleanup_queue: dying, frozen, drained, dead, counter exited, driver's reference put.</summary>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     public static async ValueTask Cleanup<THost>(THost host, RequestQueue queue)
         where THost : struct, IKernelHost<THost>
     {
@@ -75,7 +75,7 @@ public static class RequestQueueProcedures
     }
 
     /// <summary>Opens the disk: keeps the queue's memory until <see cref="Close"/>.</summary>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     public static async ValueTask Open<THost>(THost host, RequestQueue queue)
         where THost : struct, IKernelHost<THost>
     {
@@ -91,7 +91,7 @@ public static class RequestQueueProcedures
     /// <returns>
     /// <see cref="QueueEnter.Frozen"/> asks the caller to try again once the queue is thawed or dying.
     /// </returns>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder<>))]
     public static async ValueTask<QueueEnter> IoEnter<THost>(THost host, RequestQueue queue)
         where THost : struct, IKernelHost<THost>
     {
@@ -107,7 +107,7 @@ public static class RequestQueueProcedures
     }
 
     /// <summary>blk_queue_exit: the request is complete.</summary>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     public static async ValueTask IoExit<THost>(THost host, RequestQueue queue)
         where THost : struct, IKernelHost<THost>
     {
@@ -118,6 +118,7 @@ public static class RequestQueueProcedures
     }
 
     /// <summary>First half of <see cref="Cleanup"/>: nobody new gets in, and all who were inside have left.</summary>
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     internal static async ValueTask BeginCleanup<THost>(THost host, RequestQueue queue)
         where THost : struct, IKernelHost<THost>
     {
@@ -128,6 +129,7 @@ public static class RequestQueueProcedures
     }
 
     /// <summary>Second half of <see cref="Cleanup"/>: the counter is exited and the driver's reference put.</summary>
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     internal static async ValueTask EndCleanup<THost>(THost host, RequestQueue queue)
         where THost : struct, IKernelHost<THost>
     {
@@ -139,6 +141,7 @@ public static class RequestQueueProcedures
     }
 
     /// <summary>Gives one reference back; the last one has the memory freed after a grace period.</summary>
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     internal static async ValueTask PutReference<THost>(THost host, RequestQueue queue, Step step)
         where THost : struct, IKernelHost<THost>
     {
@@ -157,6 +160,7 @@ public static class RequestQueueProcedures
         }
     }
 
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     private static async ValueTask AfterFreezeBegan<THost>(THost host, RequestQueue queue, bool killsCounter)
         where THost : struct, IKernelHost<THost>
     {

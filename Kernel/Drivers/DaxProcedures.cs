@@ -48,7 +48,7 @@ public static class DaxProcedures
 {
     /// <summary>Region, ref, before patch 6 the action that reaps it, mapping, character device, kill action.</summary>
     /// <returns>The errno of the step that failed; before patch 6 the ref was then exited whatever its state.</returns>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder<>))]
     public static async ValueTask<Errno> Probe<THost>(THost host, PciDevice device, DevDax dax)
         where THost : struct, IKernelHost<THost>
     {

@@ -12,7 +12,7 @@ namespace Fleet.Kernel.Drivers;
 internal static class DriverActions
 {
     /// <summary>Registers an action; if that fails, runs it before it returns.</summary>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder<>))]
     internal static async ValueTask<Errno> AddOrReset<THost>(
         THost host, PciDevice device, DevresFn fn, KernelObject data, FailPoint failure)
         where THost : struct, IKernelHost<THost>
@@ -34,7 +34,7 @@ internal static class DriverActions
 
     /// <summary>Requests a range of memory for the device.</summary>
     /// <returns>The failure point's errno, by default that of a range in use, also when the range really is.</returns>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder<>))]
     internal static async ValueTask<Errno> RequestRegion<THost>(
         THost host, PciDevice device, MemoryRegion region, FailPoint failure)
         where THost : struct, IKernelHost<THost>
@@ -55,6 +55,7 @@ internal static class DriverActions
         return error;
     }
 
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     internal static async ValueTask ReleaseRegion<THost>(THost host, MemoryRegion region)
         where THost : struct, IKernelHost<THost>
     {

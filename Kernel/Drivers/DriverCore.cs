@@ -21,7 +21,7 @@ public static class DriverCore
     /// </summary>
     /// <param name="bars">What the driver offers; a BAR may be named twice, to try again.</param>
     /// <returns>The first error of an add_resource; the probe itself succeeds whatever it is.</returns>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder<>))]
     public static async ValueTask<Errno> BindP2p<THost>(
         THost host, PciDevice device, P2pdmaObjects objects, IReadOnlyList<PciBar> bars)
         where THost : struct, IKernelHost<THost>
@@ -46,7 +46,7 @@ public static class DriverCore
     /// </summary>
     /// <param name="driver">What the driver keeps; the same object may be bound again.</param>
     /// <returns>The probe's errno.</returns>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder<>))]
     public static async ValueTask<Errno> Bind<THost>(THost host, PciDevice device, DriverState driver)
         where THost : struct, IKernelHost<THost>
     {
@@ -72,7 +72,7 @@ public static class DriverCore
     }
 
     /// <summary>Unbinds whatever driver is bound: remove, then everything it registered, newest first.</summary>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     public static async ValueTask Unbind<THost>(THost host, PciDevice device)
         where THost : struct, IKernelHost<THost>
     {
@@ -91,7 +91,7 @@ public static class DriverCore
     /// devm_release_action: runs the newest such action now and forgets it; a missing one is a warning.
     /// </summary>
     /// <returns>Whether there was one.</returns>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder<>))]
     public static async ValueTask<bool> ReleaseAction<THost>(
         THost host, PciDevice device, DevresFn fn, KernelObject data)
         where THost : struct, IKernelHost<THost>
@@ -107,7 +107,7 @@ public static class DriverCore
     }
 
     /// <summary>devres_release_all: runs every action and frees all memory of a device, newest first.</summary>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     internal static async ValueTask ReleaseAll<THost>(THost host, PciDevice device)
         where THost : struct, IKernelHost<THost>
     {
@@ -131,6 +131,7 @@ public static class DriverCore
         host.Emit(new KernelEvent(EventKind.ReleaseAllEnd) { Count = todo.Count });
     }
 
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     private static async ValueTask Lock<THost>(THost host, PciDevice device, EventKind begin, string? driver)
         where THost : struct, IKernelHost<THost>
     {
@@ -160,6 +161,7 @@ public static class DriverCore
         };
 
     /// <summary>The separate cleanup action of patch 5 and of the consumers before patch 6: wait, then exit.</summary>
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     internal static async ValueTask ReapLate<THost>(THost host, RefObject target)
         where THost : struct, IKernelHost<THost>
     {

@@ -74,7 +74,7 @@ public static class HmmProcedures
     /// <see cref="Errno.EINVAL"/> for a resource that is not public memory, before anything else (docs/decisions/0052);
     /// <see cref="Errno.ERANGE"/> if the search finds nothing; else the errno of the step that failed.
     /// </returns>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder<>))]
     public static async ValueTask<Errno> Add<THost>(THost host, PciDevice device, HmmDevmem hmm)
         where THost : struct, IKernelHost<THost>
     {
@@ -120,6 +120,7 @@ public static class HmmProcedures
         return await MemremapProcedures.Memremap(host, device, hmm.Map);
     }
 
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder<>))]
     private static async ValueTask<Errno> PickRange<THost>(THost host, PciDevice device, HmmDevmem hmm)
         where THost : struct, IKernelHost<THost>
     {

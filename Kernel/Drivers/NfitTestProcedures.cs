@@ -20,7 +20,7 @@ public static class NfitTestProcedures
         map.IsFakeNfit ? Fake(host, device, map) : MemremapProcedures.Memremap(host, device, map);
 
     /// <summary>nfit_test_kill: kills; from patch 6 on also waits and exits, as nobody else would.</summary>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     public static async ValueTask Kill<THost>(THost host, DevPagemap map)
         where THost : struct, IKernelHost<THost>
     {
@@ -45,6 +45,7 @@ public static class NfitTestProcedures
         }
     }
 
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder<>))]
     private static async ValueTask<Errno> Fake<THost>(THost host, PciDevice device, DevPagemap map)
         where THost : struct, IKernelHost<THost>
     {

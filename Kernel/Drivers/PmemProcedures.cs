@@ -20,7 +20,7 @@ public static class PmemProcedures
     /// leaves
     /// the queue without anyone to release it.
     /// </returns>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder<>))]
     public static async ValueTask<Errno> Attach<THost>(THost host, PciDevice device, PmemDevice pmem)
         where THost : struct, IKernelHost<THost>
     {
@@ -78,7 +78,7 @@ public static class PmemProcedures
     }
 
     /// <summary>A request that has entered the queue reads or writes one page.</summary>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     public static async ValueTask IoAccess<THost>(THost host, PmemDevice pmem, ulong pfn)
         where THost : struct, IKernelHost<THost>
     {
@@ -94,6 +94,7 @@ public static class PmemProcedures
     }
 
     /// <summary>pmem_release_disk: the disk goes; some kernels wait for its queue here, or release it.</summary>
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     internal static async ValueTask ReleaseDisk<THost>(THost host, PmemDevice pmem)
         where THost : struct, IKernelHost<THost>
     {
@@ -115,6 +116,7 @@ public static class PmemProcedures
     }
 
     /// <summary>devm_memremap's release: the plain mapping is gone, whoever still uses it.</summary>
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     internal static async ValueTask Unmap<THost>(THost host, LinearMapping mapping)
         where THost : struct, IKernelHost<THost>
     {
@@ -124,6 +126,7 @@ public static class PmemProcedures
         mapping.WasUnmapped = true;
     }
 
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder<>))]
     private static async ValueTask<Errno> Map<THost>(THost host, PciDevice device, PmemDevice pmem, bool ownsQueue)
         where THost : struct, IKernelHost<THost>
     {
@@ -141,6 +144,7 @@ public static class PmemProcedures
             : await MapRaw(host, device, pmem, ownsQueue);
     }
 
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder<>))]
     private static async ValueTask<Errno> MapPages<THost>(
         THost host, PciDevice device, PmemDevice pmem, bool hasInternalRef)
         where THost : struct, IKernelHost<THost>
@@ -175,6 +179,7 @@ public static class PmemProcedures
         return await NfitTestProcedures.Memremap(host, device, map);
     }
 
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder<>))]
     private static async ValueTask<Errno> MapRaw<THost>(THost host, PciDevice device, PmemDevice pmem, bool ownsQueue)
         where THost : struct, IKernelHost<THost>
     {

@@ -35,7 +35,7 @@ public abstract class KernelActor
 /// <see cref="IsCompleted"/> is a constant of the host where points never suspend, so the compiler removes them;
 /// measured at 0.35 ns a point. Source: exploration-notes sections 3 and 4.
 /// </remarks>
-public readonly struct PointAwaiter<THost>(KernelActor? actor) : ICriticalNotifyCompletion
+public readonly struct PointAwaiter<THost>(KernelActor? actor) : ICriticalNotifyCompletion, IPointAwaiter
     where THost : struct, IKernelHost<THost>
 {
     public bool IsCompleted => THost.NeverSuspends || actor is null || actor.RunsFree;
@@ -56,7 +56,7 @@ public readonly struct PointAwaiter<THost>(KernelActor? actor) : ICriticalNotify
 /// A host whose actors are scheduled drops the continuation; one that must answer a caller throws
 /// <see cref="KernelOopsException"/> instead, which its edge turns into an answer.
 /// </remarks>
-public readonly struct DeathAwaiter(bool survives) : ICriticalNotifyCompletion
+public readonly struct DeathAwaiter(bool survives) : ICriticalNotifyCompletion, IPointAwaiter
 {
     public bool IsCompleted => survives;
 

@@ -26,7 +26,7 @@ public sealed class WorldJudge : IKernelListener
     private readonly List<LinearMapping> _linear = [];
     private readonly List<P2pAllocation> _live = [];
     private readonly List<RefObject> _healthy = [];
-    private readonly Dictionary<int, byte> _nodes = [];
+    private readonly List<byte> _nodes = [];
     private ulong _inAddResource;
     private ulong _inTeardown;
     private ulong _inShow;
@@ -193,7 +193,7 @@ public sealed class WorldJudge : IKernelListener
                 OnTeardownEnd((DevPagemap)happened.Other!);
                 break;
             case EventKind.DevresAdd:
-                _nodes[happened.Node] = Registered;
+                Become(happened.Node, Registered);
                 break;
             case EventKind.DevresRun:
                 OnRun(happened);
@@ -210,7 +210,7 @@ public sealed class WorldJudge : IKernelListener
                 break;
             case EventKind.ReleaseAllEnd:
                 _lastReleased = int.MaxValue;
-                BreakIf(_nodes.ContainsValue(Registered), KernelRule.ExactlyOnce);
+                BreakIf(_nodes.Contains(Registered), KernelRule.ExactlyOnce);
                 break;
             case EventKind.UnbindEnd:
                 _inTeardown &= ~ActorBit;
@@ -443,8 +443,19 @@ public sealed class WorldJudge : IKernelListener
 
     private void Leave(int node)
     {
-        BreakIf(_nodes.GetValueOrDefault(node) != Registered, KernelRule.ExactlyOnce);
-        _nodes[node] = Gone;
+        BreakIf(node >= _nodes.Count || _nodes[node] != Registered, KernelRule.ExactlyOnce);
+        Become(node, Gone);
+    }
+
+    /// <summary>Nodes are numbered in the order of their registration.</summary>
+    private void Become(int node, byte what)
+    {
+        while (_nodes.Count <= node)
+        {
+            _nodes.Add(0);
+        }
+
+        _nodes[node] = what;
     }
 
     private void OnBindEnd(Errno error)

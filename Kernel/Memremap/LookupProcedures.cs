@@ -16,7 +16,7 @@ public static class LookupProcedures
     /// <summary>Finds the page map of a page frame unless it is dying.</summary>
     /// <param name="cached">A map held from an earlier lookup: returned again if it covers the frame, else put.</param>
     /// <returns>Null when there is none or its ref is dead.</returns>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder<>))]
     public static async ValueTask<DevPagemap?> GetDevPagemap<THost>(
         THost host, ulong pfn, DevPagemap? cached = null)
         where THost : struct, IDirectHost<THost>
@@ -47,7 +47,7 @@ public static class LookupProcedures
     }
 
     /// <summary>Gives the reference of a lookup back; null is tolerated.</summary>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     public static async ValueTask PutDevPagemap<THost>(THost host, DevPagemap? map)
         where THost : struct, IDirectHost<THost>
     {
@@ -60,6 +60,7 @@ public static class LookupProcedures
         await RefProcedures.Put(host, held, 1);
     }
 
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder<>))]
     private static async ValueTask<DevPagemap?> LoadLive<THost>(THost host, ulong pfn)
         where THost : struct, IDirectHost<THost>
     {
@@ -76,6 +77,7 @@ public static class LookupProcedures
         return await RefProcedures.TryGetLive(host, counted, map) ? map : null;
     }
 
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder<>))]
     private static async ValueTask<RefObject> ReadRef<THost>(THost host, DevPagemap map, string where)
         where THost : struct, IDirectHost<THost>
     {

@@ -9,7 +9,7 @@ namespace Fleet.Kernel.Memremap;
 /// <remarks>Source: kernel/memremap.c, include/linux/mm.h; kernel-model B.4 to B.6, C.10 (p, r, m, q).</remarks>
 public static class MapProcedures
 {
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder<>))]
     public static async ValueTask<DevPagemap?> Conflict<THost>(THost host, DevPagemap target)
         where THost : struct, IDirectHost<THost>
     {
@@ -24,7 +24,7 @@ public static class MapProcedures
         return found?.Ref is { } held && !host.RefIsDying(held) ? found : null;
     }
 
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     public static async ValueTask Store<THost>(THost host, DevPagemap target)
         where THost : struct, IDirectHost<THost>
     {
@@ -33,7 +33,7 @@ public static class MapProcedures
         host.Emit(Range(EventKind.MapStore, target));
     }
 
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     public static async ValueTask AddMemory<THost>(THost host, DevPagemap target)
         where THost : struct, IDirectHost<THost>
     {
@@ -43,7 +43,7 @@ public static class MapProcedures
         host.Emit(Range(EventKind.MemoryAdd, target));
     }
 
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     public static async ValueTask InitPages<THost>(THost host, DevPagemap target)
         where THost : struct, IDirectHost<THost>
     {
@@ -57,7 +57,7 @@ public static class MapProcedures
     }
 
     /// <summary>p: drops the initial count of each page, or all references in bulk where a later kernel does.</summary>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     public static async ValueTask PutInitialPages<THost>(THost host, DevPagemap target)
         where THost : struct, IDirectHost<THost>
     {
@@ -104,7 +104,7 @@ public static class MapProcedures
         }
     }
 
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     public static async ValueTask RemoveMemory<THost>(THost host, DevPagemap target)
         where THost : struct, IDirectHost<THost>
     {
@@ -116,7 +116,7 @@ public static class MapProcedures
         target.WasRemoved = true;
     }
 
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     public static async ValueTask Erase<THost>(THost host, DevPagemap target)
         where THost : struct, IDirectHost<THost>
     {
@@ -128,7 +128,7 @@ public static class MapProcedures
     }
 
     /// <summary>Takes one count of a page, as get_user_pages or a driver does for a page that it reached.</summary>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     public static async ValueTask GetPage<THost>(THost host, DevPagemap target, ulong pfn)
         where THost : struct, IDirectHost<THost>
     {
@@ -143,7 +143,7 @@ public static class MapProcedures
     }
 
     /// <summary>Gives one count back; the last one drops the page's reference on the map's ref.</summary>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     public static async ValueTask PutPage<THost>(THost host, DevPagemap target, ulong pfn)
         where THost : struct, IDirectHost<THost>
     {
@@ -181,7 +181,7 @@ public static class MapProcedures
     }
 
     /// <summary>Touches a page by its linear address, as its holder does.</summary>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     public static async ValueTask Access<THost>(THost host, DevPagemap target, ulong pfn)
         where THost : struct, IDirectHost<THost>
     {
@@ -190,7 +190,7 @@ public static class MapProcedures
     }
 
     /// <summary>As <see cref="Access"/>, within a step that has declared the memory.</summary>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     public static async ValueTask AccessNow<THost>(THost host, DevPagemap target, ulong pfn)
         where THost : struct, IDirectHost<THost>
     {

@@ -14,7 +14,7 @@ public static class MemremapProcedures
     /// <summary>Gives a range struct pages and registers their release with the device.</summary>
     /// <returns>An errno; after any but <see cref="Errno.EINVAL"/> the ref is killed, and from patch 6 on
     /// reaped.</returns>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder<>))]
     public static async ValueTask<Errno> Memremap<THost>(THost host, PciDevice device, DevPagemap map)
         where THost : struct, IKernelHost<THost>
     {
@@ -102,7 +102,7 @@ public static class MemremapProcedures
     /// <summary>
     /// Tears one mapping down: kill, drop the initial counts, from patch 6 on wait and exit, remove, erase.
     /// </summary>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     public static async ValueTask Release<THost>(THost host, DevPagemap map)
         where THost : struct, IKernelHost<THost>
     {
@@ -138,7 +138,7 @@ public static class MemremapProcedures
     }
 
     /// <summary>devm_memunmap_pages: runs the release now and takes its node off the device's list.</summary>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     public static async ValueTask Memunmap<THost>(THost host, PciDevice device, DevPagemap map)
         where THost : struct, IKernelHost<THost>
     {
@@ -148,7 +148,7 @@ public static class MemremapProcedures
         }
     }
 
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder<>))]
     private static async ValueTask<Errno> FailKilled<THost>(THost host, DevPagemap map, Errno error)
         where THost : struct, IKernelHost<THost>
     {
@@ -163,6 +163,7 @@ public static class MemremapProcedures
     }
 
     /// <summary>The consumer's kill callback: stops new references and drops the initial one.</summary>
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     internal static async ValueTask KillCallback<THost>(THost host, DevPagemap map)
         where THost : struct, IKernelHost<THost>
     {
@@ -186,6 +187,7 @@ public static class MemremapProcedures
     }
 
     /// <summary>First half of the consumer's cleanup callback: waits until the last reference is gone.</summary>
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     internal static async ValueTask WaitCallback<THost>(THost host, DevPagemap map)
         where THost : struct, IKernelHost<THost>
     {
@@ -201,6 +203,7 @@ public static class MemremapProcedures
     }
 
     /// <summary>Second half: the ref is exited and may be freed when this returns.</summary>
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     internal static async ValueTask ExitCallback<THost>(THost host, DevPagemap map)
         where THost : struct, IKernelHost<THost>
     {

@@ -8,7 +8,7 @@ namespace Fleet.Kernel.Memremap;
 /// <remarks>Source: lib/percpu-refcount.c; kernel-model B.3, C.10 (e, k, w, x), scenarios.md 3.2.</remarks>
 public static class RefProcedures
 {
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder<>))]
     public static async ValueTask<Errno> Init<THost>(THost host, RefObject target, FailPoint failure)
         where THost : struct, IDirectHost<THost>
     {
@@ -27,7 +27,7 @@ public static class RefProcedures
 
     /// <summary>percpu_ref_tryget_live: the flag word is read, then the count is raised as it said.</summary>
     /// <param name="lookup">The map whose lookup asks, so that each of its reads is an event.</param>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder<>))]
     public static async ValueTask<bool> TryGetLive<THost>(THost host, RefObject target, DevPagemap? lookup = null)
         where THost : struct, IDirectHost<THost>
     {
@@ -60,7 +60,7 @@ public static class RefProcedures
         return taken;
     }
 
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     public static async ValueTask Put<THost>(THost host, RefObject target, long count)
         where THost : struct, IDirectHost<THost>
     {
@@ -73,7 +73,7 @@ public static class RefProcedures
         PutNow(host, target, count);
     }
 
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     public static async ValueTask Kill<THost>(THost host, RefObject target)
         where THost : struct, IDirectHost<THost>
     {
@@ -100,7 +100,7 @@ public static class RefProcedures
     }
 
     /// <summary>Takes a reference that the caller may take because it holds one already.</summary>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     public static async ValueTask Get<THost>(THost host, RefObject target, long count)
         where THost : struct, IDirectHost<THost>
     {
@@ -116,7 +116,7 @@ public static class RefProcedures
     /// <summary>
     /// Waits for the completion, which may be latched by an earlier life; a polled ref waits until it is at zero.
     /// </summary>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     public static async ValueTask WaitReaped<THost>(THost host, RefObject target)
         where THost : struct, IDirectHost<THost>
     {
@@ -139,7 +139,7 @@ public static class RefProcedures
         host.Emit(new KernelEvent(EventKind.WaitEnd, target) { Count = target.Value });
     }
 
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     public static async ValueTask Exit<THost>(THost host, RefObject target)
         where THost : struct, IDirectHost<THost>
     {

@@ -45,7 +45,7 @@ internal static class DeviceStack
     }
 
     /// <summary>devm_kfree: the memory goes now, its node with it.</summary>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     internal static async ValueTask FreeMemory<THost>(THost host, PciDevice device, KernelObject data)
         where THost : struct, IKernelHost<THost>
     {

@@ -19,7 +19,7 @@ public readonly record struct P2pScatterListResult(P2pScatterList? List, Errno E
 public static class P2pdmaClient
 {
     /// <summary>pci_p2pmem_alloc_sgl: a list of one entry that covers all bytes.</summary>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder<>))]
     public static async ValueTask<P2pScatterListResult> AllocSgl<THost>(THost host, PciDevice device, ulong sizeBytes)
         where THost : struct, IKernelHost<THost>
     {
@@ -28,7 +28,7 @@ public static class P2pdmaClient
     }
 
     /// <summary>pci_p2pmem_free_sgl: frees every entry, then the list.</summary>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     public static async ValueTask FreeSgl<THost>(THost host, PciDevice device, P2pScatterList list)
         where THost : struct, IKernelHost<THost>
     {
@@ -40,7 +40,7 @@ public static class P2pdmaClient
 
     /// <summary>pci_p2pmem_virt_to_bus: the bus address that the pool recorded.</summary>
     /// <returns>0 for address 0 or a device without peer-to-peer memory; all ones for an address of no chunk.</returns>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder<>))]
     public static async ValueTask<ulong> VirtToBus<THost>(THost host, PciDevice device, ulong address)
         where THost : struct, IKernelHost<THost>
     {
@@ -56,7 +56,7 @@ public static class P2pdmaClient
     }
 
     /// <summary>pci_p2pmem_publish: lets find_many see the memory, or hides it; without memory it is ignored.</summary>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     public static async ValueTask Publish<THost>(THost host, PciDevice device, bool published)
         where THost : struct, IKernelHost<THost>
     {
@@ -72,7 +72,7 @@ public static class P2pdmaClient
     }
 
     /// <summary>pci_has_p2pmem: there is memory, and it is published.</summary>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder<>))]
     public static async ValueTask<bool> HasP2pMem<THost>(THost host, PciDevice device)
         where THost : struct, IKernelHost<THost>
     {
@@ -95,7 +95,7 @@ public static class P2pdmaClient
 
     /// <summary>pci_p2pdma_map_sg for one page: reads its back pointer, which is gone with the memory.</summary>
     /// <returns>The page's address less the offset between bus and CPU addresses.</returns>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder<>))]
     public static async ValueTask<ulong> MapPage<THost>(THost host, P2pPagemap resource, ulong address)
         where THost : struct, IKernelHost<THost>
     {
@@ -112,6 +112,7 @@ public static class P2pdmaClient
     }
 
     /// <summary>Reads the field, tests it, and until v5.14 reads it again to follow it.</summary>
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder<>))]
     private static async ValueTask<PciP2pdma?> ReadField<THost>(THost host, PciDevice device, string where)
         where THost : struct, IKernelHost<THost>
     {

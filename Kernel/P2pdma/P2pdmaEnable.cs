@@ -19,7 +19,7 @@ public static class P2pdmaEnable
     /// <summary>Reads what was written to the attribute.</summary>
     /// <param name="text">As written, a trailing newline included if there was one.</param>
     /// <param name="find">Finds a PCI device by its whole name.</param>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder<>))]
     public static async ValueTask<P2pEnableResult> Store<THost>(THost host, string text, Func<string, PciDevice?> find)
         where THost : struct, IKernelHost<THost>
     {

@@ -54,7 +54,7 @@ public static class P2pdmaMmap
 {
     /// <summary>Maps memory: allocation with a bridging reference, then for each page insert and reference.</summary>
     /// <param name="sizeBytes">Bytes, at least 1; rounded up to pages.</param>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder<>))]
     public static async ValueTask<P2pMmapResult> Mmap<THost>(THost host, PciDevice device, ulong sizeBytes)
         where THost : struct, IDirectHost<THost>
     {
@@ -81,7 +81,7 @@ public static class P2pdmaMmap
     }
 
     /// <summary>Unmaps what is still mapped; after a revocation there is nothing to do.</summary>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     public static async ValueTask Munmap<THost>(THost host, PciDevice device, P2pMapping mapping)
         where THost : struct, IKernelHost<THost>
     {
@@ -96,7 +96,7 @@ public static class P2pdmaMmap
 
     /// <summary>The process touches a page of its mapping.</summary>
     /// <returns><see cref="Errno.EFAULT"/> where the page is not mapped any more: no access takes place.</returns>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder<>))]
     public static async ValueTask<Errno> Access<THost>(THost host, P2pMapping mapping, int page)
         where THost : struct, IKernelHost<THost>
     {
@@ -118,7 +118,7 @@ public static class P2pdmaMmap
     /// <summary>
     /// The action that removes the file before the first mapping is released: nobody maps, nobody has mapped.
     /// </summary>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     internal static async ValueTask Revoke<THost>(THost host, PciDevice device)
         where THost : struct, IKernelHost<THost>
     {
@@ -136,6 +136,7 @@ public static class P2pdmaMmap
         }
     }
 
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder<>))]
     private static async ValueTask<P2pMmapResult> InsertPages<THost>(
         THost host, PciDevice device, P2pAllocation allocation)
         where THost : struct, IDirectHost<THost>
@@ -164,6 +165,7 @@ public static class P2pdmaMmap
         return new(mapping, Errno.OK);
     }
 
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder<>))]
     private static async ValueTask<Errno> InsertPage<THost>(THost host, P2pMapping mapping, int page)
         where THost : struct, IKernelHost<THost>
     {
@@ -206,6 +208,7 @@ public static class P2pdmaMmap
     /// What was not inserted goes back to the pool at once, what was is unmapped; the bridging reference is put or
     /// forgotten.
     /// </summary>
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     private static async ValueTask UndoInsert<THost>(THost host, PciDevice device, P2pMapping mapping, int failedPage)
         where THost : struct, IKernelHost<THost>
     {
@@ -226,6 +229,7 @@ public static class P2pdmaMmap
         await Munmap(host, device, mapping);
     }
 
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     private static async ValueTask UnmapPage<THost>(THost host, PciDevice device, P2pMapping mapping, int page)
         where THost : struct, IKernelHost<THost>
     {

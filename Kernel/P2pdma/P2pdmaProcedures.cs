@@ -21,7 +21,7 @@ public static class P2pdmaProcedures
     /// <see cref="Errno.EINVAL"/> for an I/O BAR, an empty one or a range beyond it; <see cref="Errno.ENOMEM"/>,
     /// <see cref="Errno.ENXIO"/> and whatever set-up or memremap gave. Set-up stays even if a later step fails.
     /// </returns>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder<>))]
     public static async ValueTask<Errno> AddResource<THost>(
         THost host, PciDevice device, P2pdmaObjects objects, PciBar bar, ulong sizeBytes, ulong offsetBytes, int index)
         where THost : struct, IKernelHost<THost>
@@ -55,7 +55,7 @@ public static class P2pdmaProcedures
             : AllocBare(host, device, sizeBytes);
 
     /// <summary>pci_free_p2pmem: gives the memory back to the pool first, then the reference.</summary>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder<>))]
     public static async ValueTask<Errno> Free<THost>(THost host, PciDevice device, P2pAllocation allocation)
         where THost : struct, IKernelHost<THost>
     {
@@ -91,7 +91,7 @@ public static class P2pdmaProcedures
     }
 
     /// <summary>The oldest action of a bound device: ends what set-up began.</summary>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     internal static async ValueTask Release<THost>(THost host, PciDevice device, PciP2pdma registered)
         where THost : struct, IKernelHost<THost>
     {
@@ -132,7 +132,7 @@ public static class P2pdmaProcedures
     }
 
     /// <summary>UnpublishFirst: nobody finds the memory any more, and whoever was looking has looked.</summary>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     internal static async ValueTask Unpublish<THost>(THost host, PciDevice device)
         where THost : struct, IKernelHost<THost>
     {
@@ -160,7 +160,7 @@ public static class P2pdmaProcedures
         return unchecked(sizeBytes + offsetBytes) > bar.LengthBytes ? Errno.EINVAL : Errno.OK;
     }
 
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder<>))]
     private static async ValueTask<Errno> Setup<THost>(THost host, PciDevice device, P2pdmaObjects objects)
         where THost : struct, IKernelHost<THost>
     {
@@ -247,7 +247,7 @@ public static class P2pdmaProcedures
         return Errno.OK;
     }
 
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder<>))]
     private static async ValueTask<Errno> Map<THost>(THost host, PciDevice device, P2pPagemap added)
         where THost : struct, IKernelHost<THost>
     {
@@ -365,7 +365,7 @@ public static class P2pdmaProcedures
         DeviceStack.Push(host, device, DevresFn.Unpublish, p2pdma);
     }
 
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder<>))]
     private static async ValueTask<P2pAllocResult> AllocUnderRcu<THost>(THost host, PciDevice device, ulong sizeBytes)
         where THost : struct, IKernelHost<THost>
     {
@@ -377,7 +377,7 @@ public static class P2pdmaProcedures
         return result;
     }
 
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder<>))]
     private static async ValueTask<P2pAllocResult> AllocInSection<THost>(THost host, PciDevice device, ulong sizeBytes)
         where THost : struct, IKernelHost<THost>
     {
@@ -421,7 +421,7 @@ public static class P2pdmaProcedures
         return new(default, Errno.ENODEV, owner);
     }
 
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder<>))]
     private static async ValueTask<P2pAllocResult> AllocBare<THost>(THost host, PciDevice device, ulong sizeBytes)
         where THost : struct, IKernelHost<THost>
     {
@@ -461,7 +461,7 @@ public static class P2pdmaProcedures
             ? new(pool.Pool.AllocOwner(sizeBytes))
             : AllocStepByStep(host, pool, sizeBytes);
 
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder<>))]
     private static async ValueTask<GenPoolAlloc> AllocStepByStep<THost>(THost host, P2pPool pool, ulong sizeBytes)
         where THost : struct, IKernelHost<THost>
     {
@@ -502,7 +502,7 @@ public static class P2pdmaProcedures
             ? new(pool.Pool.FreeOwner(address, sizeBytes))
             : FreeStepByStep(host, pool, address, sizeBytes);
 
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder<>))]
     private static async ValueTask<GenPoolFree> FreeStepByStep<THost>(
         THost host, P2pPool pool, ulong address, ulong sizeBytes)
         where THost : struct, IKernelHost<THost>
@@ -521,6 +521,7 @@ public static class P2pdmaProcedures
         return stepper.Result;
     }
 
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     private static async ValueTask DieOf<THost>(THost host, KernelObject? target, string where)
         where THost : struct, IKernelHost<THost>
     {
@@ -534,6 +535,7 @@ public static class P2pdmaProcedures
         }
     }
 
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     private static async ValueTask ReleaseUnpublished<THost>(THost host, PciDevice device, PciP2pdma registered)
         where THost : struct, IKernelHost<THost>
     {
@@ -560,6 +562,7 @@ public static class P2pdmaProcedures
         registered.Owners.Clear();
     }
 
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     private static async ValueTask DestroyPool<THost>(THost host, P2pPool pool)
         where THost : struct, IKernelHost<THost>
     {
@@ -574,6 +577,7 @@ public static class P2pdmaProcedures
         }
     }
 
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     private static async ValueTask RemoveSysfs<THost>(THost host, PciDevice device)
         where THost : struct, IKernelHost<THost>
     {
@@ -582,6 +586,7 @@ public static class P2pdmaProcedures
         host.Emit(new KernelEvent(EventKind.SysfsGroupRemove));
     }
 
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     private static async ValueTask SetField<THost>(THost host, PciDevice device, PciP2pdma p2pdma)
         where THost : struct, IKernelHost<THost>
     {
@@ -590,6 +595,7 @@ public static class P2pdmaProcedures
         host.Emit(new KernelEvent(EventKind.FieldSet));
     }
 
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     private static async ValueTask ClearField<THost>(THost host, PciDevice device)
         where THost : struct, IKernelHost<THost>
     {
@@ -639,6 +645,6 @@ public static class P2pdmaProcedures
             SizeBytes = sizeBytes,
             Start = offsetBytes,
             Err = error,
-            Text = $"bar{bar.Bar}",
+            Text = bar.Name,
         };
 }

@@ -20,7 +20,7 @@ public readonly record struct P2pShowResult(ulong Value, Errno Err);
 /// </remarks>
 public static class P2pdmaSysfs
 {
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder<>))]
     public static async ValueTask<P2pShowResult> Show<THost>(THost host, PciDevice device, P2pAttribute attribute)
         where THost : struct, IKernelHost<THost>
     {
@@ -61,6 +61,7 @@ public static class P2pdmaSysfs
     }
 
     /// <param name="closing">What the last step writes because the read ends with it.</param>
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder<>))]
     private static async ValueTask<ulong> Read<THost>(
         THost host, PciP2pdma? p2pdma, P2pAttribute attribute, ulong closing)
         where THost : struct, IKernelHost<THost>

@@ -54,7 +54,13 @@ public static class DevresFns
 /// <param name="StartAddress">CPU address of its first byte.</param>
 /// <param name="LengthBytes">Length of the BAR; 0 for one that is not there.</param>
 /// <param name="BusOffset">Bus address less CPU address.</param>
-public readonly record struct PciBar(int Bar, bool IsMemory, ulong StartAddress, ulong LengthBytes, long BusOffset = 0);
+public readonly record struct PciBar(int Bar, bool IsMemory, ulong StartAddress, ulong LengthBytes, long BusOffset = 0)
+{
+    private static readonly string[] Names = ["bar0", "bar1", "bar2", "bar3", "bar4", "bar5"];
+
+    /// <summary>As events name it.</summary>
+    internal string Name => Bar >= 0 && Bar < Names.Length ? Names[Bar] : $"bar{Bar}";
+}
 
 /// <summary>A device as the driver core knows it: outlives the binding of a driver.</summary>
 /// <remarks>

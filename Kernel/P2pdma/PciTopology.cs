@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Fleet.Kernel.History;
 using Fleet.Kernel.Host;
 
@@ -126,6 +127,7 @@ public static class PciTopology
     /// <param name="choose">Picks among equally close ones: from their number, 1 to <see cref="TiesMax"/>, an
     /// index.</param>
     /// <returns>The device with one reference for the caller to put, or null if none can be reached.</returns>
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder<>))]
     public static async ValueTask<PciDevice?> FindMany<THost>(
         THost host, IEnumerable<PciDevice> devices, IReadOnlyList<P2pClient> clients, Func<int, int> choose)
         where THost : struct, IKernelHost<THost>

@@ -70,6 +70,9 @@ public static class Explorer
                 try
                 {
                     SynchronizationContext.SetSynchronizationContext(null);
+
+                    // Frames capture the context at every await otherwise; the thread ends with its work.
+                    ExecutionContext.SuppressFlow();
                     result = work();
                 }
                 catch (Exception e)

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Fleet.Kernel;
 using Fleet.Kernel.Host;
 
@@ -10,6 +11,7 @@ public sealed class Gate() : KernelObject(KernelObjectKind.Fleet), IReadiness
 {
     public bool IsReady { get; private set; }
 
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     public async ValueTask Open(ExploreHost host)
     {
         await host.Point(Step.None, 0, Mask);
@@ -19,6 +21,7 @@ public sealed class Gate() : KernelObject(KernelObjectKind.Fleet), IReadiness
     /// <summary>Opens it within a step of the caller's, who must have declared it.</summary>
     internal void OpenNow() => IsReady = true;
 
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     public async ValueTask Pass(ExploreHost host) => await host.Wait(Step.None, this, Mask, 0);
 
     public override void Reset()

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Fleet.Kernel;
 using Fleet.Kernel.Host;
 using Fleet.Kernel.Judging;
@@ -295,6 +296,7 @@ public sealed class World
     }
 
     /// <summary>A grace period: it begins at one step, and ends at a second one only if somebody was reading.</summary>
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     internal async ValueTask Synchronize(ExploreHost host)
     {
         await host.Point(Step.Synchronize, AllReadersMask, 0);
@@ -305,6 +307,7 @@ public sealed class World
         }
     }
 
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     internal async ValueTask SysfsRemove(ExploreHost host, PciDevice device) =>
         await host.Wait(Step.SysfsRemove, new ShowsEnded(device), device.Mask, device.Mask);
 

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Fleet.Kernel.Host;
 using Fleet.Kernel.Judging;
 using Fleet.Kernel.Profiles;
@@ -54,7 +55,7 @@ internal static class DriverScenarios
             Actors =
             [
                 new("A", Unbind),
-                new("B", async host => await host.World.Parts.AccessExitAndClose(host)),
+                new("B", host => host.World.Parts.AccessExitAndClose(host)),
             ],
             Sightings =
             [
@@ -105,6 +106,7 @@ internal static class DriverScenarios
     private static Sighting LookupAfterExit { get; } = new(
         "a lookup between exit and erase", "ALL", world => world.Judge.Broken.Has(KernelRule.LookupSafe));
 
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     private static async ValueTask LookupAndPut(ExploreHost host)
     {
         await host.World.Parts.Lookup(host);

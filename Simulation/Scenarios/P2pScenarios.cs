@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Fleet.Kernel.Drivers;
 using Fleet.Kernel.Host;
 using Fleet.Kernel.Memremap;
@@ -35,12 +36,7 @@ internal static class P2pScenarios
             Actors =
             [
                 new("A", Unbind),
-                new("B", async host =>
-                {
-                    await host.World.Parts.Access(host, A1);
-                    await host.World.Parts.Free(host, A1);
-                    MarkWindow(host);
-                }),
+                new("B", AccessAndFreeInWindow),
             ],
             Sightings = WindowSightings,
         },
@@ -98,30 +94,8 @@ internal static class P2pScenarios
             Actors =
             [
                 new("A", Unbind),
-                new("B1", async host =>
-                {
-                    var parts = host.World.Parts;
-                    if (parts.Held(Y) is null)
-                    {
-                        return;
-                    }
-
-                    await parts.Order.Pass(host);
-                    await parts.Access(host, Y);
-                    await parts.Free(host, Y);
-                }),
-                new("B2", async host =>
-                {
-                    var parts = host.World.Parts;
-                    await parts.Alloc(host, Z, Page);
-                    if (parts.Map(1).WasRemoved)
-                    {
-                        parts.Mark(0);
-                    }
-
-                    await parts.Free(host, Z);
-                    await parts.Order.Open(host);
-                }),
+                new("B1", AccessAndFreeOnceLetIn),
+                new("B2", AllocFreeAndLetIn),
             ],
             Sightings =
             [
@@ -135,14 +109,14 @@ internal static class P2pScenarios
         {
             Id = "S9", Title = "an alloc races with pci_p2pdma_release", Layout = Layout.L1,
             Prologue = Bind,
-            Actors = [new("A", Unbind), new("B", async host => await host.World.Parts.Alloc(host, A1, 2 * Page))],
+            Actors = [new("A", Unbind), new("B", host => host.World.Parts.Alloc(host, A1, 2 * Page))],
             Sightings = [NullBetweenReads],
         },
         new()
         {
             Id = "S10", Title = "a sysfs read races with the release", Layout = Layout.L1,
             Prologue = Bind,
-            Actors = [new("A", Unbind), new("B", async host => await host.World.Parts.Show(host))],
+            Actors = [new("A", Unbind), new("B", host => host.World.Parts.Show(host))],
             Sightings =
             [
                 new(
@@ -175,7 +149,7 @@ internal static class P2pScenarios
                     await RefProcedures.Kill(host, host.World.Parts.PlainRef);
                     await RefProcedures.Kill(host, host.World.Parts.PlainRef);
                 }),
-                new("B", async host => await RefProcedures.Put(host, host.World.Parts.PlainRef, 1)),
+                new("B", host => RefProcedures.Put(host, host.World.Parts.PlainRef, 1)),
             ],
         },
         new()
@@ -202,7 +176,7 @@ internal static class P2pScenarios
             Actors =
             [
                 new("A", BindThenUnbind),
-                new("B", async host => await host.World.Parts.Alloc(host, A1, Page)),
+                new("B", host => host.World.Parts.Alloc(host, A1, Page)),
             ],
             Sightings =
             [
@@ -251,11 +225,7 @@ internal static class P2pScenarios
             Actors =
             [
                 new("A", Unbind),
-                new("B", async host =>
-                {
-                    await host.World.Parts.Alloc(host, A1, Page);
-                    await host.World.Parts.Free(host, A1);
-                }),
+                new("B", AllocAndFree),
             ],
             Sightings = [NullBetweenReads],
         },
@@ -343,12 +313,14 @@ internal static class P2pScenarios
 
     internal static ValueTask Unbind(ExploreHost host) => host.World.Parts.Unbind(host);
 
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     internal static async ValueTask BindAndPin(ExploreHost host)
     {
         await Bind(host);
         await host.World.Parts.PinPage(host, 0);
     }
 
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     internal static async ValueTask UnpinInWindow(ExploreHost host)
     {
         await host.World.Parts.UnpinPage(host);
@@ -363,12 +335,14 @@ internal static class P2pScenarios
         }
     }
 
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     private static async ValueTask BindThenUnbind(ExploreHost host)
     {
         await Bind(host);
         await Unbind(host);
     }
 
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     private static async ValueTask BindAllocFreeUnbind(ExploreHost host)
     {
         var parts = host.World.Parts;
@@ -376,5 +350,48 @@ internal static class P2pScenarios
         await parts.Alloc(host, A1, Page, expectsRoom: true);
         await parts.Free(host, A1);
         await Unbind(host);
+    }
+
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
+    private static async ValueTask AccessAndFreeInWindow(ExploreHost host)
+    {
+        await host.World.Parts.Access(host, A1);
+        await host.World.Parts.Free(host, A1);
+        MarkWindow(host);
+    }
+
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
+    private static async ValueTask AccessAndFreeOnceLetIn(ExploreHost host)
+    {
+        var parts = host.World.Parts;
+        if (parts.Held(Y) is null)
+        {
+            return;
+        }
+
+        await parts.Order.Pass(host);
+        await parts.Access(host, Y);
+        await parts.Free(host, Y);
+    }
+
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
+    private static async ValueTask AllocFreeAndLetIn(ExploreHost host)
+    {
+        var parts = host.World.Parts;
+        await parts.Alloc(host, Z, Page);
+        if (parts.Map(1).WasRemoved)
+        {
+            parts.Mark(0);
+        }
+
+        await parts.Free(host, Z);
+        await parts.Order.Open(host);
+    }
+
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
+    private static async ValueTask AllocAndFree(ExploreHost host)
+    {
+        await host.World.Parts.Alloc(host, A1, Page);
+        await host.World.Parts.Free(host, A1);
     }
 }

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Fleet.Kernel.Block;
 using Fleet.Kernel.Drivers;
 using Fleet.Kernel.Host;
@@ -107,6 +108,7 @@ public sealed class WorldParts : P2pdmaObjects
     public override P2pPagemap Pagemap(int index, PciBar bar, ulong startAddress, ulong sizeBytes) => _pagemaps[index];
 
     /// <summary>Binds the world's driver, the p2p driver with all resources of the layout.</summary>
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     public async ValueTask Bind(ExploreHost host)
     {
         if (_driver is null)
@@ -119,9 +121,10 @@ public sealed class WorldParts : P2pdmaObjects
         }
     }
 
-    public async ValueTask Unbind(ExploreHost host) => await DriverCore.Unbind(host, _world.Device);
+    public ValueTask Unbind(ExploreHost host) => DriverCore.Unbind(host, _world.Device);
 
     /// <summary>Allocates into a slot; an empty slot means NULL.</summary>
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     public async ValueTask Alloc(ExploreHost host, int slot, ulong sizeBytes, bool expectsRoom = false)
     {
         var result = await P2pdmaProcedures.Alloc(host, _world.Device, sizeBytes);
@@ -131,6 +134,7 @@ public sealed class WorldParts : P2pdmaObjects
     }
 
     /// <summary>Frees a slot, if it holds something.</summary>
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     public async ValueTask Free(ExploreHost host, int slot)
     {
         if (_held[slot] is { } allocation)
@@ -143,6 +147,7 @@ public sealed class WorldParts : P2pdmaObjects
     }
 
     /// <summary>Touches the memory of a slot by CPU.</summary>
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     public async ValueTask Access(ExploreHost host, int slot)
     {
         if (_held[slot] is { } allocation && MapOf(allocation.Address) is { } map)
@@ -155,6 +160,7 @@ public sealed class WorldParts : P2pdmaObjects
     }
 
     /// <summary>Pins the first page of a resource, if its memory is there.</summary>
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     public async ValueTask PinPage(ExploreHost host, int resource)
     {
         var map = Map(resource);
@@ -167,6 +173,7 @@ public sealed class WorldParts : P2pdmaObjects
     }
 
     /// <summary>Pins the first page of the newest resource whose memory is there.</summary>
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     public async ValueTask PinNewestPage(ExploreHost host)
     {
         for (var i = _pagemaps.Length - 1; i >= 0 && Pins == 0; i--)
@@ -176,6 +183,7 @@ public sealed class WorldParts : P2pdmaObjects
     }
 
     /// <summary>Puts what was pinned.</summary>
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     public async ValueTask UnpinPage(ExploreHost host)
     {
         for (var i = 0; i < _pagemaps.Length; i++)
@@ -190,10 +198,12 @@ public sealed class WorldParts : P2pdmaObjects
     }
 
     /// <summary>Reads the attribute <c>available</c> once.</summary>
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     public async ValueTask Show(ExploreHost host) =>
         await P2pdmaSysfs.Show(host, _world.Device, P2pAttribute.Available);
 
     /// <summary>get_dev_pagemap of the first page.</summary>
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     public async ValueTask Lookup(ExploreHost host)
     {
         Found = await LookupProcedures.GetDevPagemap(host, Layouts.FirstPfn);
@@ -201,6 +211,7 @@ public sealed class WorldParts : P2pdmaObjects
     }
 
     /// <summary>put_dev_pagemap of what the lookup found.</summary>
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     public async ValueTask PutFound(ExploreHost host)
     {
         if (Found is { } found)
@@ -212,6 +223,7 @@ public sealed class WorldParts : P2pdmaObjects
     }
 
     /// <summary>Opens the disk and enters one request.</summary>
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     public async ValueTask OpenAndEnter(ExploreHost host)
     {
         await RequestQueueProcedures.Open(host, Queue);
@@ -220,6 +232,7 @@ public sealed class WorldParts : P2pdmaObjects
     }
 
     /// <summary>The request touches its page, leaves, and the disk is closed.</summary>
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     public async ValueTask AccessExitAndClose(ExploreHost host)
     {
         await PmemProcedures.IoAccess(host, (PmemDevice)_driver!, Layouts.FirstPfn);
@@ -228,6 +241,7 @@ public sealed class WorldParts : P2pdmaObjects
         await RequestQueueProcedures.Close(host, Queue);
     }
 
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     public async ValueTask Mmap(ExploreHost host)
     {
         var result = await P2pdmaMmap.Mmap(host, _world.Device, DevPagemap.PageBytes);
@@ -235,6 +249,7 @@ public sealed class WorldParts : P2pdmaObjects
         _world.Judge.ClientHolds += Mapping is null ? 0 : 1;
     }
 
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     public async ValueTask AccessMapping(ExploreHost host)
     {
         if (Mapping is { } mapping)
@@ -243,6 +258,7 @@ public sealed class WorldParts : P2pdmaObjects
         }
     }
 
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     public async ValueTask Munmap(ExploreHost host)
     {
         if (Mapping is { } mapping)

@@ -17,9 +17,12 @@ internal static class ExploreBench
 {
     public const string Name = "explore";
 
+    /// <summary>Processor time after which the compiler has done with the procedures of a world.</summary>
+    private static readonly TimeSpan Warmth = TimeSpan.FromSeconds(5);
+
     public static Task<IReadOnlyList<Line>> RunAsync(bool isQuick, CancellationToken ct)
     {
-        var round = TimeSpan.FromSeconds(isQuick ? 1 : 5);
+        var round = TimeSpan.FromSeconds(isQuick ? 2 : 5);
         var lines = new List<Line>();
         foreach (var (scenario, profile, strategy) in ((string, string, Strategy)[])
             [("S2", "ALL", Strategy.Exhaustive), ("S8", "CLEAN", Strategy.SourceDpor),
@@ -37,7 +40,7 @@ internal static class ExploreBench
     {
         var options = new ExploreOptions { Strategy = strategy, ChecksWrites = false };
         var (schedules, points, exhausted) = (0L, 0L, true);
-        for (var warm = Stopwatch.StartNew(); warm.Elapsed < round / 5;)
+        for (var warm = Environment.CpuUsage.TotalTime; Environment.CpuUsage.TotalTime - warm < Warmth;)
         {
             Explorer.Run(scenario, profile, options with { SchedulesMax = 5_000 });
         }
