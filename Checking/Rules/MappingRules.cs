@@ -458,3 +458,54 @@ public sealed class MapErasedBeforeFree : Rule, IDeviceRule
         }
     }
 }
+
+/// <summary>I14: a page is called idle only when nobody pins it.</summary>
+/// <remarks>
+/// Left out is what the kernel is known to do: the put of a teardown takes a page that is pinned once from 2 to 1, so
+/// that page_free runs with the pin still there (kernel-model B.4). From that put on nothing is judged for the page.
+/// </remarks>
+public sealed class PageFreeOnlyIdle : Rule, IMapRule
+{
+    public override string Name => "PAGE-FREE-ONLY-IDLE";
+
+    public override int Number => 14;
+
+    public override string Claim =>
+        "page_free runs for a page, before its mapping is torn down, only when no pin is left.";
+
+    public override string Source => "__put_devmap_managed_page: a count of 1 means idle";
+
+    public override string? Limits =>
+        "after the teardown's own put the kernel calls a pinned page idle; that known quirk is not judged";
+
+    IReadOnlyList<EventKind> IMapRule.Kinds { get; } = [EventKind.PageIdle];
+
+    void IMapRule.Judge(MapStream map, HistoryEvent record)
+    {
+        if (!map.Present || map.InitialPutSeen(record.Pfn))
+        {
+            return;
+        }
+
+        var pins = map.PinsOf(record.Pfn);
+        if (pins.Count == 0)
+        {
+            map.Ledger.Ok(this);
+            return;
+        }
+
+        // A put that is missing would have taken the pin.
+        if (map.HasGapBetween(pins.First!.At.Seq, record.At.Seq))
+        {
+            map.Ledger.Undecided(this);
+            return;
+        }
+
+        var first = pins.First;
+        map.Ledger.Violated(this, Class, "pinned", map.Obj, () => new(
+            $"Let P = page 0x{record.Pfn:x} of page map {map.Name}. Then P was pinned at seq {first.At.Seq} "
+            + $"({first.Actor ?? "by somebody"}) and not given back; however, page_free ran for P at seq "
+            + $"{record.At.Seq}: a contradiction.",
+            [first, record]));
+    }
+}
