@@ -144,19 +144,19 @@ public sealed class LoadClient : IDisposable
         await _context.Spool.WaitForRoomAsync(stop);
         if (Arrivals is { } arrivals)
         {
-            if (!arrivals.HasNext)
+            if (!arrivals.HasNext || phase.IsPaused)
             {
                 await phase.Ended.WaitAsync(stop);
                 return false;
             }
 
-            _intendedNs = _context.BeginNs + arrivals.DueNs;
+            _intendedNs = _context.BeginNs + phase.PausedNs + arrivals.DueNs;
             for (var wait = _intendedNs - MonotonicNs.Now; wait > 0; wait = _intendedNs - MonotonicNs.Now)
             {
                 await Task.WhenAny(
                     Task.Delay(
                         TimeSpan.FromMilliseconds(Math.Min((wait + 999_999) / 1_000_000, 1000)), stop), phase.Ended);
-                if (_context.Clock.Current.IsDraining || stop.IsCancellationRequested)
+                if (!ReferenceEquals(phase, _context.Clock.Current) || stop.IsCancellationRequested)
                     return false;
             }
 
@@ -164,7 +164,7 @@ public sealed class LoadClient : IDisposable
             return true;
         }
 
-        if (_index < phase.ClientsActive)
+        if (_index < phase.ClientsActive && !phase.IsPaused)
             return true;
 
         if (NextDue() is { } due)
