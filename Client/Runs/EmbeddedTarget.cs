@@ -1,5 +1,4 @@
 using Fleet.Checking;
-using Fleet.Client.Load;
 using Fleet.Kernel.History;
 using Fleet.Silo;
 using Fleet.Storage.Spool;
@@ -11,12 +10,8 @@ internal sealed class EmbeddedTarget : IFleetTarget
 {
     private readonly EmbeddedFleet _fleet;
     private readonly OnlineChecker _checker;
-    private readonly FaultStreams _faults;
 
-    private EmbeddedTarget(EmbeddedFleet fleet, OnlineChecker checker, FaultStreams faults) =>
-        (_fleet, _checker, _faults) = (fleet, checker, faults);
-
-    public (long Count, string Last) Faults => (_faults.Count, _faults.Last);
+    private EmbeddedTarget(EmbeddedFleet fleet, OnlineChecker checker) => (_fleet, _checker) = (fleet, checker);
 
     public IGrainFactory Grains => _fleet.Grains;
 
@@ -25,18 +20,17 @@ internal sealed class EmbeddedTarget : IFleetTarget
         RunRequest request, SpoolWriter spool, TimeSpan longPoll, Action<Finding> onFinding, CancellationToken ct)
     {
         var checker = new OnlineChecker(request.Profile.Name, spool.Objects, onFinding);
-        var faults = new FaultStreams(checker);
         var fleet = await EmbeddedFleet.StartAsync(
             new()
             {
                 Run = request.Name,
                 Objects = spool.Objects,
                 Log = new SpoolLog(spool),
-                Streams = request.Scenario.Faults.IsEmpty ? checker : faults,
+                Streams = checker,
                 LongPoll = longPoll,
             },
             ct);
-        return new(fleet, checker, faults);
+        return new(fleet, checker);
     }
 
     public Task<OnlineSnapshot> SnapshotAsync() => Task.FromResult(_checker.Snapshot());
