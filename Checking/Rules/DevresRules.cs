@@ -229,3 +229,95 @@ public sealed class ErrorNoResidue : Rule, IDeviceRule
         node.Data == 0 || node.Data == device.Obj
             || device.Context.Name(node.Data).StartsWith("p2pdma:", StringComparison.Ordinal);
 }
+
+/// <summary>I33: an action that cannot be registered runs at once instead, and is on no list.</summary>
+/// <remarks>
+/// That it ran is seen where the action leaves records of its own: the release of a mapping. That it is on no list
+/// is seen when it runs again.
+/// </remarks>
+public sealed class OrReset : Rule, IDeviceRule
+{
+    private const string MemremapRelease = "devm_memremap_pages_release";
+
+    public override string Name => "OR-RESET";
+
+    public override int Number => 33;
+
+    public override string Claim =>
+        "A devres action that could not be registered has run when the call returns, and never runs again.";
+
+    public override string Source => "devm_add_action_or_reset; the error exits of devm_memremap_pages";
+
+    public override string? Limits =>
+        "that the action ran is seen for the release of a mapping only; the others leave no record of their own";
+
+    IReadOnlyList<EventKind> IDeviceRule.Kinds { get; } =
+        [EventKind.DevresRun, EventKind.AddResourceEnd, EventKind.UnbindEnd];
+
+    void IDeviceRule.Judge(DeviceStream device, HistoryEvent record)
+    {
+        foreach (var failed in device.FailedRegistrations)
+        {
+            switch (record.Kind)
+            {
+                case EventKind.DevresRun when record.Node >= 0 && record.Fn == failed.Record.Fn
+                    && record.Other == failed.Record.Other:
+                    JudgeRun(device, failed.Record, record);
+                    break;
+                case EventKind.AddResourceEnd when !failed.HasReturned && failed.Record.Fn is MemremapRelease:
+                    JudgeReturn(device, failed, record);
+                    break;
+                case EventKind.UnbindEnd:
+                    device.Ledger.Ok(this);
+                    break;
+                default:
+                    break;
+            }
+        }
+    }
+
+    private void JudgeRun(DeviceStream device, HistoryEvent failed, HistoryEvent record)
+    {
+        foreach (var node in device.Devres)
+        {
+            if (node.Node == record.Node && node.Fn == record.Fn)
+            {
+                // Another registration of the same, which succeeded.
+                return;
+            }
+        }
+
+        if (device.HasGapBetween(0, record.At.Seq))
+        {
+            device.Ledger.Undecided(this);
+            return;
+        }
+
+        device.Ledger.Violated(this, Class, "kept", device.Obj, () => new(
+            $"Let F = the action {record.Fn ?? "(unnamed)"} of {device.Name}. Then F could not be registered at seq "
+            + $"{failed.At.Seq}, ran at once instead and is on no list; however, a release ran it at seq "
+            + $"{record.At.Seq}: a contradiction.",
+            [failed, record]));
+    }
+
+    private void JudgeReturn(DeviceStream device, DeviceStream.FailedRegistration failed, HistoryEvent end)
+    {
+        if (failed.WasTornDown)
+        {
+            device.Ledger.Ok(this);
+            return;
+        }
+
+        if (device.HasGapBetween(failed.Record.At.Seq, end.At.Seq))
+        {
+            device.Ledger.Undecided(this);
+            return;
+        }
+
+        device.Ledger.Violated(this, Class, "not-run", device.Obj, () => new(
+            $"Let F = the action {failed.Record.Fn} of {device.Name}. Then F could not be registered at seq "
+            + $"{failed.Record.At.Seq} and has to run before the call returns; however, the add_resource returned at "
+            + $"seq {end.At.Seq} and its mapping was not torn down: a contradiction.",
+            [failed.Record, end]));
+    }
+}

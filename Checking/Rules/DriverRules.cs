@@ -344,6 +344,8 @@ public sealed class NoLeak : Rule, IDeviceRule, IDeviceEndRule
 
     public override FindingClass Class => FindingClass.Leak;
 
+    public override bool ConcludesFromAbsence => true;
+
     public override RuleNeeds Needs => RuleNeeds.Quiescence;
 
     public override string Claim => "At the end, every object of a life that is over was freed.";

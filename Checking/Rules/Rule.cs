@@ -45,6 +45,14 @@ public abstract class Rule
 
     public virtual RuleNeeds Needs => RuleNeeds.OneObject;
 
+    /// <summary>What of the invariant no record decides, and why; null when all of it is decided.</summary>
+    public virtual string? Limits => null;
+
+    /// <summary>
+    /// A finding rests on records that are not there, so no small set of records can prove it.
+    /// </summary>
+    public virtual bool ConcludesFromAbsence => false;
+
     /// <summary>
     /// A verdict needs evidence of at least one such rule: a run in which nothing was torn down shows nothing.
     /// </summary>

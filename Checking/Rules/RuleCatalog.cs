@@ -12,9 +12,11 @@ public static class RuleCatalog
     [
         new ReapBeforeRemove(), new NoUseAfterRemove(), new ExitAfterZero(), new ExitNotSwitching(), new KillOnce(),
         new NoOpAfterFree(), new LiveFailsAfterConfirm(), new NoGetFromZero(), new CountConservation(),
-        new CleanupOnceAfterKill(), new LookupSafe(), new MapErasedBeforeFree(), new PageCountNonneg(), new NoOverlap(),
-        new OwnerRoundtrip(), new DestroyEmpty(), new FreeMatchesAlloc(), new NoAllocAfterClear(), new ResIndep(),
-        new ErrorNoResidue(), new NoNullDeref(), new OwnerAlive(), new ExactlyOnce(), new Lifo(), new NoStaleData(),
+        new CleanupOnceAfterKill(), new LookupSafe(), new MapErasedBeforeFree(), new PageCountNonneg(),
+        new PageFreeOnlyIdle(), new NoOverlap(), new OwnerRoundtrip(), new SelectRule(), new AvailQuiescent(),
+        new DestroyEmpty(), new FreeMatchesAlloc(), new SpuriousNullAllowed(), new NoAllocAfterClear(),
+        new AllocPinsItsResource(), new ResIndep(), new ErrorNoResidue(), new NoNullDeref(), new OwnerAlive(),
+        new SysfsSafe(), new PublishedImpliesSetup(), new ExactlyOnce(), new Lifo(), new NoStaleData(), new OrReset(),
         new UnbindQuiescent(), new ProbeFailQuiescent(), new NoLeak(), new UnbindLive(), new WaitEffective(),
         new KillProgress(), new ErrorPathTerminates(), new NoPermanentRefusal(), new TagMismatch(), OneIncarnation,
     ]);

@@ -22,6 +22,9 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
     private List<(int Gen, long Begin, long End)>? _failedAdds;
     private List<PossibleFree>? _possibleFrees;
     private List<UnansweredOperation>? _unanswered;
+    private List<FailedRegistration>? _failedRegistrations;
+    private Dictionary<string, OpenShow>? _shows;
+    private SoleRun? _sole;
 
     /// <summary>
     /// An allocation that would have to be gone before a position, in a history that has room for an unrecorded free.
@@ -36,7 +39,35 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
         public long After { get; set; }
     }
 
+    /// <summary>A devres action that could not be registered: its function has to run at once instead.</summary>
+    internal sealed class FailedRegistration(HistoryEvent record)
+    {
+        public HistoryEvent Record => record;
+
+        /// <summary>The call that wanted it has returned, so what had to be done instead is done.</summary>
+        public bool HasReturned { get; set; }
+
+        /// <summary>The teardown that the action would have run has ended since.</summary>
+        public bool WasTornDown { get; set; }
+    }
+
+    /// <summary>A read of a sysfs attribute that is under way, and how the field stood when it began.</summary>
+    internal readonly record struct OpenShow(HistoryEvent Begin, FieldPhase Field, long RecordsSeen);
+
     public LiveAllocations? Live { get; private set; }
+
+    /// <summary>What can be said of steps beside which nothing else ran in the pool; null where times say
+    /// nothing.</summary>
+    public SoleRun? Sole => _sole;
+
+    public IReadOnlyList<FailedRegistration> FailedRegistrations => _failedRegistrations ?? [];
+
+    /// <summary>Position of <c>pool_create</c> of this life; 0 when it was not seen.</summary>
+    public long PoolCreatedSeq { get; private set; }
+
+    /// <summary>Returns the read that an actor has under way; null when it has none.</summary>
+    public OpenShow? ShowOf(string? actor) =>
+        _shows is not null && _shows.TryGetValue(actor ?? "", out var show) ? show : null;
 
     public IReadOnlyList<Mapping> Mappings => _mappings ?? [];
 
@@ -202,6 +233,7 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
     public override void End()
     {
         DecideGaps();
+        _sole?.End(Group.Unanswered, Ledger);
         foreach (var rule in RuleCatalog.OfDeviceEnd)
         {
             rule.JudgeEnd(this);
@@ -211,6 +243,7 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
     protected override void ChangeIncarnation(int gen)
     {
         DecideGaps();
+        _sole?.End(Group.Unanswered, Ledger);
         if (InReleaseAll || Unbind is not null)
         {
             Ledger.Hit(Probe.IncarnationDuringTeardown);
@@ -239,6 +272,11 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
             Precede(0, record.TimeNs + bound);
         }
 
+        if (_sole is not null && record.Kind is EventKind.ChunkAdd or EventKind.Reap or EventKind.PoolDestroy)
+        {
+            _sole.Passes(record.TimeNs, record.TimeNs, Ledger);
+        }
+
         foreach (var rule in RuleCatalog.OfDevice(record.Kind))
         {
             rule.Judge(this, record);
@@ -260,7 +298,15 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
             case EventKind.ReleaseAllEnd: InReleaseAll = Unbind is not null; break;
             case EventKind.AddResourceBegin: AddResource = record; break;
             case EventKind.AddResourceEnd: EndAddResource(record); break;
-            case EventKind.PoolCreate: PoolExists = true; break;
+            case EventKind.PoolCreate:
+                (PoolExists, PoolCreatedSeq) = (true, record.At.Seq);
+                _sole = SoleRun.Of(Context);
+                break;
+            case EventKind.ActionAddFailed when !Context.Online: (_failedRegistrations ??= []).Add(new(record)); break;
+            case EventKind.SysfsShowBegin:
+                (_shows ??= [])[record.Actor ?? ""] = new(record, Field, LastSeq);
+                break;
+            case EventKind.SysfsShowEnd: _shows?.Remove(record.Actor ?? ""); break;
             case EventKind.PoolDestroy: PoolExists = false; break;
             case EventKind.ChunkAdd: AddChunk(record); break;
             case EventKind.FieldSet: (Field, FieldCleared, FieldReadOutsideTurn) = (FieldPhase.Set, null, false); break;
@@ -303,6 +349,7 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
             Precede(record.Client, record.DoneNs);
         }
 
+        _sole?.Begins(record, Ledger);
         switch (record.Kind)
         {
             case OperationKind.Alloc: ApplyAlloc(record); break;
@@ -560,6 +607,9 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
 
         _devres?.Clear();
         (Field, FieldCleared, FieldReadOutsideTurn, PoolExists) = (FieldPhase.Unseen, null, false, false);
+        PoolCreatedSeq = 0;
+        _sole?.End(Group.Unanswered, Ledger);
+        (_sole, _failedRegistrations) = (null, null);
     }
 
     /// <summary>
@@ -607,6 +657,11 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
     private void EndAddResource(HistoryEvent record)
     {
         AddResource = null;
+        foreach (var failed in FailedRegistrations)
+        {
+            failed.HasReturned = true;
+        }
+
         if (record.Err is Errno.OK)
         {
             ResourcesAdded++;
@@ -670,11 +725,13 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
         var mapping = MappingAt(record.Start);
         if (mapping is null)
         {
+            NoteTornDown(record.Other);
             return;
         }
 
         mapping.Phase = MappingPhase.Removed;
         mapping.TeardownEnd = record;
+        NoteTornDown(record.Other);
         foreach (var slot in LiveSlots())
         {
             ref var allocation = ref Live![slot];
@@ -683,6 +740,15 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
             {
                 Ledger.Hit(Probe.HolderOnOlderResource);
             }
+        }
+    }
+
+    private void NoteTornDown(int map)
+    {
+        foreach (var failed in FailedRegistrations)
+        {
+            var container = ResourceIn(failed.Record.Other);
+            failed.WasTornDown |= container is null || Context.Objects.Find("map:" + container) == map;
         }
     }
 

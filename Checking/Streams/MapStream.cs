@@ -11,7 +11,8 @@ internal sealed class MapStream(CheckContext context, DeviceGroup group, int obj
     private Dictionary<ulong, PageTag>? _tags;
     private List<MapLife>? _lives;
     private HashSet<ulong>? _finalPuts;
-    private Dictionary<AllocId, HistoryEvent>? _pins;
+    private HashSet<ulong>? _initialPuts;
+    private Dictionary<ulong, PagePins>? _pins;
     private bool _unbindSeen;
 
     /// <summary>One life of the mapping, for questions asked by the device's stream.</summary>
@@ -39,6 +40,9 @@ internal sealed class MapStream(CheckContext context, DeviceGroup group, int obj
         public ulong EarlierTag;
     }
 
+    /// <summary>Pins of one page: how many, and the get that took the first of them.</summary>
+    internal readonly record struct PagePins(int Count, HistoryEvent? First);
+
     /// <summary>Memory was added in this incarnation and not removed since.</summary>
     public bool Present { get; private set; }
 
@@ -48,12 +52,6 @@ internal sealed class MapStream(CheckContext context, DeviceGroup group, int obj
     public HistoryEvent? Added { get; private set; }
 
     public bool Fenced { get; private set; }
-
-    /// <summary>The <c>page_get</c> of each pin that was not put yet.</summary>
-    public IReadOnlyCollection<HistoryEvent> Pins => (IReadOnlyCollection<HistoryEvent>?)_pins?.Values ?? [];
-
-    /// <summary>Pins that were held when the teardown of this life put the initial counts.</summary>
-    public int PinsAtTeardown { get; private set; }
 
     /// <summary>Writes that nobody answered; what they wrote may be read.</summary>
     public List<Operation>? UnansweredWrites { get; private set; }
@@ -75,8 +73,10 @@ internal sealed class MapStream(CheckContext context, DeviceGroup group, int obj
     /// <summary>Notes the final put of a page; false when it had one in this life of the mapping.</summary>
     public bool NoteFinalPut(ulong pfn) => (_finalPuts ??= []).Add(pfn);
 
-    /// <summary>Whether an access goes through a pin that is held; decided on this stream alone.</summary>
-    public bool IsPinned(AllocId pin) => _pins is not null && _pins.ContainsKey(pin);
+    /// <summary>The teardown has dropped the count that the page was made with.</summary>
+    public bool InitialPutSeen(ulong pfn) => _initialPuts?.Contains(pfn) ?? false;
+
+    public PagePins PinsOf(ulong pfn) => _pins?.GetValueOrDefault(pfn) ?? default;
 
     /// <summary>Returns what is known of a page's contents.</summary>
     public PageTag TagOf(ulong pfn) => _tags?.GetValueOrDefault(pfn) ?? default;
@@ -117,7 +117,8 @@ internal sealed class MapStream(CheckContext context, DeviceGroup group, int obj
     protected override void ChangeIncarnation(int gen)
     {
         CountLost();
-        (Present, Removed, Added, _tags, _pins) = (false, null, null, null, null);
+        (Present, Removed, Added, _tags) = (false, null, null, null);
+        (_initialPuts, _pins) = (null, null);
     }
 
     protected override void Apply(HistoryEvent record)
@@ -131,7 +132,7 @@ internal sealed class MapStream(CheckContext context, DeviceGroup group, int obj
         {
             case EventKind.MemoryAdd:
                 (Present, Removed, Added, Fenced, _unbindSeen) = (true, null, record, false, false);
-                _finalPuts = null;
+                (_finalPuts, _initialPuts, _pins) = (null, null, null);
                 if (!Context.Online)
                 {
                     (_lives ??= []).Add(new() { Gen = record.At.Gen, AddSeq = record.At.Seq });
@@ -140,6 +141,7 @@ internal sealed class MapStream(CheckContext context, DeviceGroup group, int obj
                 break;
             case EventKind.MemoryRemove:
                 (Present, Removed, _tags) = (false, record, null);
+                (_initialPuts, _pins) = (null, null);
                 Change((ref MapLife life) => life.RemoveSeq = record.At.Seq);
                 break;
             case EventKind.MapErase:
@@ -147,16 +149,16 @@ internal sealed class MapStream(CheckContext context, DeviceGroup group, int obj
                 break;
             case EventKind.Fenced:
                 Fenced = true;
-                _pins?.Clear();
                 break;
-            case EventKind.PageGet when !record.Alloc.IsNone:
-                (_pins ??= [])[record.Alloc] = record;
-                break;
-            case EventKind.PagePut when !record.Alloc.IsNone:
-                _pins?.Remove(record.Alloc);
+            case EventKind.PageGet when record.Text is "pin" or "gup" or "dma":
+                ref var taken = ref CollectionsMarshal.GetValueRefOrAddDefault(_pins ??= [], record.Pfn, out _);
+                taken = new(taken.Count + 1, taken.First ?? record);
                 break;
             case EventKind.PagePut when record.Text is "init":
-                PinsAtTeardown = _pins?.Count ?? 0;
+                (_initialPuts ??= []).Add(record.Pfn);
+                break;
+            case EventKind.PagePut when record.Text is "pin" or "gup" or "dma":
+                GivePin(record.Pfn);
                 break;
             case EventKind.CpuAccess or EventKind.DmaAccess or EventKind.IoAccess:
                 Apply(new Operation
@@ -225,6 +227,23 @@ internal sealed class MapStream(CheckContext context, DeviceGroup group, int obj
 
                 (tag.Alloc, tag.Tag) = (record.Alloc, record.Tag);
             }
+        }
+    }
+
+    private void GivePin(ulong pfn)
+    {
+        if (_pins is null || !_pins.TryGetValue(pfn, out var pins))
+        {
+            return;
+        }
+
+        if (pins.Count > 1)
+        {
+            _pins[pfn] = pins with { Count = pins.Count - 1 };
+        }
+        else
+        {
+            _pins.Remove(pfn);
         }
     }
 

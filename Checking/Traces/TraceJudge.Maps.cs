@@ -157,8 +157,18 @@ internal sealed partial class TraceJudge
 
         map.Memory = MapMemory.Present;
         _ranges.Add(map);
-        _all.Add(map);
-        map.Device.Maps.Add(map);
+        if (!map.IsListed)
+        {
+            // A garbled trace adds the memory of one map a second time.
+            map.IsListed = true;
+            _all.Add(map);
+        }
+
+        if (!map.Device.Maps.Contains(map))
+        {
+            map.Device.Maps.Add(map);
+        }
+
         _mapCount++;
         Emit(EventKind.MemoryAdd, map.Obj, map.Life, pfn: map.FirstPfn, count: (long)(map.LastPfn - map.FirstPfn + 1));
     }

@@ -144,6 +144,9 @@ internal sealed class TracedMap(TracedDevice device, string resource, ulong pgma
 
     public TracedDevice Device => device;
 
+    /// <summary>It is among the maps of the report.</summary>
+    public bool IsListed { get; set; }
+
     public string Resource => resource;
 
     public ulong Pgmap => pgmap;

@@ -3,12 +3,15 @@ using System.Runtime.InteropServices;
 using Fleet.Client.Inventory;
 using Fleet.Client.Runs;
 using Fleet.Client.Scenarios;
+using Fleet.Client.Simulate;
 
 namespace Fleet.Client.Commands;
 
 /// <summary><c>fleet run</c>: the main job, with every default.</summary>
 internal static class RunCommand
 {
+    private const int SimulatedSilos = 3;
+
     public static Command Create(Terminal terminal)
     {
         var scenario = new Argument<string>("SCENARIO")
@@ -50,12 +53,25 @@ internal static class RunCommand
             Description = "Silos that somebody started under this name, instead of starting them.",
             HelpName = "NAME",
         };
+        var simulate = new Option<bool>("--simulate")
+        {
+            Description = "A virtual cluster on a virtual clock, all choices from the seed, instead of a live fleet.",
+        };
+        var twice = new Option<bool>("--twice")
+        {
+            Description = "With --simulate: run it twice; histories that differ are kept, and exit 70.",
+        };
+        var history = new Option<string?>("--history")
+        {
+            Description = "With --simulate: write the history to this file, *.jsonl or *.jsonl.gz.",
+            HelpName = "FILE",
+        };
         var set = ScenarioCommand.Set();
         var store = new StoreOptions();
         var command = new Command("run", "Hammers a fleet, stores what happened, judges it.")
         {
             scenario, profile, inventory, devices, replicate, clients, duration, rate, seed, set, faults, patience,
-            keepGoing, silos, cluster,
+            keepGoing, silos, cluster, simulate, twice, history,
         };
         store.AddTo(command);
         command.SetAction(async (parsed, ct) =>
@@ -75,7 +91,9 @@ internal static class RunCommand
                 Overrides = ScenarioCommand.Overrides(parsed.GetValue(set)),
                 Silos = parsed.GetValue(silos) ?? 0,
                 Cluster = parsed.GetValue(cluster),
+                IsSimulated = parsed.GetValue(simulate),
             };
+            DemandSimulated(options.IsSimulated, parsed.GetValue(twice), parsed.GetValue(history));
             var request = RunRequest.Create(
                 parsed.GetRequiredValue(scenario),
                 options,
@@ -83,9 +101,38 @@ internal static class RunCommand
                 parsed.GetValue(keepGoing),
                 $"fleet {string.Join(' ', parsed.Tokens.Select(token => token.Value))}",
                 DateTimeOffset.UtcNow);
+            if (options.IsSimulated)
+            {
+                var run = new SimulatedRun(
+                    request, parsed.GetValue(silos) ?? SimulatedSilos, parsed.GetValue(twice),
+                    parsed.GetValue(history), parsed.GetValue(store.Results) ?? RunStore.DefaultDirectory);
+                return Simulate(terminal, run, parsed.GetValue(store.Json));
+            }
+
             return await RunAsync(terminal, request, parsed.GetValue(store.Json), ct);
         });
         return command;
+    }
+
+    /// <exception cref="UsageException">What only a simulation has was asked of a live run.</exception>
+    private static void DemandSimulated(bool isSimulated, bool twice, string? history)
+    {
+        if (!isSimulated && (twice || history is not null))
+        {
+            throw new UsageException(
+                $"{(twice ? "--twice" : "--history")} is of simulated runs; accepted: with --simulate, and for a live "
+                + "run fleet export RUN.");
+        }
+    }
+
+    private static int Simulate(Terminal terminal, SimulatedRun run, bool asJson)
+    {
+        var summary = run.Run();
+        if (asJson)
+            terminal.WriteJson(summary);
+        else
+            SimulationView.Show(terminal, summary);
+        return summary.ExitCode;
     }
 
     private static async Task<int> RunAsync(Terminal terminal, RunRequest request, bool asJson, CancellationToken ct)

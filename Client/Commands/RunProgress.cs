@@ -28,7 +28,7 @@ internal sealed class RunProgress(Terminal terminal) : IRunProgress, IAsyncDispo
         }
     }
 
-    public void Show(in RunMoment moment)
+    public void Show(RunMoment moment)
     {
         lock (_gate)
         {
@@ -104,13 +104,13 @@ internal sealed class RunProgress(Terminal terminal) : IRunProgress, IAsyncDispo
         _over = null;
     }
 
-    private static Table TableOf(in RunMoment moment)
+    private static Table TableOf(RunMoment moment)
     {
         var table = new Table { Border = TableBorder.Rounded, ShowHeaders = false };
         table.AddColumns("", "", "", "");
         Add("phase", Terminal.Safe(moment.Phase), "elapsed", Number(moment.Elapsed.TotalSeconds, "0.0 s"));
         Add("operations", Number(moment.Operations, "N0"), "rate", Number(moment.RatePerSecond, "#,0 /s"));
-        Add("alloc p50", Number(moment.AllocP50Ms, "0.00 ms"), "alloc p99", Number(moment.AllocP99Ms, "0.00 ms"));
+        Add("alloc p50", Number(moment.AllocP50Ms ?? 0, "0.00 ms"), "alloc p99", Number(moment.AllocP99Ms ?? 0, "0.00 ms"));
         Add("live allocations", Number(moment.Live, "N0"), "unknown outcomes", Number(moment.Unknown, "N0"));
         Add("unbinds", Number(moment.Unbinds, "N0"), "in flight", Number(moment.UnbindsInFlight, "N0"));
         var findings = moment.Findings > 0 ? $"[red]{moment.Findings}[/]" : "0";

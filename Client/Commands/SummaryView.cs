@@ -1,4 +1,5 @@
 using System.Globalization;
+using Fleet.Client.Load;
 using Fleet.Client.Runs;
 using Spectre.Console;
 
@@ -26,8 +27,20 @@ internal static class SummaryView
             + $"{summary.Counts.EventsAcknowledged:N0} events acknowledged, {summary.Counts.EventsStored:N0} stored.");
         Say(terminal,
             $"Rare situations met: {Counts(summary.Probes)}.");
+        if (summary.Thresholds.Length > 0)
+            screen.Write(ThresholdsOf(summary));
+        if (summary.Gauges.Any(gauge => gauge.PerHour is not null))
+            screen.Write(GaugesOf(summary));
         if (summary.Achieved is { } achieved)
-            Say(terminal, $"Sent {achieved:P1} of the operations that were due.");
+        {
+            var lag = summary.Latency.FirstOrDefault(one => one.Metric == "lag");
+            Say(terminal,
+                $"Sent {summary.Sent:N0} of the {summary.Due:N0} operations that were due ({achieved:0.0%}); schedule "
+                + $"lag p50 {Time(lag?.P50Ms)} ms, p99 {Time(lag?.P99Ms)} ms, max {Time(lag?.MaxMs)} ms.");
+        }
+
+        foreach (var (kind, errors) in summary.Errors)
+            Say(terminal, $"Answers that said no to {kind}: {Counts(errors)}.");
         if (summary.BindErrors.Count > 0)
             Say(terminal, $"Binds refused: {Counts(summary.BindErrors)}.");
         if (summary.Failures.Count > 0)
@@ -72,11 +85,13 @@ internal static class SummaryView
     {
         var table = new Table { Border = TableBorder.Simple };
         table.AddColumn("operation");
-        foreach (var column in (string[])["ok", "fail", "unknown", "p50 ms", "p99 ms", "max ms"])
+        foreach (var column in (string[])
+            ["ok", "fail", "unknown", "response p50", "p99", "p99.9", "max ms", "service p50", "p99", "max ms"])
             table.AddColumn(new TableColumn(column) { NoWrap = true }.RightAligned());
         foreach (var operation in summary.Operations)
         {
             var response = summary.Latency.FirstOrDefault(one => one.Metric == "response" && one.Of == operation.Kind);
+            var service = summary.Latency.FirstOrDefault(one => one.Metric == "service" && one.Of == operation.Kind);
             table.AddRow(
                 operation.Kind,
                 Whole(operation.Ok),
@@ -84,11 +99,66 @@ internal static class SummaryView
                 Whole(operation.Unknown),
                 Time(response?.P50Ms),
                 Time(response?.P99Ms),
-                Time(response?.MaxMs));
+                Time(response?.P999Ms),
+                Time(response?.MaxMs),
+                Time(service?.P50Ms),
+                Time(service?.P99Ms),
+                Time(service?.MaxMs));
         }
 
         return table;
     }
+
+    private static Table ThresholdsOf(RunSummary summary)
+    {
+        var table = new Table { Border = TableBorder.Simple };
+        table.AddColumns("threshold", "limit");
+        table.AddColumn(new TableColumn("figure") { NoWrap = true }.RightAligned());
+        table.AddColumn("");
+        foreach (var threshold in summary.Thresholds)
+        {
+            table.AddRow(
+                Terminal.Safe(threshold.Name),
+                Terminal.Safe(threshold.Limit),
+                Terminal.Safe(threshold.Figure),
+                threshold.State switch
+                {
+                    ThresholdState.Met => "[green]met[/]",
+                    ThresholdState.Missed => "[red]missed[/]",
+                    ThresholdState.TooEarly => "[grey]not looked at: the load ended before[/]",
+                    _ => "[yellow]nothing measured[/]",
+                });
+        }
+
+        return table;
+    }
+
+    private static Table GaugesOf(RunSummary summary)
+    {
+        var table = new Table { Border = TableBorder.Simple };
+        table.AddColumn("gauge");
+        foreach (var column in (string[])["first", "last", "max", "slope per hour", "95 % interval"])
+            table.AddColumn(new TableColumn(column) { NoWrap = true }.RightAligned());
+        table.AddColumn("");
+        foreach (var gauge in summary.Gauges)
+        {
+            table.AddRow(
+                Terminal.Safe(gauge.Name),
+                Of(gauge.First),
+                Of(gauge.Last),
+                Of(gauge.Max),
+                gauge.PerHour is { } slope ? Of(slope) : "-",
+                gauge is { LowPerHour: { } low, HighPerHour: { } high } ? $"{Of(low)} … {Of(high)}" : "-",
+                gauge.Trend is "grows" ? "[yellow]grows[/]" : gauge.Trend);
+
+            string Of(double value) => gauge.Unit == "bytes"
+                ? Text($"{value / (1 << 20):#,0.0} MiB") : Text($"{value:#,0.#}");
+        }
+
+        return table;
+    }
+
+    private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 
     private static string ColourOf(RunSummary summary) => summary.ExitCode switch
     {

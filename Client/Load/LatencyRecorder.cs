@@ -7,24 +7,30 @@ namespace Fleet.Client.Load;
 /// (service).</summary>
 /// <remarks>
 /// Microseconds, three significant digits, up to an hour; what is longer counts as an hour. Concurrency: any thread.
-/// The same
-/// settings everywhere, so that histograms of several generators merge exactly.
+/// Limits: of fixed size, however long the run. The same settings everywhere, so that histograms of several generators
+/// merge exactly.
 /// </remarks>
 public sealed class LatencyRecorder
 {
     private const long HighestUs = 3_600_000_000;
+    private const int Digits = 3;
 
-    private static readonly OperationKind[] Kinds =
+    /// <summary>The kinds that are timed.</summary>
+    public static readonly IReadOnlyList<OperationKind> Kinds =
         [OperationKind.Alloc, OperationKind.Access, OperationKind.Free, OperationKind.Unbind, OperationKind.Bind];
 
+    private static readonly OperationKind[] KindsInOrder = [.. Kinds];
+
     private readonly Lock _gate = new();
-    private readonly Series[] _response = [.. Kinds.Select(_ => new Series())];
-    private readonly Series[] _service = [.. Kinds.Select(_ => new Series())];
+    private readonly Series[] _response = [.. KindsInOrder.Select(_ => new Series())];
+    private readonly Series[] _service = [.. KindsInOrder.Select(_ => new Series())];
     private readonly Series _lag = new();
+    private readonly LongHistogram _merged = Create();
+    private readonly List<LatencyWindow> _windows = [];
 
     public void Record(in Operation operation)
     {
-        var place = Array.IndexOf(Kinds, operation.Kind);
+        var place = Array.IndexOf(KindsInOrder, operation.Kind);
         if (place < 0)
             return;
 
@@ -38,43 +44,65 @@ public sealed class LatencyRecorder
     {
         lock (_gate)
         {
-            var all = new List<(string, string, HistogramBase)>();
-            for (var place = 0; place < Kinds.Length; place++)
-            {
-                var of = NameOf(Kinds[place]);
-                all.Add(("response", of, _response[place].Collect().Copy()));
-                all.Add(("service", of, _service[place].Collect().Copy()));
-            }
-
-            all.Add(("lag", "", _lag.Collect().Copy()));
-            return all;
+            Collect();
+            return [.. Named().Select(one => (one.Metric, one.Of, one.Series.Total.Copy()))];
         }
     }
 
-    /// <summary>Percentiles of one operation's response time since this was asked last.</summary>
-    public (double P50Ms, double P99Ms) Recent(OperationKind kind)
+    /// <summary>Begins a view of what is recorded from now on, besides the total.</summary>
+    public LatencyWindow OpenWindow()
     {
         lock (_gate)
         {
-            var interval = _response[Array.IndexOf(Kinds, kind)].Interval();
-            return interval.TotalCount == 0
-                ? default
-                : (interval.GetValueAtPercentile(50) / 1000.0, interval.GetValueAtPercentile(99) / 1000.0);
+            Collect();
+            var window = new LatencyWindow([.. Named().Select(one => (one.Metric, one.Of, Create()))]);
+            _windows.Add(window);
+            return window;
         }
     }
 
-    /// <summary>One histogram of a metric over all operations, or of one.</summary>
-    public HistogramBase Of(string metric, string? of)
+    /// <summary>Brings a window up to now.</summary>
+    public void Update(LatencyWindow window)
     {
-        var merged = Create();
-        foreach (var (name, kind, histogram) in All())
+        lock (_gate)
         {
-            if (name == metric && (of is null || of == kind || kind.Length == 0))
-                merged.Add(histogram);
+            Collect();
         }
-
-        return merged;
     }
+
+    /// <summary>Milliseconds at a percentile of a metric over all operations, or of one; null where nothing was
+    /// recorded.</summary>
+    public double? PercentileMs(string metric, string? of, double percentile)
+    {
+        lock (_gate)
+        {
+            Collect();
+            var series = Named().Where(one => one.Metric == metric && (of is null || of == one.Of)).ToList();
+            if (series is [var only])
+                return PercentileMs(only.Series.Total, percentile);
+
+            _merged.Reset();
+            foreach (var one in series)
+                _merged.Add(one.Series.Total);
+            return PercentileMs(_merged, percentile);
+        }
+    }
+
+    /// <summary>Adds another generator's histogram; the sum is exact, as both have the same settings.</summary>
+    public void Merge(string metric, string of, HistogramBase histogram)
+    {
+        lock (_gate)
+        {
+            foreach (var one in Named())
+            {
+                if (one.Metric == metric && one.Of == of)
+                    one.Series.Total.Add(histogram);
+            }
+        }
+    }
+
+    /// <summary>An empty histogram with the settings that all of them have.</summary>
+    public static LongHistogram Create() => new(HighestUs, Digits);
 
     public static string NameOf(OperationKind kind) => kind switch
     {
@@ -89,30 +117,71 @@ public sealed class LatencyRecorder
         _ => "none",
     };
 
+    /// <summary>Milliseconds at a percentile; null where nothing was recorded.</summary>
+    public static double? PercentileMs(HistogramBase histogram, double percentile) =>
+        histogram.TotalCount == 0 ? null
+        : percentile >= 100 ? histogram.GetMaxValue() / 1000.0
+        : histogram.GetValueAtPercentile(percentile) / 1000.0;
+
     private static long Microseconds(long ns) => Math.Clamp(ns / 1000, 0, HighestUs);
 
-    private static LongHistogram Create() => new(HighestUs, 3);
+    private IEnumerable<(string Metric, string Of, Series Series)> Named()
+    {
+        for (var place = 0; place < KindsInOrder.Length; place++)
+        {
+            var of = NameOf(KindsInOrder[place]);
+            yield return ("response", of, _response[place]);
+            yield return ("service", of, _service[place]);
+        }
+
+        yield return ("lag", "", _lag);
+    }
+
+    /// <summary>Moves what was recorded since the last time into the total and every window.</summary>
+    private void Collect()
+    {
+        var place = 0;
+        foreach (var (_, _, series) in Named())
+        {
+            var interval = series.Take();
+            if (interval.TotalCount > 0)
+            {
+                series.Total.Add(interval);
+                foreach (var window in _windows)
+                    window.Histograms[place].Histogram.Add(interval);
+            }
+
+            place++;
+        }
+    }
 
     /// <summary>Writers take no lock and are never seen half way: a reader swaps what they write to.</summary>
     private sealed class Series
     {
-        private readonly LongHistogram _total = Create();
+        private readonly Recorder _recorder = HistogramFactory.With64BitBucketSize()
+            .WithValuesUpTo(HighestUs).WithPrecisionOf(Digits).WithThreadSafeWrites().WithThreadSafeReads().Create();
         private HistogramBase? _interval;
 
-        public Recorder Recorder { get; } = HistogramFactory.With64BitBucketSize()
-            .WithValuesUpTo(HighestUs).WithPrecisionOf(3).WithThreadSafeWrites().WithThreadSafeReads().Create();
+        public Recorder Recorder => _recorder;
 
-        public HistogramBase Interval()
-        {
-            _interval = Recorder.GetIntervalHistogram(_interval);
-            _total.Add(_interval);
-            return _interval;
-        }
+        public LongHistogram Total { get; } = Create();
 
-        public LongHistogram Collect()
-        {
-            _ = Interval();
-            return _total;
-        }
+        public HistogramBase Take() => _interval = _recorder.GetIntervalHistogram(_interval);
+    }
+}
+
+/// <summary>What was recorded since it was last cleared; one owner.</summary>
+/// <param name="histograms">One for each that the recorder has, in its order.</param>
+public sealed class LatencyWindow(IReadOnlyList<(string Metric, string Of, LongHistogram Histogram)> histograms)
+{
+    public IReadOnlyList<(string Metric, string Of, LongHistogram Histogram)> Histograms { get; } = histograms;
+
+    public LongHistogram Of(string metric, string of) =>
+        Histograms.First(one => one.Metric == metric && one.Of == of).Histogram;
+
+    public void Clear()
+    {
+        foreach (var (_, _, histogram) in Histograms)
+            histogram.Reset();
     }
 }

@@ -44,9 +44,6 @@ public sealed class LoadClient : IDisposable
 
     private const int PageShift = 12;
 
-    /// <summary>A larger request is split by the block layer.</summary>
-    private const ulong RequestBytesMax = 64 * 1024;
-
     private readonly LoadContext _context;
     private readonly int _index;
     private readonly int _sessionNumber;
@@ -57,8 +54,6 @@ public sealed class LoadClient : IDisposable
     private DeadlineCall<AllocReply> _alloc;
     private DeadlineCall<FreeReply> _free;
     private DeadlineCall<AccessReply> _access;
-    private DeadlineCall<PinReply>? _pin;
-    private DeadlineCall<UnpinReply>? _unpin;
     private long _intendedNs;
 
     /// <param name="sessionNumber">Number of the session in the run, as requests carry it.</param>
@@ -102,8 +97,6 @@ public sealed class LoadClient : IDisposable
         _alloc.Dispose();
         _free.Dispose();
         _access.Dispose();
-        _pin?.Dispose();
-        _unpin?.Dispose();
         _numbers.Dispose();
     }
 
@@ -151,19 +144,19 @@ public sealed class LoadClient : IDisposable
         await _context.Spool.WaitForRoomAsync(stop);
         if (Arrivals is { } arrivals)
         {
-            if (!arrivals.HasNext)
+            if (!arrivals.HasNext || phase.IsPaused)
             {
                 await phase.Ended.WaitAsync(stop);
                 return false;
             }
 
-            _intendedNs = _context.BeginNs + arrivals.DueNs;
+            _intendedNs = _context.BeginNs + phase.PausedNs + arrivals.DueNs;
             for (var wait = _intendedNs - MonotonicNs.Now; wait > 0; wait = _intendedNs - MonotonicNs.Now)
             {
                 await Task.WhenAny(
                     Task.Delay(
                         TimeSpan.FromMilliseconds(Math.Min((wait + 999_999) / 1_000_000, 1000)), stop), phase.Ended);
-                if (_context.Clock.Current.IsDraining || stop.IsCancellationRequested)
+                if (!ReferenceEquals(phase, _context.Clock.Current) || stop.IsCancellationRequested)
                     return false;
             }
 
@@ -171,7 +164,7 @@ public sealed class LoadClient : IDisposable
             return true;
         }
 
-        if (_index < phase.ClientsActive)
+        if (_index < phase.ClientsActive && !phase.IsPaused)
             return true;
 
         if (NextDue() is { } due)
@@ -242,18 +235,6 @@ public sealed class LoadClient : IDisposable
     {
         var device = _context.DeviceSampler.Next(_random);
         var sizeBytes = (ulong)_context.Sizes.NextBytes(_random);
-        var hold = _context.Fleet.Holds[device];
-        if (hold is not HoldKind.Memory)
-        {
-            if (hold is HoldKind.Pin || (hold is HoldKind.PinOrRequest && _random.NextShare() < 0.5))
-            {
-                await PinAsync(device);
-                return;
-            }
-
-            sizeBytes = Math.Min(sizeBytes, RequestBytesMax);
-        }
-
         var operation = Begin(OperationKind.Alloc, device);
         operation.SizeBytes = sizeBytes;
         var answer = await _alloc.StartAsync(
@@ -296,87 +277,10 @@ public sealed class LoadClient : IDisposable
         _context.Counters.Holding(+1);
     }
 
-    /// <summary>Pins a page, any of the range: several holders may pin one.</summary>
-    private async ValueTask PinAsync(int device)
-    {
-        var pages = (long)(_context.Fleet.Devices[device].Resources[0].LengthBytes >> PageShift);
-        var operation = Begin(OperationKind.Alloc, device);
-        operation.Map = _context.Fleet.MapIds[device][0];
-        operation.SizeBytes = 1 << PageShift;
-        operation.PageCount = 1;
-        _pin ??= new(_context.Watch);
-        var answer = await _pin.StartAsync(
-            _context.Port.PinAsync(device, new(operation.Number, _sessionNumber, _random.NextIndex((int)pages))),
-            _context.Options.Deadline);
-        var reply = answer.Value;
-        if (answer.IsKnown)
-        {
-            operation.Err = reply.Err;
-            operation.Outcome = reply.Err is Errno.OK ? OperationOutcome.Ok : OperationOutcome.Fail;
-            operation.At = PositionAt(operation.Map, reply.At);
-            operation.Pfn = reply.Pfn;
-            operation.Address = reply.Pfn << PageShift;
-            if (reply.Err is Errno.OK)
-                operation.Alloc = new(_context.Fleet.DeviceIds[device], reply.Gen, reply.Number);
-        }
-
-        End(ref operation, answer.Failure);
-        if (_pin.IsSpent)
-            _pin = null;
-        if (operation.Outcome is not OperationOutcome.Ok)
-            return;
-
-        _holdings.Add(new Holding
-        {
-            Device = device,
-            Gen = reply.Gen,
-            Number = reply.Number,
-            Resource = 0,
-            Address = operation.Address,
-            SizeBytes = operation.SizeBytes,
-            PageCount = 1,
-            IsPin = true,
-            UntilNs = operation.DoneNs + (_context.Options.Hold.Next(_random).Ticks * 100),
-        });
-        _context.Fleet.Allocated(device);
-        _context.Counters.Holding(+1);
-    }
-
-    private async ValueTask UnpinAsync(int place)
-    {
-        var holding = _holdings[place];
-        var operation = Begin(OperationKind.Free, holding.Device);
-        operation.Alloc = new(_context.Fleet.DeviceIds[holding.Device], holding.Gen, holding.Number);
-        operation.Map = _context.Fleet.MapIds[holding.Device][0];
-        operation.Address = holding.Address;
-        operation.Pfn = holding.Address >> PageShift;
-        operation.SizeBytes = holding.SizeBytes;
-        operation.PageCount = 1;
-        _unpin ??= new(_context.Watch);
-        var answer = await _unpin.StartAsync(
-            _context.Port.UnpinAsync(
-                holding.Device, new(operation.Number, _sessionNumber, holding.Gen, holding.Number)),
-            _context.Options.Deadline);
-        if (answer.IsKnown)
-        {
-            operation.Err = answer.Value.Err;
-            operation.Outcome = answer.Value.Err is Errno.OK ? OperationOutcome.Ok : OperationOutcome.Fail;
-            operation.At = PositionAt(operation.Map, answer.Value.At);
-        }
-
-        End(ref operation, answer.Failure);
-        if (_unpin.IsSpent)
-            _unpin = null;
-        Forget(place);
-    }
-
     /// <returns>Whether the allocation is still held.</returns>
     private async ValueTask<bool> AccessAsync(int place, AccessDirection direction)
     {
         var holding = _holdings[place];
-
-        // Several may pin one page, so what one writes is no other's to read back: a pin is read through.
-        direction = holding.IsPin ? AccessDirection.Read : direction;
         var isWrite = direction is AccessDirection.Write;
         var operation = Begin(OperationKind.Access, holding.Device);
         operation.Alloc = new(_context.Fleet.DeviceIds[holding.Device], holding.Gen, holding.Number);
@@ -385,8 +289,7 @@ public sealed class LoadClient : IDisposable
         operation.Pfn = holding.Address >> PageShift;
         operation.PageCount = holding.PageCount;
         operation.Direction = direction;
-        operation.Via = holding.IsPin && _context.Fleet.Holds[holding.Device] is HoldKind.PinOrRequest
-            ? AccessVia.Dma : AccessVia.Cpu;
+        operation.Via = AccessVia.Cpu;
         operation.Tag = isWrite ? unchecked((ulong)operation.Number * 0x9e3779b97f4a7c15) | 1 : 0;
         var answer = await _access.StartAsync(
             _context.Port.AccessAsync(
@@ -423,7 +326,7 @@ public sealed class LoadClient : IDisposable
 
         if (isWrite)
             holding.Tag = operation.Tag;
-        else if (!holding.IsPin && operation.Tag != holding.Tag)
+        else if (operation.Tag != holding.Tag)
             _context.Counters.TagMismatch();
         return true;
     }
@@ -431,12 +334,6 @@ public sealed class LoadClient : IDisposable
     private async ValueTask FreeAsync(int place)
     {
         var holding = _holdings[place];
-        if (holding.IsPin)
-        {
-            await UnpinAsync(place);
-            return;
-        }
-
         var operation = Begin(OperationKind.Free, holding.Device);
         operation.Alloc = new(_context.Fleet.DeviceIds[holding.Device], holding.Gen, holding.Number);
         operation.Address = holding.Address;
@@ -509,9 +406,6 @@ public sealed class LoadClient : IDisposable
         public required int PageCount { get; init; }
 
         public required long UntilNs { get; init; }
-
-        /// <summary>A pinned page rather than memory or a request of the client's own.</summary>
-        public bool IsPin { get; init; }
 
         /// <summary>What its pages hold; 0 while nothing was written.</summary>
         public ulong Tag { get; set; }

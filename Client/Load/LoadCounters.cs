@@ -11,7 +11,11 @@ public sealed class LoadCounters
     private static readonly int KindCount = Enum.GetValues<OperationKind>().Length;
     private static readonly int OutcomeCount = Enum.GetValues<OperationOutcome>().Length;
 
+    private static readonly Errno[] Errnos = Enum.GetValues<Errno>();
+
     private readonly long[] _operations = new long[KindCount * OutcomeCount];
+    private readonly long[] _errors = new long[KindCount * Errnos.Length];
+    private long _failures;
     private long _total;
     private long _live;
     private long _unbindsWithHolders;
@@ -23,6 +27,9 @@ public sealed class LoadCounters
 
     /// <summary>Refusals of binds, by errno.</summary>
     public ConcurrentDictionary<Errno, long> BindErrors { get; } = new();
+
+    /// <summary>Sum of <see cref="Failures"/>.</summary>
+    public long FailureCount => Interlocked.Read(ref _failures);
 
     public long Operations => Interlocked.Read(ref _total);
 
@@ -40,15 +47,36 @@ public sealed class LoadCounters
 
     public long Of(OperationKind kind) => Enum.GetValues<OperationOutcome>().Sum(outcome => Of(kind, outcome));
 
+    /// <summary>Answers with an errno of one kind of operation.</summary>
+    public long Of(OperationKind kind, Errno errno) =>
+        Interlocked.Read(ref _errors[((int)kind * Errnos.Length) + Array.IndexOf(Errnos, errno)]);
+
+    /// <summary>Answers of one kind of operation that say no, by errno; only those that occurred.</summary>
+    public IEnumerable<(Errno Errno, long Count)> ErrorsOf(OperationKind kind) =>
+        Errnos.Select(errno => (errno, Of(kind, errno))).Where(error => error.Item2 > 0);
+
+    /// <summary>True where the answer is an ordinary no: there is no room, the device is not there or is going
+    /// away.</summary>
+    /// <remarks>Every other errno says that something went wrong, and counts as an error.</remarks>
+    public static bool IsRefusal(Errno errno) => errno is Errno.ENOMEM or Errno.ENOSPC or Errno.ENODEV or Errno.ENXIO
+        or Errno.EBUSY or Errno.EAGAIN or Errno.ESTALE;
+
     public long Unknown => Enum.GetValues<OperationKind>().Sum(kind => Of(kind, OperationOutcome.Unknown));
 
-    internal void Count(in Operation operation)
+    public void Count(in Operation operation)
     {
         Interlocked.Increment(ref _operations[((int)operation.Kind * OutcomeCount) + (int)operation.Outcome]);
         Interlocked.Increment(ref _total);
+        if (operation.Outcome is OperationOutcome.Fail)
+            Interlocked.Increment(
+                ref _errors[((int)operation.Kind * Errnos.Length) + Array.IndexOf(Errnos, operation.Err)]);
     }
 
-    internal void Failed(Exception failure) => Failures.AddOrUpdate(failure.GetType().Name, 1, (_, count) => count + 1);
+    internal void Failed(Exception failure)
+    {
+        Interlocked.Increment(ref _failures);
+        Failures.AddOrUpdate(failure.GetType().Name, 1, (_, count) => count + 1);
+    }
 
     internal void Holding(int change) => Interlocked.Add(ref _live, change);
 

@@ -23,6 +23,9 @@ public sealed class LoadGenerator : IAsyncDisposable
     private readonly string _name;
     private readonly IFleetPort _port;
     private readonly UnbindOperators _unbinds;
+    private IReadOnlyList<LoadClient> _clients = [];
+    private ArrivalSchedule? _schedule;
+    private long _beginNs;
     private bool _hasGivenUp;
 
     /// <param name="name">Of the generator, unique in the run: clients are <c>client:NAME-…</c>.</param>
@@ -52,6 +55,23 @@ public sealed class LoadGenerator : IAsyncDisposable
 
     public IReadOnlyCollection<StuckTicket> Stuck => _unbinds.Stuck;
 
+    /// <summary>Binds and unbinds that are under way, the longest first.</summary>
+    public IEnumerable<OpenTicket> OpenTickets => _unbinds.Open;
+
+    /// <summary>Since the first phase began, without pauses; stands still once the load drains.</summary>
+    public TimeSpan Elapsed => _beginNs == 0 ? TimeSpan.Zero
+        : SendingTime > TimeSpan.Zero ? SendingTime
+        : TimeSpan.FromMicroseconds((MonotonicNs.Now - _beginNs - Clock.Current.PausedNs) / 1000);
+
+    /// <summary>Share of what was due until now that was sent; null in a closed loop.</summary>
+    public double? AchievedShare => Achieved.Due > 0 ? (double)Achieved.Sent / Achieved.Due
+        : _schedule?.OperationsBy(Elapsed) is { } due and >= 1
+            ? Math.Min(1, _clients.Sum(client => client.Sent) / due)
+        : null;
+
+    /// <summary>Operations per second that are due now; null in a closed loop.</summary>
+    public double? DuePerSecond => _schedule?.RateAt(Elapsed);
+
     /// <summary>How late the process's timers came at worst: above some tens of milliseconds its latencies say
     /// little.</summary>
     public TimeSpan TimerLagMax => _watch.LagMax;
@@ -78,13 +98,13 @@ public sealed class LoadGenerator : IAsyncDisposable
     /// <param name="stop">Ends the phases early; what was begun is drained all the same.</param>
     public async Task RunAsync(CancellationToken stop)
     {
-        var schedule = _scenario.Load.Arrival is Arrival.Open open
+        _schedule = _scenario.Load.Arrival is Arrival.Open open
             ? new ArrivalSchedule(open.Rate, _scenario.Phases, _scenario.Seed)
             : null;
         var begin = MonotonicNs.Now;
         var context = new LoadContext(
             _scenario.Load, _port, _fleet, Clock, Counters, Latency, _watch, _spool, DeviceSampler,
-            new(_scenario.Load.SizeBytes), _unbinds, schedule, begin);
+            new(_scenario.Load.SizeBytes), _unbinds, _schedule, begin);
         var clients = Enumerable.Range(0, _scenario.Load.Clients)
             .Select(index => new LoadClient(
                 context,
@@ -93,12 +113,13 @@ public sealed class LoadGenerator : IAsyncDisposable
                 _spool.OpenClient(_spool.Objects.Intern($"client:{_name}-{index + 1}"), _session),
                 _sessionNumber))
             .ToList();
+        (_clients, _beginNs) = (clients, begin);
         using var abandon = new CancellationTokenSource();
         var running = clients.Select(client => Task.Run(() => client.RunAsync(abandon.Token), CancellationToken.None))
             .ToList();
         var all = Task.WhenAll(running);
-        await EnterPhasesAsync(all, stop);
-        var sending = MonotonicNs.Now - begin;
+        await EnterPhasesAsync(begin, all, stop);
+        var sending = MonotonicNs.Now - begin - Clock.Current.PausedNs;
         SendingTime = TimeSpan.FromMicroseconds(sending / 1000);
         _unbinds.Drain();
         Clock.Enter(Phase.Drain, 0, isDraining: true);
@@ -109,7 +130,7 @@ public sealed class LoadGenerator : IAsyncDisposable
         await all;
         var sent = clients.Sum(client => client.Sent);
         var missed = clients.Sum(client => client.Arrivals?.SkipUntil(SendingTime) ?? 0);
-        Achieved = schedule is null ? default : (sent + missed, sent);
+        Achieved = _schedule is null ? default : (sent + missed, sent);
         clients.ForEach(client => client.Dispose());
     }
 
@@ -146,16 +167,22 @@ public sealed class LoadGenerator : IAsyncDisposable
         await _watch.DisposeAsync();
     }
 
-    private async Task EnterPhasesAsync(Task all, CancellationToken stop)
+    private async Task EnterPhasesAsync(long begin, Task all, CancellationToken stop)
     {
+        var ends = begin;
         foreach (var phase in _scenario.Phases.Where(phase => phase.Name != Phase.Drain))
         {
             var active = (int)Math.Ceiling(Math.Min(1, phase.RateShare) * _scenario.Load.Clients);
-            Clock.Enter(phase.Name, active, isDraining: false);
-            var pause = Task.Delay(phase.For, stop);
-            await Task.WhenAny(pause, all);
-            if (stop.IsCancellationRequested || all.IsCompleted)
-                return;
+            ends += phase.For.Ticks * 100;
+            Clock.Enter(phase.Name, active, isDraining: false, ends + Clock.Current.PausedNs);
+            while (Clock.Current is var state && (state.IsPaused || state.EndsNs > MonotonicNs.Now))
+            {
+                var left = TimeSpan.FromMicroseconds(Math.Max(0, state.EndsNs - MonotonicNs.Now) / 1000.0);
+                var end = Task.Delay(state.IsPaused ? Timeout.InfiniteTimeSpan : left, stop);
+                await Task.WhenAny(end, state.Ended, all);
+                if (stop.IsCancellationRequested || all.IsCompleted)
+                    return;
+            }
         }
     }
 }

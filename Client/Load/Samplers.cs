@@ -28,13 +28,15 @@ public sealed class WeightedSampler
     }
 
     /// <summary>The devices' popularity, most popular first.</summary>
-    public static WeightedSampler Of(DeviceChoice choice, int devices) => new(choice switch
+    public static WeightedSampler Of(DeviceChoice choice, int devices) => new(WeightsOf(choice, devices));
+
+    public static IEnumerable<double> WeightsOf(DeviceChoice choice, int devices) => choice switch
     {
         DeviceChoice.Zipf zipf => Enumerable.Range(1, devices).Select(rank => Math.Pow(rank, -zipf.Exponent)),
         DeviceChoice.Hot hot when hot.Devices < devices => Enumerable.Range(0, devices)
             .Select(place => place < hot.Devices ? hot.Share / hot.Devices : (1 - hot.Share) / (devices - hot.Devices)),
         _ => Enumerable.Repeat(1.0, devices),
-    });
+    };
 }
 
 /// <summary>Draws allocation sizes.</summary>

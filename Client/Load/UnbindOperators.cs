@@ -11,6 +11,10 @@ namespace Fleet.Client.Load;
 /// <param name="WaitsFor">What it waited for and who holds it, as its device said last.</param>
 public sealed record StuckTicket(string Device, OperationKind Kind, TimeSpan Since, string WaitsFor);
 
+/// <summary>A bind or unbind that is under way.</summary>
+/// <param name="WaitsFor">What it waits for and who holds it, as its device said last; empty until it said so.</param>
+public sealed record OpenTicket(string Device, OperationKind Kind, long BeganNs, string WaitsFor);
+
 /// <summary>Unbinds and rebinds devices beside the clients: each is a sequential client of its own while it
 /// lasts.</summary>
 /// <remarks>
@@ -37,6 +41,7 @@ public sealed class UnbindOperators(
     private readonly ConcurrentBag<OperationNumbers> _idle = [];
     private readonly ConcurrentDictionary<long, Task> _running = new();
     private readonly ConcurrentQueue<StuckTicket> _stuck = new();
+    private readonly ConcurrentDictionary<int, OpenTicket> _open = new();
     private readonly ConcurrentBag<Task> _abandoned = [];
     private int _operators;
     private long _lastEndedNs;
@@ -48,6 +53,9 @@ public sealed class UnbindOperators(
     public long LastEndedNs => Interlocked.Read(ref _lastEndedNs);
 
     public IReadOnlyCollection<StuckTicket> Stuck => _stuck;
+
+    /// <summary>What is under way, the longest first.</summary>
+    public IEnumerable<OpenTicket> Open => _open.Values.OrderBy(ticket => ticket.BeganNs);
 
     /// <summary>Starts an unbind of one device, chosen as the scenario prefers.</summary>
     /// <param name="heldByAsker">A device on which the asking client holds memory; null if none.</param>
@@ -171,7 +179,9 @@ public sealed class UnbindOperators(
             IntendedNs = began,
             SentNs = began,
         };
+        _open[device] = new(fleet.Devices[device].Key, kind, began, "");
         var reply = await FollowAsync(kind, device, operation.Number);
+        _open.TryRemove(device, out _);
         if (reply is { IsDone: true } done)
         {
             operation.Err = done.Err;
@@ -211,6 +221,9 @@ public sealed class UnbindOperators(
                 last = await pending.WaitAsync(_giveUp.Token);
                 if (last.Value.IsDone)
                     return last;
+
+                if (_open.TryGetValue(device, out var shown))
+                    _open[device] = shown with { WaitsFor = last.Value.WaitsFor ?? "" };
             }
             catch (OperationCanceledException) when (_giveUp.IsCancellationRequested)
             {

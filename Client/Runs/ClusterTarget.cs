@@ -24,6 +24,8 @@ internal sealed class ClusterTarget : IFleetTarget
 
     private ClusterTarget(RunRequest request, PostgresCluster cluster) => (_request, _cluster) = (request, cluster);
 
+    public (long Count, string Last) Faults => (0, "");
+
     public IGrainFactory Grains => _fleet!.Grains;
 
     /// <summary>Announces the run, starts the silos that are asked for, and waits until enough serve.</summary>

@@ -1,4 +1,5 @@
 using Fleet.Checking;
+using Fleet.Client.Load;
 using Fleet.Kernel.History;
 using Fleet.Silo;
 using Fleet.Storage.Spool;
@@ -10,8 +11,12 @@ internal sealed class EmbeddedTarget : IFleetTarget
 {
     private readonly EmbeddedFleet _fleet;
     private readonly OnlineChecker _checker;
+    private readonly FaultStreams _faults;
 
-    private EmbeddedTarget(EmbeddedFleet fleet, OnlineChecker checker) => (_fleet, _checker) = (fleet, checker);
+    private EmbeddedTarget(EmbeddedFleet fleet, OnlineChecker checker, FaultStreams faults) =>
+        (_fleet, _checker, _faults) = (fleet, checker, faults);
+
+    public (long Count, string Last) Faults => (_faults.Count, _faults.Last);
 
     public IGrainFactory Grains => _fleet.Grains;
 
@@ -20,17 +25,18 @@ internal sealed class EmbeddedTarget : IFleetTarget
         RunRequest request, SpoolWriter spool, TimeSpan longPoll, Action<Finding> onFinding, CancellationToken ct)
     {
         var checker = new OnlineChecker(request.Profile.Name, spool.Objects, onFinding);
+        var faults = new FaultStreams(checker);
         var fleet = await EmbeddedFleet.StartAsync(
             new()
             {
                 Run = request.Name,
                 Objects = spool.Objects,
                 Log = new SpoolLog(spool),
-                Streams = checker,
+                Streams = request.Scenario.Faults.IsEmpty ? checker : faults,
                 LongPoll = longPoll,
             },
             ct);
-        return new(fleet, checker);
+        return new(fleet, checker, faults);
     }
 
     public Task<OnlineSnapshot> SnapshotAsync() => Task.FromResult(_checker.Snapshot());

@@ -35,7 +35,6 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
     private static readonly TimeSpan LongPoll = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan QuickLook = TimeSpan.FromMilliseconds(500);
     private static readonly TimeSpan Lease = TimeSpan.FromSeconds(30);
-    private static readonly TimeSpan MomentInterval = TimeSpan.FromMilliseconds(500);
 
     /// <summary>Once the verdict is decided the load goes on for so long, to count how often it happens.</summary>
     private static readonly TimeSpan AfterFinding = TimeSpan.FromSeconds(3);
@@ -46,10 +45,10 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
     };
 
     private readonly ObjectTable _objects = RunNames.NewTable();
-    private readonly ConcurrentQueue<MetricPoint> _metrics = new();
     private readonly Dictionary<string, double> _seconds = new(StringComparer.Ordinal);
     private readonly TaskCompletionSource _decided = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Stopwatch _total = new();
+    private string? _abortedBy;
     private long _findings;
 
     private Scenario Scenario => request.Scenario;
@@ -90,7 +89,7 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         await using var drain = SpoolDrain.Start(spool, writer);
 
         var fleet = new LoadFleet(request.Plan, _objects);
-        var live = await LiveAsync(fleet, spool, drain, interrupt);
+        var live = await LiveAsync(fleet, writer, spool, drain, interrupt);
         await using var generator = live.Generator;
 
         progress.Begin("storing what was recorded");
@@ -116,7 +115,7 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         var summary = Summarize(live, verdict, counts, interrupt.IsCancellationRequested);
         await StoreAsync(writer, verdict, live.Online, generator);
         var location = await writer.SealAsync(
-            new(report.Verdict, summary.ExitCode)
+            new(summary.Verdict, summary.ExitCode)
             {
                 Complete = counts.AreEqual && report.Complete,
                 Quiescent = isQuiescent,
@@ -150,7 +149,7 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
 
     /// <summary>What is left of the fleet when it is gone.</summary>
     private sealed record LiveResult(
-        LoadGenerator Generator, long Reaped, IReadOnlyList<HostReport> Hosts, OnlineSnapshot Online,
+        LoadGenerator Generator, RunMonitor Monitor, long Reaped, IReadOnlyList<HostReport> Hosts, OnlineSnapshot Online,
         IReadOnlyList<CommittedEvents> Committed);
 
     private static async Task<RunCounts> CountAsync(
@@ -173,7 +172,7 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
 
     /// <summary>The part of the run in which the fleet is alive.</summary>
     private async Task<LiveResult> LiveAsync(
-        LoadFleet fleet, SpoolWriter spool, SpoolDrain drain, CancellationToken interrupt)
+        LoadFleet fleet, IRunWriter writer, SpoolWriter spool, SpoolDrain drain, CancellationToken interrupt)
     {
         progress.Begin("starting the fleet");
         var starting = Stopwatch.StartNew();
@@ -198,16 +197,30 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         var loading = Stopwatch.StartNew();
         using var over = new CancellationTokenSource();
         var renewing = RenewAsync(session, over.Token);
-        var watching = WatchAsync(generator, spool, drain, over.Token);
+        var management = silo.Grains.GetGrain<IManagementGrain>(0);
+        var monitor = new RunMonitor(
+            Scenario,
+            generator,
+            new(
+                () => Interlocked.Read(ref _findings),
+                async () => (await silo.SnapshotAsync()).Probes,
+                () => spool.Operations + spool.Events - drain.RowsStored,
+                () => silo.Faults,
+                writer.AddMetricsAsync),
+            new(async _ => [("activations", await management.GetTotalActivationCount()), .. DatabaseSize()]),
+            progress);
+        var watching = monitor.RunAsync(over.Token);
         using (var stop = CancellationTokenSource.CreateLinkedTokenSource(interrupt))
         {
-            var stopping = StopOnceDecidedAsync(stop, over.Token);
+            var stopping = Task.WhenAll(
+                StopOnceDecidedAsync(stop, over.Token), StopOnMissAsync(monitor, stop, over.Token));
             await generator.RunAsync(stop.Token);
             _seconds["load"] = loading.Elapsed.TotalSeconds;
             progress.Begin("waiting for what is open");
             await AwaitQuietAsync(generator, silo.Grains, fleet);
             await over.CancelAsync();
             await Task.WhenAll(renewing, watching, stopping);
+            await monitor.EndAsync();
         }
 
         // Closing the session frees what no client could: calls whose answers were lost. That may end a wait.
@@ -218,7 +231,8 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         var reports = await Task.WhenAll(
             fleet.Hosts.Select(host => silo.Grains.GetGrain<IHostGrain>(host.Name).Close().AsTask()));
         _seconds["live"] = starting.Elapsed.TotalSeconds;
-        return new(generator, reaped, reports, await silo.SnapshotAsync(), await silo.CommittedAsync());
+        return new(
+            generator, monitor, reaped, reports, await silo.SnapshotAsync(), await silo.CommittedAsync());
     }
 
     /// <returns>Places of the devices whose bind failed.</returns>
@@ -285,37 +299,13 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         }
     }
 
-    private async Task WatchAsync(LoadGenerator generator, SpoolWriter spool, SpoolDrain drain, CancellationToken over)
+    /// <summary>Ends the load once a threshold is missed that asks for it.</summary>
+    private async Task StopOnMissAsync(RunMonitor monitor, CancellationTokenSource stop, CancellationToken over)
     {
-        using var timer = new PeriodicTimer(MomentInterval);
-        var began = Stopwatch.GetTimestamp();
-        var (operations, at) = (0L, began);
         try
         {
-            while (await timer.WaitForNextTickAsync(over))
-            {
-                var now = Stopwatch.GetTimestamp();
-                var counters = generator.Counters;
-                var done = counters.Operations;
-                var rate = (done - operations) / Stopwatch.GetElapsedTime(at, now).TotalSeconds;
-                var (allocP50Ms, allocP99Ms) = generator.Latency.Recent(OperationKind.Alloc);
-                var moment = new RunMoment(
-                    generator.Clock.Current.Phase,
-                    Stopwatch.GetElapsedTime(began, now),
-                    done,
-                    rate,
-                    allocP50Ms,
-                    allocP99Ms,
-                    counters.Live,
-                    counters.UnbindsInFlight,
-                    counters.Of(OperationKind.Unbind),
-                    counters.Unknown,
-                    Interlocked.Read(ref _findings),
-                    spool.Operations + spool.Events - drain.RowsStored);
-                (operations, at) = (done, now);
-                Measure(moment);
-                progress.Show(moment);
-            }
+            _abortedBy = (await monitor.Aborted.WaitAsync(over)).Threshold.Metric;
+            await stop.CancelAsync();
         }
         catch (OperationCanceledException)
         {
@@ -323,15 +313,15 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         }
     }
 
-    private void Measure(in RunMoment moment)
+    /// <summary>Of the files that this run writes to; nothing where a server holds them.</summary>
+    private IEnumerable<(string Gauge, double Value)> DatabaseSize()
     {
-        var now = MonotonicNs.Now;
-        _metrics.Enqueue(new(now, "rate", moment.RatePerSecond));
-        _metrics.Enqueue(new(now, "live", moment.Live));
-        _metrics.Enqueue(new(now, "unbinds_in_flight", moment.UnbindsInFlight));
-        _metrics.Enqueue(new(now, "unknown", moment.Unknown));
-        _metrics.Enqueue(new(now, "findings", moment.Findings));
-        _metrics.Enqueue(new(now, "backlog", moment.Backlog));
+        if (request.Store.Directory is not { } directory || !Directory.Exists(directory))
+            yield break;
+
+        yield return (
+            ResourceWatch.Database,
+            new DirectoryInfo(directory).EnumerateFiles($"{request.Name}.*").Sum(file => (double)file.Length));
     }
 
     private void OnFinding(Finding finding)
@@ -354,7 +344,6 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         await writer.AddProbesAsync(
             [.. report.Probes.Select(
                 probe => new ProbeCount(probe.Key, probe.Value, Scenario.RequiredProbes.Contains(probe.Key)))], ct);
-        await writer.AddMetricsAsync([.. _metrics], ct);
         await writer.AddLatencyAsync(
             [.. generator.Latency.All().SelectMany(one => BucketsOf(one.Metric, one.Of, one.Histogram))], ct);
         await writer.AddFaultsAsync(
@@ -389,7 +378,7 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         RunCounts counts,
         bool interrupted)
     {
-        var (generator, online) = (live.Generator, live.Online);
+        var (generator, monitor, online) = (live.Generator, live.Monitor, live.Online);
         var counters = generator.Counters;
         var report = verdict.Report;
         List<string> disagreements = [.. verdict.Disagreements, .. Disagreement(report, online)];
@@ -402,10 +391,10 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
                 + $"{counts.EventsStored} are stored: the history lost or doubled records.");
         }
 
-        var achieved = generator.Achieved.Due > 0 ? (double)generator.Achieved.Sent / generator.Achieved.Due : (
-            double?)null;
-        var thresholds = Scenario.Thresholds.Where(threshold => generator.SendingTime >= threshold.After)
-            .Select(threshold => Judge(threshold, generator, achieved)).ToArray();
+        var achieved = generator.AchievedShare;
+        var results = monitor.Judge(isOver: true, online.Probes);
+        var isUndecided = results.Any(result => result.State is ThresholdState.NoData);
+        var isMissed = results.Any(result => result.State is ThresholdState.Missed);
         var rateMissed = achieved < RateSharePassed;
         if (rateMissed)
             reasons.Add(
@@ -416,18 +405,19 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
             reasons.Add("Calls failed that no fault of the plan explains.");
         if (!generator.IsDrained)
             reasons.Add("Clients were not drained in time: rules that need a quiet end decide nothing.");
-        foreach (var missed in thresholds.Where(threshold => threshold.Missed))
-            reasons.Add(
-                string.Create(
-                    CultureInfo.InvariantCulture,
-                        $"Threshold missed: {missed.Metric} {missed.Of} is {missed.Value:0.###}."));
+        reasons.AddRange(results.Where(result => result.State is ThresholdState.Missed or ThresholdState.NoData)
+            .Select(result => ToSummary(result).Sentence));
+        if (_abortedBy is { } metric)
+            reasons.Add($"The load was ended early, because the threshold on {metric} was missed.");
         var exit = disagreements.Count > 0 || !counts.AreEqual || report.ExitCode == ExitCode.Harness ? ExitCode.Harness
             : report.Verdict is RunVerdict.Invalid ? ExitCode.Invalid
             : interrupted ? ExitCode.Interrupted
             : report.ExitCode == ExitCode.Infrastructure || !counters.Failures.IsEmpty ? ExitCode.Infrastructure
-            : report.Verdict is RunVerdict.Unknown || rateMissed ? ExitCode.Unknown
-            : thresholds.Any(threshold => threshold.Missed) ? ExitCode.Threshold
+            : report.Verdict is RunVerdict.Unknown || rateMissed || isUndecided ? ExitCode.Unknown
+            : isMissed ? ExitCode.Threshold
             : ExitCode.Valid;
+        var runVerdict = report.Verdict is RunVerdict.Valid && (rateMissed || isUndecided) ? RunVerdict.Unknown
+            : report.Verdict;
         var expected = Scenario.Expect.TryGetValue(request.Profile.Name, out var word) ? word.ToString()
             .ToLowerInvariant() : null;
         return new()
@@ -436,10 +426,10 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
             Scenario = Scenario.Name,
             Profile = request.Profile.Name,
             Seed = Scenario.Seed,
-            Verdict = report.Verdict,
+            Verdict = runVerdict,
             ExitCode = exit,
             Expected = expected,
-            AsExpected = expected is null ? null : expected == report.Verdict.ToString().ToLowerInvariant(),
+            AsExpected = expected is null ? null : expected == runVerdict.ToString().ToLowerInvariant(),
             Reasons = reasons,
             Hosts = live.Hosts.Count,
             Devices = request.Plan.Devices.Length,
@@ -464,8 +454,12 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
                 .ToDictionary(),
             Latency = [.. generator.Latency.All().Where(one => one.Histogram.TotalCount > 0)
                 .Select(one => PercentilesOf(one.Metric, one.Of, one.Histogram))],
-            Thresholds = thresholds,
+            Thresholds = [.. results.Select(ToSummary)],
             Achieved = achieved,
+            Due = generator.Achieved.Due,
+            Sent = generator.Achieved.Sent,
+            Errors = ErrorsOf(counters),
+            Gauges = [.. monitor.Gauges],
             TimerLagMaxMs = generator.TimerLagMax.TotalMilliseconds,
             Failures = counters.Failures.ToDictionary(),
             BindErrors = counters.BindErrors.ToDictionary(error => error.Key.ToString(), error => error.Value),
@@ -512,29 +506,21 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         histogram.GetValueAtPercentile(99.9) / 1000.0,
         histogram.GetMaxValue() / 1000.0);
 
-    private static ThresholdSummary Judge(Threshold threshold, LoadGenerator generator, double? achieved)
+    private static ThresholdSummary ToSummary(ThresholdResult result)
     {
-        var dot = threshold.Metric.IndexOf('.', StringComparison.Ordinal);
-        var value = threshold.Metric switch
-        {
-            "achieved" => achieved ?? 1,
-            "unknown" => generator.Counters.Operations == 0 ? 0 : (
-                double)generator.Counters.Unknown / generator.Counters.Operations,
-            "lag" => generator.TimerLagMax.TotalMilliseconds,
-            _ => PercentileOf(
-                generator.Latency.Of(threshold.Metric[..dot], threshold.Of), threshold.Metric[(dot + 1)..]) / 1000.0,
-        };
+        var (threshold, metric) = (result.Threshold, ThresholdMetric.Find(result.Threshold.Metric)!);
         return new(
-            threshold.Metric, threshold.Of, value, threshold.Below, threshold.Above,
-            value >= threshold.Below || value <= threshold.Above);
+            threshold.Metric, threshold.Of, result.Value, threshold.Below, threshold.Above, result.State,
+            result.Value is { } value ? metric.Show(value) : "-",
+            threshold.Below is { } below ? $"below {metric.Show(below)}" : $"above {metric.Show(threshold.Above!.Value)}");
     }
 
-    private static long PercentileOf(HistogramBase histogram, string name) => name switch
-    {
-        "p50" => histogram.GetValueAtPercentile(50),
-        "p90" => histogram.GetValueAtPercentile(90),
-        "p99" => histogram.GetValueAtPercentile(99),
-        "p999" => histogram.GetValueAtPercentile(99.9),
-        _ => histogram.GetMaxValue(),
-    };
+    private static Dictionary<string, IReadOnlyDictionary<string, long>> ErrorsOf(LoadCounters counters) =>
+        LatencyRecorder.Kinds
+            .Select(kind => (Kind: LatencyRecorder.NameOf(kind), Errors: counters.ErrorsOf(kind).ToList()))
+            .Where(kind => kind.Errors.Count > 0)
+            .ToDictionary(
+                kind => kind.Kind,
+                kind => (IReadOnlyDictionary<string, long>)kind.Errors.ToDictionary(
+                    error => error.Errno.ToString(), error => error.Count));
 }

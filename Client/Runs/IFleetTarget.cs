@@ -16,6 +16,9 @@ internal interface IFleetTarget : IAsyncDisposable
     /// <summary>What every online checker of the fleet decided so far, as if it were one.</summary>
     Task<OnlineSnapshot> SnapshotAsync();
 
+    /// <summary>Faults that struck in this process so far, with the newest one.</summary>
+    (long Count, string Last) Faults { get; }
+
     /// <summary>Events that did not go through this process's spool, by the process that stored them.</summary>
     Task<IReadOnlyList<CommittedEvents>> CommittedAsync();
 }

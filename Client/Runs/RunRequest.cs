@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using Fleet.Client.Inventory;
 using Fleet.Client.Scenarios;
+using Fleet.Client.Simulate;
 using Fleet.Kernel.Profiles;
 using Fleet.Protocol.Plans;
 using Fleet.Storage.Results;
@@ -40,6 +41,9 @@ public sealed record RunOptions
 
     /// <summary>A cluster of silos that somebody started.</summary>
     public string? Cluster { get; init; }
+
+    /// <summary>On a virtual cluster and a virtual clock, instead of a live one.</summary>
+    public bool IsSimulated { get; init; }
 }
 
 /// <summary>Everything that a run needs to know, checked before anything is started or written.</summary>
@@ -63,14 +67,17 @@ public sealed record RunRequest(
             DateTimeOffset now)
     {
         var scenario = Overlay(ScenarioFile.ReadScenario(scenarioName, options.Overrides), options);
-        RunSupport.Demand(scenario);
+        if (options.IsSimulated)
+            SimulationRequest.Demand(scenario);
+        else
+            RunSupport.Demand(scenario);
         if (!KernelProfile.TryParse(scenario.Profile, out var profile))
             throw new UsageException(
                 $"There is no profile {ForeignText.Quote(scenario.Profile)}; accepted: fleet profile list shows them.");
 
         var tail = Guid.NewGuid().ToString("N")[..4];
         var name = $"{now.UtcDateTime:yyyyMMdd-HHmmss}-{scenario.Name}-{profile.Name}-{tail}";
-        if ((options.Silos > 0 || options.Cluster is not null) && !store.IsPostgres)
+        if (!options.IsSimulated && (options.Silos > 0 || options.Cluster is not null) && !store.IsPostgres)
             throw new UsageException(
                 $"{(options.Cluster is null ? "--silos" : "--cluster")} needs silos that share a database, and the "
                 + $"store is a directory; accepted: --store postgres://USER@HOST:PORT/DATABASE, or --store private.");
@@ -105,18 +112,8 @@ public sealed record RunRequest(
             : InventoryFile.Replicate(InventoryFile.Read(fleet.Inventory), fleet.Replicate, fleet.Inventory);
         return FleetPlan.Of(
             hosts, fleet.Resources, fleet.Sections, fleet.DevicesMax, isGenerated ? "The generated inventory"
-                : fleet.Inventory).WithDrivers(
-            [.. fleet.Drivers.Select(driver => (DriverOf(driver.Value), driver.Weight))]);
+                : fleet.Inventory);
     }
-
-    private static string DriverOf(DriverKind driver) => driver switch
-    {
-        DriverKind.Dax => DriverNames.Dax,
-        DriverKind.PmemFsdax => DriverNames.PmemFsdax,
-        DriverKind.PmemRaw => DriverNames.PmemRaw,
-        DriverKind.Hmm => DriverNames.Hmm,
-        _ => DriverNames.P2pdma,
-    };
 
     private static Scenario Overlay(Scenario scenario, RunOptions options)
     {

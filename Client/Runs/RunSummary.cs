@@ -1,4 +1,5 @@
 using System.Text.Json.Serialization;
+using Fleet.Client.Load;
 using Fleet.Kernel.History;
 
 namespace Fleet.Client.Runs;
@@ -66,6 +67,18 @@ public sealed record RunSummary
     /// <summary>Share of the operations that were due and were sent; null in a closed loop.</summary>
     public required double? Achieved { get; init; }
 
+    /// <summary>Operations that were due, and those of them that were sent; both 0 in a closed loop.</summary>
+    public long Due { get; init; }
+
+    public long Sent { get; init; }
+
+    /// <summary>Answers that say no, by kind of operation and errno.</summary>
+    public IReadOnlyDictionary<string, IReadOnlyDictionary<string, long>> Errors { get; init; } =
+        new Dictionary<string, IReadOnlyDictionary<string, long>>();
+
+    /// <summary>What memory, handles, threads, activations and the database did over the run.</summary>
+    public GaugeSummary[] Gauges { get; init; } = [];
+
     public required double TimerLagMaxMs { get; init; }
 
     /// <summary>Calls that failed other than by a deadline, by type.</summary>
@@ -107,8 +120,27 @@ public sealed record OperationSummary(string Kind, long Ok, long Fail, long Unkn
 public sealed record LatencySummary(
     string Metric, string Of, long Count, double P50Ms, double P90Ms, double P99Ms, double P999Ms, double MaxMs);
 
+/// <param name="Value">In the metric's own unit; null where nothing was measured.</param>
+/// <param name="Figure">The value as a person reads it.</param>
+/// <param name="Limit">What it had to be, as a person reads it.</param>
 public sealed record ThresholdSummary(
-    string Metric, string? Of, double Value, double? Below, double? Above, bool Missed);
+    string Metric, string? Of, double? Value, double? Below, double? Above, ThresholdState State, string Figure,
+    string Limit)
+{
+    public bool Missed => State is ThresholdState.Missed;
+
+    [JsonIgnore]
+    public string Name => Of is null ? Metric : $"{Metric} of {Of}";
+
+    [JsonIgnore]
+    public string Sentence => State switch
+    {
+        ThresholdState.Missed => $"Threshold missed: {Name} is {Figure}; it has to be {Limit}.",
+        ThresholdState.NoData => $"Threshold undecided: {Name} has to be {Limit}, and nothing of it was measured.",
+        ThresholdState.TooEarly => $"Threshold not looked at: the load ended before {Name} was to be.",
+        _ => $"Threshold met: {Name} is {Figure}, {Limit}.",
+    };
+}
 
 public sealed record StuckSummary(string Device, string Kind, double SinceSeconds, string WaitsFor);
 

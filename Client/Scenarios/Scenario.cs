@@ -192,7 +192,10 @@ public abstract record FaultSchedule
     public sealed record Interval(TimeSpan Mean) : FaultSchedule;
 }
 
-/// <param name="Of">The operation that the metric is measured of; null where it has none.</param>
-/// <param name="Below">In the metric's own unit: milliseconds for times, a share for rates and losses.</param>
+/// <param name="Metric">Name of a <see cref="ThresholdMetric"/>.</param>
+/// <param name="Of">The operation or probe that the metric is measured of; null for all, or where it has none.</param>
+/// <param name="Below">In the metric's own unit.</param>
+/// <param name="AbortOnFail">A miss ends the load.</param>
+/// <param name="After">Not looked at before the load has run for so long.</param>
 public sealed record Threshold(
     string Metric, string? Of, double? Below, double? Above, bool AbortOnFail, TimeSpan After);

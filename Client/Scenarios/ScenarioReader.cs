@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using System.Numerics;
 using System.Security.Cryptography;
+using Fleet.Checking;
 using Fleet.Client.Inventory;
 using Fleet.Kernel;
 using Fleet.Kernel.Host;
@@ -20,10 +21,6 @@ public static class ScenarioReader
     private const int ClientsMax = 100_000;
     private const int DevicesMax = 1_000_000;
     private const long ResourceBytesMax = 1L << 40;
-
-    private static readonly string[] Operations =
-        ["response.p50", "response.p90", "response.p99", "response.p999", "response.max",
-        "service.p50", "service.p90", "service.p99", "service.p999", "service.max", "achieved", "unknown", "lag"];
 
     public static Scenario ReadScenario(ScenarioNode root)
     {
@@ -352,8 +349,8 @@ public static class ScenarioReader
         if (probes is null)
             return [];
 
-        var required = probes.TakeList("require").Select(
-            node => KebabCase(node, "probes.require", 64)).ToImmutableArray();
+        var required = probes.TakeList("require").Select(node => ReadProbe(node, "probes.require"))
+            .ToImmutableArray();
         probes.End();
         return required;
     }
@@ -438,30 +435,48 @@ public static class ScenarioReader
     private static Threshold ReadThreshold(ScenarioNode node, string path)
     {
         var threshold = new MapReader(node, path);
-        var metricNode = threshold.Require("metric", string.Join(", ", Operations));
-        var metric = MapReader.Text(metricNode, $"{path}.metric");
-        if (!Operations.Contains(metric))
-            throw metricNode.At.Error(
-                $"{path}.metric is {MapReader.Describe(metricNode)}", string.Join(", ", Operations));
-
-        var of = threshold.TakeWord<string?>(
-            "of", null, ("alloc", "alloc"), ("access", "access"), ("free", "free"), ("unbind", "unbind"), (
-                "bind", "bind"));
+        var accepted = string.Join(", ", ThresholdMetric.All.Select(known => known.Name));
+        var metricNode = threshold.Require("metric", accepted);
+        var metric = ThresholdMetric.Find(MapReader.Text(metricNode, $"{path}.metric"))
+            ?? throw metricNode.At.Error($"{path}.metric is {MapReader.Describe(metricNode)}", accepted);
+        var of = metric.Subject switch
+        {
+            MetricSubject.Operation => threshold.TakeWord<string?>(
+                "of", null, ("alloc", "alloc"), ("access", "access"), ("free", "free"), ("unbind", "unbind"),
+                ("bind", "bind")),
+            MetricSubject.Probe => ReadProbe(
+                threshold.Require("of", $"a probe: {string.Join(", ", Probes.Names)}"), $"{path}.of"),
+            _ => null,
+        };
         var below = ReadLimit(threshold, "below", metric);
         var above = ReadLimit(threshold, "above", metric);
         if (below is null == above is null)
             throw threshold.At.Error($"{path} needs one of below and above", "below: 50ms, or above: 0.98");
 
         var abort = threshold.TakeYesNo("abortOnFail", false);
+        if (abort && metric.IsSlope)
+            throw threshold.At.Error(
+                $"{path}.abortOnFail is true for {metric.Name}, which is known only at the end", "false, or no key");
+
         var after = threshold.TakeDuration("after") ?? TimeSpan.Zero;
         threshold.End();
-        return new(metric, of, below, above, abort, after);
+        return new(metric.Name, of, below, above, abort, after);
     }
 
-    private static double? ReadLimit(MapReader threshold, string key, string metric)
+    private static double? ReadLimit(MapReader threshold, string key, ThresholdMetric metric) => metric.Unit switch
     {
-        var isTime = metric.Contains('.', StringComparison.Ordinal) || metric == "lag";
-        return isTime ? threshold.TakeDuration(key)?.TotalMilliseconds : threshold.TakeNumber(key, 0, 1e9);
+        MetricUnit.Milliseconds => threshold.TakeDuration(key)?.TotalMilliseconds,
+        MetricUnit.Bytes or MetricUnit.BytesPerHour => threshold.TakeSize(key, 0, 1L << 50),
+        MetricUnit.Share => threshold.TakeNumber(key, 0, 1),
+        _ => threshold.TakeNumber(key, 0, 1e12),
+    };
+
+    private static string ReadProbe(ScenarioNode node, string path)
+    {
+        var name = KebabCase(node, path, 64);
+        return Probes.Names.Contains(name)
+            ? name
+            : throw node.At.Error($"{path} is {MapReader.Describe(node)}", string.Join(", ", Probes.Names));
     }
 
     private static TimeSpan Positive(MapReader map, string key, TimeSpan? absent)

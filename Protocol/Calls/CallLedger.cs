@@ -16,7 +16,7 @@ public enum CallStand : byte
     Refused,
 }
 
-/// <summary>What one object has executed for each caller, so that a call repeated or delayed runs once at most.</summary>
+/// <summary>What one object has executed for each caller: a call repeated or delayed runs once at most.</summary>
 /// <remarks>
 /// Invariant: a number is executed once at most, and after <see cref="Resolve"/> said "not seen" it never is.
 /// Numbers of one caller grow; the caller says below which of them it knows every answer, and those are forgotten, so

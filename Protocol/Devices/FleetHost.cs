@@ -1,5 +1,4 @@
 using Fleet.Kernel;
-using Fleet.Kernel.Drivers;
 using Fleet.Kernel.History;
 using Fleet.Kernel.Host;
 using Fleet.Kernel.Memremap;
@@ -30,12 +29,7 @@ internal readonly struct FleetHost(DeviceAgent agent, string actor, Ticket? tick
 
     public DeathAwaiter Die(OopsKind kind, KernelObject? subject, string where)
     {
-        // Whoever touches removed memory is told so by the operation, at its own position.
-        if (kind is not OopsKind.RemovedMemory)
-        {
-            agent.RecordOops(kind, subject, where, actor);
-        }
-
+        agent.RecordOops(kind, subject, where, actor);
         throw new KernelOopsException(kind, subject, where);
     }
 
@@ -68,14 +62,7 @@ internal readonly struct FleetHost(DeviceAgent agent, string actor, Ticket? tick
             return;
         }
 
-        if (happened.Subject is LinearMapping && happened.Kind is not EventKind.IoAccess)
-        {
-            agent.RecordMapping(happened);
-        }
-        else if (!IsHot(happened))
-        {
-            agent.Record(happened, actor);
-        }
+        agent.Record(happened, actor);
     }
 
     public async ValueTask<Errno> RefInit(RefObject target, FailPoint failure)
@@ -209,11 +196,6 @@ internal readonly struct FleetHost(DeviceAgent agent, string actor, Ticket? tick
         await agent.CommitAsync();
         agent.Learn(map, await map.Link.Erase(target.Life, agent.Log.Last));
     }
-
-    /// <summary>What a client's own operation says at its position, so that nothing more is stored.</summary>
-    private static bool IsHot(in KernelEvent happened) =>
-        happened.Kind is EventKind.IoEnter or EventKind.IoExit or EventKind.IoAccess
-        || happened is { Kind: EventKind.QueuePut, Count: > 0 };
 
     private static DeviceRef Of(RefObject target) => (DeviceRef)target.Handle!;
 

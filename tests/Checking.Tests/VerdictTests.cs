@@ -9,7 +9,9 @@ namespace Fleet.Checking.Tests;
 public sealed class VerdictTests
 {
     [Theory]
-    [InlineData("use-after-remove.jsonl", RunVerdict.Invalid, 1, "NO-USE-AFTER-REMOVE", "REAP-BEFORE-REMOVE")]
+    [InlineData(
+        "use-after-remove.jsonl", RunVerdict.Invalid, 1, "ALLOC-PINS-ITS-RESOURCE", "NO-USE-AFTER-REMOVE",
+        "REAP-BEFORE-REMOVE")]
     [InlineData("waits-for-holder.jsonl", RunVerdict.Valid, 0)]
     [InlineData("owner-freed.jsonl", RunVerdict.Invalid, 1, "OWNER-ALIVE")]
     [InlineData("stuck-unbind.jsonl", RunVerdict.Invalid, 1, "UNBIND-LIVE")]

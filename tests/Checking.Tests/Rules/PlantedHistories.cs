@@ -11,8 +11,6 @@ internal static class PlantedHistories
     [
         ("REAP-BEFORE-REMOVE", "free after the removal, or as what ends the wait", RemovedWhileHeld, FreeEndsTheWait),
         ("REAP-BEFORE-REMOVE", "removed while held, or fenced", RemovedWhileHeld, FencedWhileHeld),
-        ("REAP-BEFORE-REMOVE", "pinned when the memory goes, or put before", () => Pinned(putFirst: false),
-            () => Pinned(putFirst: true)),
         ("NO-USE-AFTER-REMOVE", "access after or just before the removal", () => AccessAfterRemove(freed: false),
             AccessBeforeRemove),
         ("NO-USE-AFTER-REMOVE", "removed, and added again in a new life", () => AccessAfterRemove(freed: false),
@@ -77,6 +75,32 @@ internal static class PlantedHistories
         ("UNBIND-LIVE", "stuck without a holder, or with one", () => Stuck(held: false), () => Stuck(held: true)),
         ("ERROR-PATH-TERMINATES", "add_resource stuck, or ended", () => StuckAdd(stuck: true),
             () => StuckAdd(stuck: false)),
+        ("PAGE-FREE-ONLY-IDLE", "idle with a pin, or with the pin given back", () => Idles(pinned: true, late: false),
+            () => Idles(pinned: false, late: false)),
+        ("PAGE-FREE-ONLY-IDLE", "idle with a pin, or the known quirk of a teardown",
+            () => Idles(pinned: true, late: false), () => Idles(pinned: true, late: true)),
+        ("SELECT-RULE", "not the first place, alone or beside another", () => Selects(page: 2, beside: false),
+            () => Selects(page: 2, beside: true)),
+        ("SELECT-RULE", "not the newest chunk, or the newest", () => SelectsOf(resource: 0),
+            () => SelectsOf(resource: 1)),
+        ("AVAIL-QUIESCENT", "a wrong avail, with nothing or something in flight",
+            () => Avail(wrong: true, beside: false), () => Avail(wrong: true, beside: true)),
+        ("AVAIL-QUIESCENT", "a wrong avail, or the right one", () => Avail(wrong: true, beside: false),
+            () => Avail(wrong: false, beside: false)),
+        ("SPURIOUS-NULL-ALLOWED", "refused with room, alone or beside another", () => RefusedWithRoom(beside: false),
+            () => RefusedWithRoom(beside: true)),
+        ("SPURIOUS-NULL-ALLOWED", "refused with room, or without",
+            () => RefusedWithRoom(beside: false), RefusedWithoutRoom),
+        ("ALLOC-PINS-ITS-RESOURCE", "held while its ref reached zero, or freed before it did", RemovedWhileHeld,
+            FreeEndsTheWait),
+        ("SYSFS-SAFE", "a read that dies, or another actor that does not", () => Shows("size", 0x10000, dies: true),
+            () => Shows("size", 0x10000, dies: false)),
+        ("PUBLISHED-IMPLIES-SETUP", "published after the clear, or a read that began before it",
+            () => Publishes(before: false), () => Publishes(before: true)),
+        ("OR-RESET", "the release did not run, or did", () => FailsToRegister(tornDown: false),
+            () => FailsToRegister(tornDown: true)),
+        ("OR-RESET", "run by release_all although never registered, or registered at the second try",
+            () => RegistersAgain(succeeds: false), () => RegistersAgain(succeeds: true)),
         ("ONE-INCARNATION", "answered by the older one later, or sooner", () => TwoIncarnations(late: true),
             () => TwoIncarnations(late: false)),
     ];
@@ -431,32 +455,6 @@ internal static class PlantedHistories
         return w;
     }
 
-    private static World Pinned(bool putFirst)
-    {
-        var w = new World().Bind();
-        w.Free(w.Alloc());
-        var pin = new AllocId(w.Id(World.Device), 1, 1L << 32);
-        var got = w.Event(EventKind.PageGet, World.Map(0), Of);
-
-        // The client's own record of the pin has the position of the page map's event, and is not a second one.
-        w.Records.Add(w.Operation(OperationKind.Alloc, got) with { Alloc = pin });
-        return w.Unbind(whileWaiting: _ =>
-        {
-            if (putFirst)
-            {
-                w.Event(EventKind.PagePut, World.Map(0), Of);
-            }
-        });
-
-        HistoryEvent Of(HistoryEvent e) => e with
-        {
-            Pfn = World.StartOf(0) / World.PageBytes,
-            Count = 1,
-            Text = "pin",
-            Alloc = pin
-        };
-    }
-
     private static World FinalPuts(ulong page)
     {
         var w = new World().Bind();
@@ -794,6 +792,203 @@ internal static class PlantedHistories
         w.Incarnation(World.Device, "failover");
         w.Dev(EventKind.Fenced);
         w.Records.Add(late ? op with { SentNs = op.SentNs + 1_000, DoneNs = op.DoneNs + 1_000 } : op);
+        return w;
+    }
+
+    private static World Live()
+    {
+        var w = new World();
+        w.Header = w.Header with { Source = "live" };
+        return w;
+    }
+
+    private static World Idles(bool pinned, bool late)
+    {
+        var w = new World().Bind();
+        w.Free(w.Alloc());
+        var pfn = World.StartOf(0) / World.PageBytes;
+        void Page(EventKind kind, int count, string? text) =>
+            w.Event(kind, World.Map(0), e => e with { Pfn = pfn, Count = count, Text = text, Actor = "client:c2" });
+
+        Page(EventKind.PageGet, 2, "pin");
+        if (!pinned)
+        {
+            Page(EventKind.PagePut, 1, "pin");
+        }
+
+        if (!late)
+        {
+            Page(EventKind.PageIdle, 1, null);
+        }
+
+        return w.Unbind(whileWaiting: _ =>
+        {
+            Page(EventKind.PagePut, pinned ? 1 : 0, "init");
+            if (late)
+            {
+                Page(EventKind.PageIdle, 1, null);
+            }
+
+            if (pinned)
+            {
+                Page(EventKind.PagePut, 0, "pin");
+            }
+        });
+    }
+
+    // Where an alloc runs beside another, that one may hold what looks free, until it gives it back.
+    private static World Selects(int page, bool beside)
+    {
+        var w = Live().Bind();
+        var a = w.Alloc(page: page);
+        if (beside)
+        {
+            w.Refuse(Errno.EAGAIN);
+            w.Records[^1] = w.Records[^1].Operation with { SentNs = 1 };
+        }
+
+        w.Free(a, page: page);
+        return w.Unbind();
+    }
+
+    private static World SelectsOf(int resource)
+    {
+        var w = Live().Bind(2);
+        w.Free(w.Alloc(resource), resource);
+        return w.Unbind(2);
+    }
+
+    private static World Avail(bool wrong, bool beside)
+    {
+        var w = Live().Bind();
+        var a = w.Alloc();
+        w.Dev(EventKind.SysfsShowBegin, e => e with { Text = "available", Actor = "reader" });
+        w.Dev(EventKind.SysfsShowEnd, e => e with
+        {
+            Text = "available",
+            Actor = "reader",
+            Count = (long)(wrong ? World.ResourceBytes : World.ResourceBytes - World.PageBytes),
+        });
+        w.Free(a, with: op => beside ? op with { SentNs = 1 } : op);
+        return w.Unbind();
+    }
+
+    private static World RefusedWithRoom(bool beside)
+    {
+        var w = Live().Bind();
+        var a = w.Alloc(pages: 4);
+        w.Refuse(Errno.ENOMEM, size: 4 * World.PageBytes);
+        w.Free(a, pages: 4, with: op => beside ? op with { SentNs = 1 } : op);
+        return w.Unbind();
+    }
+
+    private static World RefusedWithoutRoom()
+    {
+        var w = Live().Bind();
+        var a = w.Alloc(pages: 14);
+        w.Refuse(Errno.ENOMEM, size: 3 * World.PageBytes);
+        w.Free(a, pages: 14);
+        return w.Unbind();
+    }
+
+    private static World Shows(string attribute, long value, bool dies)
+    {
+        var w = new World().Bind();
+        w.Free(w.Alloc());
+        return w.Unbind(whileWaiting: _ =>
+        {
+            w.Dev(EventKind.SysfsShowBegin, e => e with { Text = attribute, Actor = "reader" });
+            if (dies)
+            {
+                w.Dev(EventKind.Oops, e => e with
+                {
+                    Text = "use-after-free",
+                    Actor = "reader",
+                    Fn = "size_show reads the pool",
+                    Other = w.Id("pool:h1/0000:01:00.0"),
+                });
+            }
+            else
+            {
+                w.Dev(EventKind.SysfsShowEnd, e => e with { Text = attribute, Actor = "reader", Count = value });
+            }
+        });
+    }
+
+    private static World Publishes(bool before)
+    {
+        void Show(World w, EventKind kind) =>
+            w.Dev(kind, e => e with { Text = "published", Actor = "reader", Count = 1 });
+
+        var w = new World().Bind();
+        w.Free(w.Alloc());
+        w.BeginUnbind();
+        w.Teardown(0);
+        w.FreeMemory(w.Pagemap(0), "p2p_pgmap");
+        w.RunNode(0, "pci_p2pdma_release", w.P2pdma);
+        if (before)
+        {
+            Show(w, EventKind.SysfsShowBegin);
+        }
+
+        w.Dev(EventKind.FieldClear);
+        if (!before)
+        {
+            Show(w, EventKind.SysfsShowBegin);
+        }
+
+        Show(w, EventKind.SysfsShowEnd);
+        w.Dev(EventKind.PoolDestroy);
+        w.FreeMemory(w.P2pdma, "p2pdma");
+        w.Dev(EventKind.UnbindEnd, e => e with { After = [w.Last(World.Map(0)), w.Last(World.Ref(0))] });
+        return w;
+    }
+
+    private static World FailsToRegister(bool tornDown)
+    {
+        var w = new World();
+        w.Begin();
+        w.AddResource(0);
+        w.Dev(EventKind.AddResourceBegin, e => e with { Node = 1, SizeBytes = World.ResourceBytes });
+        w.Dev(EventKind.ActionAddFailed, e => e with
+        {
+            Fn = "devm_memremap_pages_release",
+            Text = "action",
+            Other = w.Id(w.Pagemap(1)),
+        });
+        if (tornDown)
+        {
+            w.Dev(EventKind.TeardownBegin, e => e with
+            {
+                Other = w.Id(World.Map(1)),
+                Start = World.StartOf(1),
+                SizeBytes = World.ResourceBytes,
+            });
+            w.Dev(EventKind.TeardownEnd, e => e with
+            {
+                Other = w.Id(World.Map(1)),
+                Start = World.StartOf(1),
+                SizeBytes = World.ResourceBytes,
+            });
+        }
+
+        w.Dev(EventKind.AddResourceEnd, e => e with { Node = 1, Err = Errno.ENOMEM });
+        w.Dev(EventKind.BindEnd, e => e with { Err = Errno.ENOMEM });
+        w.Free(w.Alloc());
+        return w;
+    }
+
+    private static World RegistersAgain(bool succeeds)
+    {
+        var w = new World().Bind();
+        w.Free(w.Alloc());
+        w.Dev(EventKind.ActionAddFailed, e => e with { Fn = "extra", Text = "action", Other = w.Id(World.Device) });
+        var node = succeeds ? w.AddNode("extra", World.Device) : 77;
+        w.BeginUnbind();
+        w.RunNode(node, "extra", World.Device);
+        w.Teardown(0);
+        w.FreeMemory(w.Pagemap(0), "p2p_pgmap");
+        w.EndUnbind();
         return w;
     }
 }

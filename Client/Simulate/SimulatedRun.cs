@@ -1,0 +1,157 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.IO.Compression;
+using System.Security;
+using Fleet.Checking.History;
+using Fleet.Client.Commands;
+using Fleet.Client.Load;
+using Fleet.Client.Runs;
+using Fleet.Kernel.History;
+using Fleet.Simulation.Cluster;
+
+namespace Fleet.Client.Simulate;
+
+/// <summary>What a simulated run came to, as it is printed and given to scripts.</summary>
+public sealed record SimulationSummary(
+    string Scenario,
+    string Profile,
+    ulong Seed,
+    RunVerdict Verdict,
+    int ExitCode,
+    string? Expected,
+    bool? AsExpected,
+    IReadOnlyList<string> Reasons,
+    int Devices,
+    int Clients,
+    int Silos,
+    OperationSummary[] Operations,
+    long Unbinds,
+    long UnbindsWithHolders,
+    long Events,
+    StuckSimulation[] Stuck,
+    IReadOnlyDictionary<string, long> Probes,
+    IReadOnlyDictionary<string, long> Faults,
+    FindingSummary[] Findings,
+    double SimulatedSeconds,
+    double RealSeconds,
+    double SimulatedOverReal,
+    string Digest,
+    bool? SameTwice,
+    string Command);
+
+/// <summary>One scenario on a virtual cluster; twice where two runs have to agree.</summary>
+/// <param name="Silos">Silos of the virtual cluster.</param>
+/// <param name="HistoryPath">Where the history is written; null for nowhere.</param>
+/// <param name="Directory">Where both histories are kept when two runs differ.</param>
+public sealed record SimulatedRun(
+    RunRequest Request, int Silos, bool Twice, string? HistoryPath, string Directory)
+{
+    /// <exception cref="UsageException">The history cannot be written.</exception>
+    public SimulationSummary Run()
+    {
+        var plan = SimulationRequest.PlanOf(Request, Silos);
+        var began = Stopwatch.GetTimestamp();
+        var result = ClusterSimulation.Run(plan);
+        var real = Stopwatch.GetElapsedTime(began);
+        if (HistoryPath is not null)
+            Write(result, HistoryPath);
+
+        bool? isSame = null;
+        string[] kept = [];
+        if (Twice)
+        {
+            var second = ClusterSimulation.Run(SimulationRequest.PlanOf(Request, Silos));
+            isSame = second.Digest == result.Digest;
+            if (isSame is false)
+                kept = [Keep(result, "first"), Keep(second, "second")];
+        }
+
+        return Summarize(result, real, isSame, kept);
+    }
+
+    private SimulationSummary Summarize(SimulationResult result, TimeSpan real, bool? isSame, string[] kept)
+    {
+        var scenario = Request.Scenario;
+        var expected = scenario.Expect.TryGetValue(Request.Profile.Name, out var word)
+            ? word.ToString().ToLowerInvariant() : null;
+        var reasons = result.Reasons.ToList();
+        if (isSame is false)
+            reasons.Insert(0, $"Two runs with one seed differ; both histories are kept: {string.Join(", ", kept)}.");
+
+        var report = result.Report;
+        return new(
+            scenario.Name,
+            Request.Profile.Name,
+            scenario.Seed,
+            result.Verdict,
+            isSame is false ? ExitCode.Harness : result.ExitCode,
+            expected,
+            expected is null ? null : expected == result.Verdict.ToString().ToLowerInvariant(),
+            reasons,
+            Request.Plan.Devices.Length,
+            scenario.Load.Clients,
+            Silos,
+            [
+                .. result.Operations.Select(
+                    one => new OperationSummary(LatencyRecorder.NameOf(one.Kind), one.Ok, one.Fail, one.Unknown)),
+            ],
+            result.Operations.Where(one => one.Kind is OperationKind.Unbind)
+                .Sum(one => one.Ok + one.Fail + one.Unknown),
+            result.UnbindsWithHolders,
+            result.History.Events,
+            [.. result.Stuck],
+            report?.Probes.Where(probe => probe.Value > 0 || scenario.RequiredProbes.Contains(probe.Key))
+                .ToDictionary() ?? [],
+            result.Faults,
+            [
+                .. (report?.Findings ?? []).Select((finding, place) => new FindingSummary(
+                    place + 1, finding.Rule, finding.Class.ToString().ToLowerInvariant(), finding.Object,
+                    finding.Count, finding.Text, finding.Remedy)),
+            ],
+            result.Simulated.TotalSeconds,
+            real.TotalSeconds,
+            result.Simulated / real,
+            result.Digest.ToString("x16", CultureInfo.InvariantCulture),
+            isSame,
+            Request.CommandLine);
+    }
+
+    private string Keep(SimulationResult result, string which)
+    {
+        var path = Path.Combine(
+            Directory,
+            $"simulation-{Request.Scenario.Name}-{Request.Profile.Name}-{Request.Scenario.Seed}-{which}.jsonl.gz");
+        System.IO.Directory.CreateDirectory(Directory);
+        Write(result, path);
+        return path;
+    }
+
+    private static void Write(SimulationResult result, string path)
+    {
+        try
+        {
+            using var file = File.Create(path);
+            if (path.EndsWith(".gz", StringComparison.Ordinal))
+            {
+                using var zipped = new GZipStream(file, CompressionLevel.Fastest);
+                Write(result, zipped);
+            }
+            else
+            {
+                Write(result, file);
+            }
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or SecurityException)
+        {
+            throw new UsageException(
+                $"The history cannot be written to {ForeignText.Quote(path)} ({ForeignText.Clean(e.Message)}); "
+                + "accepted: a file in a directory that exists, *.jsonl or *.jsonl.gz.", e);
+        }
+    }
+
+    private static void Write(SimulationResult result, Stream stream)
+    {
+        using var writer = new HistoryWriter(stream, result.History.Header, result.History.Objects);
+        result.History.Write(writer);
+    }
+}

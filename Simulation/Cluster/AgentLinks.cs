@@ -1,0 +1,244 @@
+using Fleet.Protocol.Calls;
+using Fleet.Protocol.Devices;
+using Fleet.Protocol.Maps;
+using Fleet.Protocol.Refs;
+using Fleet.Protocol.Resources;
+using Fleet.Protocol.Wire;
+
+namespace Fleet.Simulation.Cluster;
+
+/// <summary>
+/// The links between agents as messages that may be lost, late or there twice: each call is repeated until it is
+/// answered, and executed once.
+/// </summary>
+/// <remarks>
+/// A call that meets another incarnation than the one that its caller knows, or one that has lost the life, is never
+/// answered: the device has lost a part of its life, and so the whole of it.
+/// </remarks>
+internal sealed class AgentLinks(VirtualCluster cluster, Activation owner) : IFleetLinks
+{
+    private readonly Dictionary<Grain, Channel> _channels = [];
+
+    public IResourceLink Resource(string key) => new ResourceLink(To(cluster.ResourceGrain(key)));
+
+    public IMapLink Map(string key) => new MapLink(To(cluster.MapGrain(key)));
+
+    /// <summary>One for each grain: its numbers go on from life to life.</summary>
+    private Channel To(Grain grain)
+    {
+        if (!_channels.TryGetValue(grain, out var channel))
+        {
+            _channels[grain] = channel = new(cluster, owner, grain);
+        }
+
+        return channel;
+    }
+
+    private sealed class ResourceLink(Channel channel) : IResourceLink
+    {
+        private SlotReport _lastReport;
+
+        public ValueTask<At> Init(int life, At cause) =>
+            channel.Call<ResourceActivation, At>(0, CallForm.Begins, at => at.Init(life, cause));
+
+        public ValueTask<At> Kill(int life, At cause) =>
+            channel.Call<ResourceActivation, At>(life, CallForm.Once, at => at.Committed(at.Agent.Kill(life, cause)));
+
+        public ValueTask<At> Confirm(int life, SlotReport[] folds) => channel.Call<ResourceActivation, At>(
+            life, CallForm.Once, at => at.Committed(at.Agent.Confirm(life, folds)));
+
+        public ValueTask<At> Report(int life, SlotReport report)
+        {
+            var sent = report;
+            if (channel.Bug is PlantedBug.ReportNotCumulative)
+            {
+                sent = report with { Gets = report.Gets - _lastReport.Gets, Puts = report.Puts - _lastReport.Puts };
+                _lastReport = report;
+            }
+
+            return channel.Call<ResourceActivation, At>(
+                life, CallForm.Cumulative, at => at.Committed(at.Agent.Report(life, sent)));
+        }
+
+        public ValueTask<ZeroReply> WaitZero(int life, WaitStep step, At cause) =>
+            channel.Call<ResourceActivation, ZeroReply>(
+                life, step is WaitStep.Poll ? CallForm.Cumulative : CallForm.Once,
+                at => at.WaitZero(life, step, cause));
+
+        public ValueTask<At> Exit(int life, bool endsCleanup, At cause) => channel.Call<ResourceActivation, At>(
+            life, CallForm.Once, at => at.Committed(at.Agent.Exit(life, endsCleanup, cause)));
+    }
+
+    private sealed class MapLink(Channel channel) : IMapLink
+    {
+        public ValueTask<At> Store(MapLife life, At cause) =>
+            channel.Call<MapActivation, At>(0, CallForm.Begins, at => at.Store(life, cause));
+
+        public ValueTask<At> AddMemory(int life, At cause) => channel.Call<MapActivation, At>(
+            life, CallForm.Once, at => at.Committed(at.Agent.AddMemory(life, cause)));
+
+        public ValueTask<At> InitPages(int life, RefSlotState slot, At cause) => channel.Call<MapActivation, At>(
+            life, CallForm.Once, async at => await at.Committed(await at.Agent.InitPages(life, slot, cause)));
+
+        public ValueTask<SlotReport> Fold(int life) => channel.Call<MapActivation, SlotReport>(
+            life, CallForm.Once, at => new(at.Agent.Fold(life)));
+
+        public ValueTask<At> PutInitial(int life, At cause) => channel.Call<MapActivation, At>(
+            life, CallForm.Once, async at => await at.Committed(await at.Agent.PutInitial(life, cause)));
+
+        public ValueTask<At> Remove(int life, At cause, At reference) => channel.Call<MapActivation, At>(
+            life, CallForm.Once, at => at.Committed(at.Agent.Remove(life, cause, reference)));
+
+        public ValueTask<At> Erase(int life, At cause) => channel.Call<MapActivation, At>(
+            life, CallForm.Once, at => at.Committed(at.Agent.Erase(life, cause)));
+
+        public ValueTask<At> Bar(int session, string name) =>
+            channel.Call<MapActivation, At>(0, CallForm.Cumulative, at => at.Bar(session, name));
+    }
+}
+
+internal enum CallForm : byte
+{
+    /// <summary>Begins a life: any incarnation may take it.</summary>
+    Begins,
+
+    /// <summary>Changes something that a second time would change again.</summary>
+    Once,
+
+    /// <summary>Says everything each time: may be executed as often as it arrives.</summary>
+    Cumulative,
+}
+
+/// <summary>The calls of one activation to one grain.</summary>
+internal sealed class Channel(VirtualCluster cluster, Activation owner, Grain to)
+{
+    private readonly List<long> _open = [];
+    private int _gen;
+    private long _last;
+
+    public PlantedBug Bug => cluster.Plan.Bug;
+
+    public ValueTask<T> Call<TAt, T>(int life, CallForm form, Func<TAt, ValueTask<T>> execute)
+        where TAt : PartActivation
+    {
+        var call = new LinkCall<TAt, T>(this, ++_last, life, form, execute);
+        _open.Add(call.Number);
+        Send(call);
+        return new(call.Answer.Task);
+    }
+
+    private void Send<TAt, T>(LinkCall<TAt, T> call)
+        where TAt : PartActivation
+    {
+        call.KnownBelow = _open[0];
+        cluster.Send(owner.Silo, to, call.Repeat());
+        owner.After(RandomChoice.Nanoseconds(cluster.Plan.Network.RetryAfter), () =>
+        {
+            if (!call.Answer.Task.IsCompleted)
+            {
+                cluster.Counts.Repeats++;
+                Send(call);
+            }
+        });
+    }
+
+    private sealed class LinkCall<TAt, T>(
+        Channel channel, long number, int life, CallForm form, Func<TAt, ValueTask<T>> execute) : Letter
+        where TAt : PartActivation
+    {
+        private readonly int _expectedGen = form is CallForm.Once ? channel._gen : 0;
+
+        public long Number => number;
+
+        public long KnownBelow { get; set; }
+
+        public TaskCompletionSource<T> Answer { get; } = new();
+
+        public override void Arrive(Activation at)
+        {
+            var part = (TAt)at;
+            if (part.HasLost(life) || (_expectedGen != 0 && part.Gen != _expectedGen))
+            {
+                Return(part, () => channel.Lost());
+                return;
+            }
+
+            if (form is CallForm.Cumulative || channel.Bug is PlantedBug.ExecuteTwice)
+            {
+                Execute(part);
+                return;
+            }
+
+            switch (part.Calls.Begin(channel.Owner, number, KnownBelow, out var known))
+            {
+                case CallStand.New:
+                    Execute(part);
+                    break;
+                case CallStand.Answered:
+                    channel.CountRecall();
+                    Return(part, () => channel.Answered(this, (T)known!, part.Gen));
+                    break;
+                default:
+                    break;
+            }
+        }
+
+        private async void Execute(TAt part)
+        {
+            var result = await execute(part);
+            part.Calls.Answer(channel.Owner, number, result!);
+            Return(part, () => channel.Answered(this, result, part.Gen));
+        }
+
+        private void Return(TAt part, Action what) => channel.Return(part, what);
+    }
+
+    private int Owner => ((ICaller)owner).CallerNumber;
+
+    private void CountRecall() => cluster.Counts.Recalled++;
+
+    private void Answered<TAt, T>(LinkCall<TAt, T> call, T result, int gen)
+        where TAt : PartActivation
+    {
+        _open.Remove(call.Number);
+        _gen = gen;
+        call.Answer.TrySetResult(result);
+    }
+
+    private void Lost()
+    {
+        // A page map only reports; its device finds out by itself, or has ended the life already.
+        if (owner is DeviceActivation)
+        {
+            cluster.Counts.Fenced++;
+            cluster.Fence(owner.Grain);
+        }
+    }
+
+    private void Return(PartActivation part, Action what) =>
+        cluster.Carry(
+            ReferenceEquals(part.Silo, owner.Silo),
+            new Reply(owner, what),
+            static reply => reply);
+
+    private sealed class Reply(Activation owner, Action what) : Occurrence
+    {
+        public override void Happen()
+        {
+            if (owner.Silo.IsPaused)
+            {
+                owner.Silo.Held.Add(this);
+            }
+            else if (!owner.IsOver)
+            {
+                owner.Run(static what => what(), what);
+            }
+        }
+    }
+}
+
+/// <summary>Whoever calls others has a number in their ledgers.</summary>
+internal interface ICaller
+{
+    int CallerNumber { get; }
+}

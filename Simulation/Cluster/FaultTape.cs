@@ -1,0 +1,111 @@
+namespace Fleet.Simulation.Cluster;
+
+/// <summary>Lets the faults of a plan strike while the load lasts, all of it drawn from one stream.</summary>
+internal sealed class FaultTape(VirtualCluster cluster)
+{
+    private static readonly TimeSpan PauseDefault = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan DatabaseDefault = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan MessagesDefault = TimeSpan.FromSeconds(5);
+
+    /// <summary>Of a message fault that lasts for a time and says no share.</summary>
+    private const double MessageShare = 0.05;
+
+    private readonly RandomChoice _random = new(cluster.Plan.Run.Seed, "faults");
+    private bool _isOver;
+
+    /// <summary>Sets every fault going.</summary>
+    public void Begin()
+    {
+        foreach (var fault in cluster.Plan.Faults)
+        {
+            if (fault.Probability > 0)
+            {
+                cluster.Messages.Add(fault.Kind, fault.Probability);
+            }
+            else if (fault.At is { } at)
+            {
+                cluster.Time.After(RandomChoice.Nanoseconds(at), () => Strike(fault));
+            }
+            else if (fault.EveryMean is { } mean)
+            {
+                Next(fault, mean);
+            }
+        }
+    }
+
+    /// <summary>Nothing strikes any more, and what lasts ends: the core is healed.</summary>
+    public void End()
+    {
+        _isOver = true;
+        cluster.Heal();
+    }
+
+    private void Next(FaultPlan fault, TimeSpan mean) => cluster.Time.After(_random.Exponential(mean), () =>
+    {
+        if (!_isOver)
+        {
+            Strike(fault);
+            Next(fault, mean);
+        }
+    });
+
+    private void Strike(FaultPlan fault)
+    {
+        if (_isOver)
+        {
+            return;
+        }
+
+        switch (fault.Kind)
+        {
+            case SimulatedFault.SiloKill:
+                With(fault, cluster.Kill);
+                break;
+            case SimulatedFault.SiloPause:
+                With(fault, silo => cluster.Pause(silo, RandomChoice.Nanoseconds(fault.For ?? PauseDefault)));
+                break;
+            case SimulatedFault.SiloRestart:
+                With(fault, cluster.Restart);
+                break;
+            case SimulatedFault.DatabaseDown:
+                cluster.Counts.DatabaseFaults++;
+                cluster.Database.DownUntilNs = Until(fault, DatabaseDefault);
+                break;
+            case SimulatedFault.DatabaseSlow:
+                cluster.Counts.DatabaseFaults++;
+                cluster.Database.SlowUntilNs = Until(fault, DatabaseDefault);
+                break;
+            case SimulatedFault.SurpriseRemove:
+                Remove(fault);
+                break;
+            default:
+                cluster.Messages.Add(fault.Kind, MessageShare);
+                cluster.Time.After(
+                    RandomChoice.Nanoseconds(fault.For ?? MessagesDefault),
+                    () => cluster.Messages.Remove(fault.Kind, MessageShare));
+                break;
+        }
+    }
+
+    private long Until(FaultPlan fault, TimeSpan absent) =>
+        cluster.NowNs + RandomChoice.Nanoseconds(fault.For ?? absent);
+
+    /// <summary>A silo that serves, while another one does too: a fleet without any is not what is tried.</summary>
+    private void With(FaultPlan fault, Action<Silo> strike)
+    {
+        var serving = cluster.Silos.Where(cluster.IsServing).ToList();
+        var number = int.TryParse(fault.Target, out var named) ? named : 0;
+        var targets = serving.Where(silo => number == 0 || silo.Number == number).ToList();
+        if (serving.Count > 1 && targets.Count > 0)
+        {
+            strike(targets[_random.Below(targets.Count)]);
+        }
+    }
+
+    private void Remove(FaultPlan fault)
+    {
+        var place = cluster.Devices.ToList().FindIndex(device => device.Key == fault.Target);
+        cluster.Counts.Removals++;
+        cluster.Fence(cluster.DeviceGrain(place >= 0 ? place : _random.Below(cluster.Devices.Count)));
+    }
+}
