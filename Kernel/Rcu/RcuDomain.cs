@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Numerics;
 
 namespace Fleet.Kernel;
@@ -35,29 +36,12 @@ public sealed class RcuDomain
     /// <summary>Callbacks queued and not taken yet, runnable or not.</summary>
     public int PendingCallbacks => _queue.Count;
 
-    /// <summary>Whether <see cref="TryTakeCallback"/> would give one.</summary>
-    public bool HasRunnableCallback
-    {
-        get
-        {
-            foreach (var queued in _queue)
-            {
-                if (HasElapsed(queued.Since))
-                {
-                    return true;
-                }
-            }
-
-            return false;
-        }
-    }
-
     /// <summary>
     /// The oldest callback, which is the next to run: a younger one never becomes runnable before it. Null for none.
     /// </summary>
     public IRcuCallback? NextCallback => _queue.Count == 0 ? null : _queue[0].Callback;
 
-    /// <summary>Whether <see cref="NextCallback"/> may run now.</summary>
+    /// <summary>Whether <see cref="NextCallback"/> may run now, and <see cref="TryTakeCallback"/> would give it.</summary>
     public bool IsNextRunnable => _queue.Count != 0 && HasElapsed(_queue[0].Since);
 
     /// <summary>Opens a read section of an actor, or nests one deeper.</summary>
@@ -115,24 +99,20 @@ public sealed class RcuDomain
         return blocked;
     }
 
-    /// <summary>Takes the oldest runnable callback off the queue; the caller runs it.</summary>
-    public bool TryTakeCallback(out IRcuCallback? callback)
+    /// <summary>Takes the oldest callback off the queue if it may run; the caller runs it.</summary>
+    public bool TryTakeCallback([NotNullWhen(true)] out IRcuCallback? callback)
     {
-        for (var i = 0; i < _queue.Count; i++)
+        callback = IsNextRunnable ? _queue[0].Callback : null;
+        if (callback is null)
         {
-            if (HasElapsed(_queue[i].Since))
-            {
-                callback = _queue[i].Callback;
-                _queue.RemoveAt(i);
-                return true;
-            }
+            return false;
         }
 
-        callback = null;
-        return false;
+        _queue.RemoveAt(0);
+        return true;
     }
 
-    /// <summary>Takes the oldest runnable callback and runs it.</summary>
+    /// <summary>Takes the oldest callback if it may run, and runs it.</summary>
     /// <returns>False when none is runnable.</returns>
     public bool RunCallback()
     {
@@ -141,7 +121,7 @@ public sealed class RcuDomain
             return false;
         }
 
-        callback!.RunAfterGracePeriod();
+        callback.RunAfterGracePeriod();
         return true;
     }
 

@@ -71,4 +71,68 @@ public sealed class RequestQueueUsageTests
         queue.Exit();
         Assert.True(queue.IsDrained);
     }
+
+    [Fact]
+    public void The_counts_of_a_queue_say_where_it_stands()
+    {
+        var rcu = new RcuDomain();
+        var queue = new RequestQueueUsage(rcu);
+        Assert.Equal((0, false, false, false, false), Flags(queue));
+        queue.StartFreeze();
+        Assert.Equal((1, true, false, false, true), Flags(queue));
+        Assert.Equal(1, queue.Wakeups);
+        queue.MarkDying();
+        Assert.Equal((2, true, true, false, true), Flags(queue));
+        Assert.Equal(1, queue.Wakeups);
+        queue.MarkDead();
+        Assert.Equal((2, true, true, true, true), Flags(queue));
+        queue.Reset();
+        Assert.Equal((0, false, false, false, false), Flags(queue));
+        Assert.Equal((1L, 0), (queue.Usage.Value, queue.Wakeups));
+        Assert.Equal(QueueEnter.Entered, queue.Enter());
+
+        static (int, bool, bool, bool, bool) Flags(RequestQueueUsage queue) =>
+            (queue.FreezeDepth, queue.IsFreezing, queue.IsDying, queue.IsDead, queue.IsDrained);
+    }
+
+    [Fact]
+    public void A_kill_or_revival_that_is_due_is_handed_to_the_caller()
+    {
+        var rcu = new RcuDomain();
+        var queue = new RequestQueueUsage(rcu);
+        queue.Register();
+        queue.StartFreeze();
+        var revival = queue.Unfreeze();
+        Assert.False(revival.IsDone);
+        var kill = queue.MarkDying();
+        Assert.False(kill.IsDone);
+        rcu.RunCallbacks();
+        Assert.True(kill.TryComplete());
+        Assert.True(queue.StartFreeze().IsDone);
+    }
+
+    // Goal: a state that can go on differently has another digest. Method: queues that differ in one thing.
+    [Fact]
+    public void The_digest_tells_queues_apart_that_differ_in_one_thing()
+    {
+        Action<RequestQueueUsage>[] lives =
+        [
+            _ => { },
+            queue => queue.Enter(),
+            queue => queue.Register(),
+            queue => queue.StartFreeze(),
+            queue => { queue.StartFreeze(); queue.StartFreeze(); },
+            queue => queue.MarkDying(),
+            queue => { queue.MarkDying(); queue.MarkDead(); },
+            queue => { queue.StartFreeze(); queue.MarkDead(); },
+        ];
+        var digests = lives.Select(life =>
+        {
+            var (queue, hash) = (new RequestQueueUsage(new RcuDomain()), StateHash.Seed);
+            life(queue);
+            queue.HashInto(ref hash);
+            return hash;
+        });
+        Assert.Equal(lives.Length, digests.Distinct().Count());
+    }
 }

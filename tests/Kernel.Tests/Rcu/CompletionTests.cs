@@ -28,4 +28,33 @@ public sealed class CompletionTests
         completion.Reinit();
         Assert.False(completion.IsDone);
     }
+
+    [Fact]
+    public void A_single_complete_does_not_latch()
+    {
+        var completion = new Completion();
+        Assert.False(completion.IsDone);
+        completion.Complete();
+        Assert.Equal((true, false), (completion.IsDone, completion.IsLatched));
+    }
+
+    [Fact]
+    public void The_digest_is_the_count()
+    {
+        Action<Completion>[] lives =
+        [
+            _ => { },
+            one => one.Complete(),
+            one => { one.Complete(); one.Complete(); },
+            one => one.CompleteAll(),
+        ];
+        var digests = lives.Select(life =>
+        {
+            var (completion, hash) = (new Completion(), StateHash.Seed);
+            life(completion);
+            completion.HashInto(ref hash);
+            return hash;
+        });
+        Assert.Equal(lives.Length, digests.Append(StateHash.Seed).Distinct().Count() - 1);
+    }
 }

@@ -14,7 +14,7 @@ public sealed class RcuDomainTests
         rcu.EnterRead(5);
         Assert.False(rcu.RunCallback());
         rcu.ExitRead(3);
-        Assert.False(rcu.HasRunnableCallback);
+        Assert.False(rcu.IsNextRunnable);
         rcu.ExitRead(63);
         Assert.True(rcu.RunCallback());
         Assert.Equal((1, 0), (callback.Runs, rcu.PendingCallbacks));
@@ -58,20 +58,94 @@ public sealed class RcuDomainTests
     }
 
     [Fact]
-    public void Runnable_callbacks_overtake_blocked_ones_and_keep_their_order_otherwise()
+    public void Callbacks_run_in_the_order_in_which_they_were_queued()
     {
         var rcu = new RcuDomain();
         var (first, second, third) = (new Counted(), new Counted(), new Counted());
+        Assert.Null(rcu.NextCallback);
+        Assert.False(rcu.IsNextRunnable);
         rcu.Call(first);
         rcu.EnterRead(0);
         rcu.Call(second);
         rcu.Call(third);
+        Assert.Same(first, rcu.NextCallback);
+        Assert.True(rcu.IsNextRunnable);
         Assert.True(rcu.TryTakeCallback(out var taken));
         Assert.Same(first, taken);
         Assert.False(rcu.TryTakeCallback(out _));
         rcu.ExitRead(0);
         rcu.TryTakeCallback(out taken);
         Assert.Same(second, taken);
+        Assert.Equal(1, rcu.PendingCallbacks);
+    }
+
+    [Fact]
+    public void Callbacks_that_others_queue_run_too_and_are_counted()
+    {
+        var rcu = new RcuDomain();
+        var last = new Counted();
+        rcu.Call(new Chained(() => rcu.Call(last)));
+        rcu.Call(new Counted());
+        Assert.Equal(3, rcu.RunCallbacks());
+        Assert.Equal(1, last.Runs);
+        Assert.Equal(0, rcu.RunCallbacks());
+    }
+
+    [Fact]
+    public void A_grace_period_names_whom_it_waits_for()
+    {
+        var rcu = new RcuDomain();
+        rcu.EnterRead(0);
+        rcu.EnterRead(63);
+        var period = rcu.Synchronize();
+        rcu.EnterRead(7);
+        Assert.Equal((1UL << 63) | 1, rcu.BlockedBy(period));
+        Assert.Equal((1UL << 63) | (1 << 7) | 1, rcu.OpenSections);
+        rcu.ExitRead(0);
+        Assert.Equal(1UL << 63, rcu.BlockedBy(period));
+        Assert.False(rcu.IsReading(0));
+    }
+
+    [Fact]
+    public void Reset_forgets_sections_depths_and_callbacks()
+    {
+        var rcu = new RcuDomain();
+        rcu.EnterRead(3);
+        rcu.EnterRead(3);
+        rcu.Call(new Counted());
+        rcu.Reset();
+        Assert.Equal((0UL, 0, false), (rcu.OpenSections, rcu.PendingCallbacks, rcu.IsReading(3)));
+        Assert.Equal(default, rcu.Synchronize());
+        rcu.EnterRead(3);
+        Assert.True(rcu.ExitRead(3));
+        Assert.False(rcu.ExitRead(3));
+    }
+
+    // Goal: a state that can go on differently has another digest. Method: domains that differ in one thing.
+    [Fact]
+    public void The_digest_tells_readers_depths_and_callbacks_apart()
+    {
+        Action<RcuDomain>[] lives =
+        [
+            _ => { },
+            rcu => rcu.EnterRead(1),
+            rcu => rcu.EnterRead(2),
+            rcu => { rcu.EnterRead(2); rcu.EnterRead(2); },
+            rcu => { rcu.EnterRead(1); rcu.EnterRead(2); },
+            rcu => { rcu.EnterRead(1); rcu.EnterRead(2); rcu.EnterRead(2); },
+            rcu => { rcu.EnterRead(1); rcu.EnterRead(2); rcu.EnterRead(1); },
+            rcu => rcu.Call(new Counted()),
+            rcu => { rcu.Call(new Counted()); rcu.Call(new Counted()); },
+            rcu => { rcu.Call(new Counted()); rcu.EnterRead(2); },
+            rcu => { rcu.EnterRead(2); rcu.Call(new Counted()); },
+        ];
+        var digests = lives.Select(life =>
+        {
+            var rcu = new RcuDomain();
+            life(rcu);
+            return Digest(rcu);
+        });
+        Assert.Equal(lives.Length, digests.Distinct().Count());
     }
 
     [Fact]
@@ -101,6 +175,11 @@ public sealed class RcuDomainTests
         var hash = StateHash.Seed;
         rcu.HashInto(ref hash);
         return hash;
+    }
+
+    private sealed class Chained(Action then) : IRcuCallback
+    {
+        public void RunAfterGracePeriod() => then();
     }
 
     private sealed class Counted : IRcuCallback

@@ -1,0 +1,179 @@
+using Fleet.Kernel.Block;
+using Fleet.Kernel.History;
+using Fleet.Kernel.Host;
+using Fleet.Kernel.Tests.Drivers;
+
+namespace Fleet.Kernel.Tests.Block;
+
+/// <summary>The life of a request queue as its procedures have it, step by step and event by event.</summary>
+[Trait("tier", "fast")]
+public sealed class RequestQueueTests
+{
+    private readonly SequentialWorld _world = DriverCycleTests.World("ALL");
+    private readonly RequestQueue _queue = new();
+
+    [Fact]
+    public void A_queue_begins_counted_centrally_and_with_one_reference()
+    {
+        Assert.Equal(Errno.OK, _world.Run(RequestQueueProcedures.Alloc(_world.Host, _queue)));
+        Assert.Equal((1, 0, 0, false, false), (
+            _queue.References, _queue.InFlight, _queue.FreezeDepth, _queue.IsFreed, _queue.IsFreeQueued));
+        Assert.False(_queue.Usage.Count!.IsPercpu);
+        _world.Run(RequestQueueProcedures.Register(_world.Host, _queue));
+        Assert.True(_queue.Usage.Count.IsPercpu);
+        Assert.Contains(_world.Events, e => e.Kind is EventKind.ObjAlloc && ReferenceEquals(e.Other, _queue));
+    }
+
+    [Fact]
+    public void A_failed_allocation_is_no_object()
+    {
+        _world.Fail(FailPoint.PmemQueueAlloc);
+        Assert.Equal(Errno.ENOMEM, _world.Run(RequestQueueProcedures.Alloc(_world.Host, _queue)));
+        Assert.DoesNotContain(_world.Events, e => e.Kind is EventKind.ObjAlloc);
+    }
+
+    // Goal: what a request is told at each stage, and what is written down about it.
+    [Fact]
+    public void Requests_enter_until_the_queue_is_frozen_and_are_sent_away_once_it_dies()
+    {
+        Begin();
+        Assert.Equal(QueueEnter.Entered, Enter());
+        Assert.Equal(QueueEnter.Entered, Enter());
+        Assert.Equal(2, _queue.InFlight);
+        _world.Run(RequestQueueProcedures.IoExit(_world.Host, _queue));
+        Assert.Equal(1, _queue.InFlight);
+        _world.Run(RequestQueueProcedures.StartFreeze(_world.Host, _queue));
+        Assert.Equal(QueueEnter.Frozen, Enter());
+        _world.Run(RequestQueueProcedures.IoExit(_world.Host, _queue));
+        _world.Run(RequestQueueProcedures.Cleanup(_world.Host, _queue));
+        Assert.Equal(QueueEnter.Dying, _world.Run(RequestQueueProcedures.IoEnter(_world.Host, _queue)));
+        Assert.Equal(
+            [
+                (EventKind.IoEnter, 1, Errno.OK), (EventKind.IoEnter, 2, Errno.OK), (EventKind.IoExit, 1, Errno.OK),
+                (EventKind.QueueFreezeStart, 1, Errno.OK), (EventKind.IoEnter, 1, Errno.EAGAIN),
+                (EventKind.IoExit, 0, Errno.OK), (EventKind.QueueFreezeStart, 2, Errno.OK),
+                (EventKind.QueueWaitBegin, 0, Errno.OK), (EventKind.QueueWaitEnd, 0, Errno.OK),
+                (EventKind.QueueDead, 0, Errno.OK), (EventKind.QueuePut, 0, Errno.OK),
+                (EventKind.RcuCbQueue, 0, Errno.OK), (EventKind.IoEnter, 0, Errno.ENODEV),
+            ],
+            _world.Events.Where(e => ReferenceEquals(e.Subject, _queue)).Select(e => (e.Kind, (int)e.Count, e.Err)));
+        Assert.Equal(1, _world.Events.Count(e => e.Kind is EventKind.RefKill));
+    }
+
+    [Fact]
+    public void Whoever_opens_the_disk_keeps_the_memory_until_it_closes_it()
+    {
+        Begin();
+        _world.Run(RequestQueueProcedures.Open(_world.Host, _queue));
+        Assert.Equal(2, _queue.References);
+        _world.Run(RequestQueueProcedures.Cleanup(_world.Host, _queue));
+        Assert.Equal((true, true, 1, false), (
+            _queue.IsDying, _queue.IsDead, _queue.References, _queue.IsFreeQueued));
+        _world.Run(RequestQueueProcedures.Close(_world.Host, _queue));
+        Assert.Equal((0, true, false), (_queue.References, _queue.IsFreeQueued, _queue.IsFreed));
+        _world.Settle();
+        Assert.True(_queue.IsFreed);
+        Assert.Equal(
+            [EventKind.QueueFreed, EventKind.ObjFree],
+            _world.Events.TakeLast(2).Select(e => e.Kind));
+        Assert.Equal(
+            OopsKind.UseAfterFree,
+            Assert.Throws<KernelOopsException>(
+                () => _world.Run(RequestQueueProcedures.Open(_world.Host, _queue))).Kind);
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(3)]
+    public void Every_step_reads_the_queues_memory(int step)
+    {
+        Begin();
+        _world.Run(RequestQueueProcedures.Cleanup(_world.Host, _queue));
+        _world.Settle();
+        Assert.Throws<KernelOopsException>(() => _world.Run(step switch
+        {
+            0 => RequestQueueProcedures.Register(_world.Host, _queue),
+            1 => RequestQueueProcedures.StartFreeze(_world.Host, _queue),
+            2 => RequestQueueProcedures.Cleanup(_world.Host, _queue),
+            _ => RequestQueueProcedures.Close(_world.Host, _queue),
+        }));
+    }
+
+    [Fact]
+    public void A_drain_waits_for_the_requests_inside()
+    {
+        Begin();
+        Enter();
+        Assert.Equal(
+            Step.QueueWait,
+            Assert.Throws<HungException>(
+                () => _world.Run(RequestQueueProcedures.Cleanup(_world.Host, _queue))).Step);
+    }
+
+    [Fact]
+    public void Another_queue_is_other_memory_under_the_same_names()
+    {
+        _queue.Handle = "queue";
+        _queue.Mask = 1;
+        (_queue.Usage.Handle, _queue.Usage.Mask, _queue.Usage.CountMask, _queue.Usage.ReapedMask) = ("usage", 2, 4, 8);
+        var another = _queue.Another();
+        Assert.NotSame(_queue, another);
+        Assert.Equal(("queue", 1UL, 2), ((string)another.Handle!, another.Mask, another.Life));
+        Assert.Equal(
+            ("usage", 2UL, 4UL, 8UL, 2),
+            ((string)another.Usage.Handle!, another.Usage.Mask, another.Usage.CountMask, another.Usage.ReapedMask,
+                another.Usage.Life));
+        Assert.Equal(1UL, ((IRcuCallback)another).Touches);
+    }
+
+    // Goal: a state that can go on differently has another digest, and Reset brings back that of the beginning.
+    // Method: queues that differ in one thing; how many are inside and how many keep it commute, so the part of the
+    // state that steps declare leaves them out.
+    [Fact]
+    public void The_digest_tells_queues_apart_that_differ_in_one_thing()
+    {
+        Action[] lives =
+        [
+            () => { },
+            () => _world.Run(RequestQueueProcedures.Open(_world.Host, _queue)),
+            () => _world.Run(RequestQueueProcedures.StartFreeze(_world.Host, _queue)),
+            () => { Freeze(); Freeze(); },
+            () => _world.Run(RequestQueueProcedures.BeginCleanup(_world.Host, _queue)),
+            () => _queue.Gate.MarkDead(),
+            () => _world.Run(RequestQueueProcedures.Cleanup(_world.Host, _queue)),
+            () => { _world.Run(RequestQueueProcedures.Cleanup(_world.Host, _queue)); _world.Settle(); },
+        ];
+        var (digests, parts) = (new List<ulong>(), new List<ulong>());
+        foreach (var life in lives)
+        {
+            Begin();
+            life();
+            var (whole, part) = (StateHash.Seed, StateHash.Seed);
+            _queue.HashInto(ref whole);
+            _queue.HashPart(0, ref part);
+            digests.Add(whole);
+            parts.Add(part);
+            _world.Settle();
+            _queue.Reset();
+            Assert.Equal((0, 0, 0, false, false, false), (
+                _queue.References, _queue.InFlight, _queue.FreezeDepth, _queue.IsDying, _queue.IsDead,
+                _queue.IsFreeQueued));
+        }
+
+        Assert.Equal(lives.Length, digests.Distinct().Count());
+        Assert.Equal(parts[0], parts[1]);
+        Assert.Equal([parts[0], parts[2], parts[3], parts[4], parts[7]], parts.Distinct());
+
+        void Freeze() => _world.Run(RequestQueueProcedures.StartFreeze(_world.Host, _queue));
+    }
+
+    private QueueEnter Enter() => _world.Run(RequestQueueProcedures.IoEnter(_world.Host, _queue));
+
+    private void Begin()
+    {
+        Assert.Equal(Errno.OK, _world.Run(RequestQueueProcedures.Alloc(_world.Host, _queue)));
+        _world.Run(RequestQueueProcedures.Register(_world.Host, _queue));
+    }
+}
