@@ -122,6 +122,11 @@ public static class EventFields
         EventKind.ChunkAdd =>
             [("chunk", EventField.Node), ("start", EventField.Start), ("size", EventField.SizeBytes),
                 ("owner", EventField.Other)],
+        EventKind.ChunkTry => [("owner", EventField.Other)],
+        EventKind.BitsSet or EventKind.BitsClear or EventKind.BitsRollback =>
+            [("chunk", EventField.Node), ("first", EventField.Start), ("n", EventField.Count), ("ok", EventField.Text)],
+        EventKind.AvailDec or EventKind.AvailInc =>
+            [("chunk", EventField.Node), ("amount", EventField.SizeBytes), ("value", EventField.Count)],
         EventKind.FieldRead => [("purpose", EventField.Fn)],
         EventKind.TeardownBegin or EventKind.TeardownEnd or EventKind.MemremapBegin or EventKind.MemremapEnd
             or EventKind.ConflictHit => Teardown,

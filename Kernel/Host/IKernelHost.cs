@@ -18,6 +18,12 @@ public interface IKernelHost<THost> : IRefPort, IMapPort, IKernelListener
 
     KernelProfile Profile { get; }
 
+    /// <summary>
+    /// Somebody hears the finest events too: what was read, which bits were set. Asked before one is made, so that
+    /// nobody pays for what nobody hears.
+    /// </summary>
+    bool HearsSteps { get; }
+
     /// <summary>Asks for the next atomic step; exactly one shared step follows.</summary>
     /// <param name="step">The step that follows.</param>
     /// <param name="reads">Union of the <see cref="KernelObject.Mask"/>s that it may read.</param>

@@ -18,6 +18,70 @@ public static class MemremapProcedures
     public static async ValueTask<Errno> Memremap<THost>(THost host, PciDevice device, DevPagemap map)
         where THost : struct, IKernelHost<THost>
     {
+        if (!host.HearsSteps)
+        {
+            return await Map(host, device, map);
+        }
+
+        host.Emit(Of(EventKind.MemremapBegin, map));
+        var error = await Map(host, device, map);
+        host.Emit(Of(EventKind.MemremapEnd, map) with { Err = error });
+        return error;
+    }
+
+    /// <summary>
+    /// Tears one mapping down: kill, drop the initial counts, from patch 6 on wait and exit, remove, erase.
+    /// </summary>
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
+    public static async ValueTask Release<THost>(THost host, DevPagemap map)
+        where THost : struct, IKernelHost<THost>
+    {
+        host.Emit(Of(EventKind.TeardownBegin, map));
+        if (map.Container.IsFreed)
+        {
+            await host.Die(
+                OopsKind.UseAfterFree, map.Container,
+                "devm_memremap_pages_release calls the kill callback of a freed pgmap");
+        }
+
+        await KillCallback(host, map);
+        await host.PutInitialPages(map);
+        var reapsHere = host.Profile.Has(KernelSwitch.CleanupInRelease) && map.HasCleanupCallback;
+        var exitsLate = host.Profile.Has(KernelSwitch.ExitAfterErase);
+        if (reapsHere)
+        {
+            await WaitCallback(host, map);
+            if (!exitsLate)
+            {
+                await ExitCallback(host, map);
+            }
+        }
+
+        await host.MemoryRemove(map);
+        await host.MapErase(map);
+        if (reapsHere && exitsLate)
+        {
+            await ExitCallback(host, map);
+        }
+
+        host.Emit(Of(EventKind.TeardownEnd, map));
+    }
+
+    /// <summary>devm_memunmap_pages: runs the release now and takes its node off the device's list.</summary>
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
+    public static async ValueTask Memunmap<THost>(THost host, PciDevice device, DevPagemap map)
+        where THost : struct, IKernelHost<THost>
+    {
+        if (DeviceStack.Take(host, device, DevresFn.MemremapRelease, map, EventKind.DevresRun))
+        {
+            await Release(host, map);
+        }
+    }
+
+    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder<>))]
+    private static async ValueTask<Errno> Map<THost>(THost host, PciDevice device, DevPagemap map)
+        where THost : struct, IKernelHost<THost>
+    {
         var isCleanupMissing = host.Profile.Has(KernelSwitch.RequireCleanup) && !map.HasCleanupCallback;
         if (map.Ref is null || !map.HasKillCallback || isCleanupMissing)
         {
@@ -99,55 +163,6 @@ public static class MemremapProcedures
         return Errno.OK;
     }
 
-    /// <summary>
-    /// Tears one mapping down: kill, drop the initial counts, from patch 6 on wait and exit, remove, erase.
-    /// </summary>
-    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
-    public static async ValueTask Release<THost>(THost host, DevPagemap map)
-        where THost : struct, IKernelHost<THost>
-    {
-        host.Emit(Teardown(EventKind.TeardownBegin, map));
-        if (map.Container.IsFreed)
-        {
-            await host.Die(
-                OopsKind.UseAfterFree, map.Container,
-                "devm_memremap_pages_release calls the kill callback of a freed pgmap");
-        }
-
-        await KillCallback(host, map);
-        await host.PutInitialPages(map);
-        var reapsHere = host.Profile.Has(KernelSwitch.CleanupInRelease) && map.HasCleanupCallback;
-        var exitsLate = host.Profile.Has(KernelSwitch.ExitAfterErase);
-        if (reapsHere)
-        {
-            await WaitCallback(host, map);
-            if (!exitsLate)
-            {
-                await ExitCallback(host, map);
-            }
-        }
-
-        await host.MemoryRemove(map);
-        await host.MapErase(map);
-        if (reapsHere && exitsLate)
-        {
-            await ExitCallback(host, map);
-        }
-
-        host.Emit(Teardown(EventKind.TeardownEnd, map));
-    }
-
-    /// <summary>devm_memunmap_pages: runs the release now and takes its node off the device's list.</summary>
-    [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
-    public static async ValueTask Memunmap<THost>(THost host, PciDevice device, DevPagemap map)
-        where THost : struct, IKernelHost<THost>
-    {
-        if (DeviceStack.Take(host, device, DevresFn.MemremapRelease, map, EventKind.DevresRun))
-        {
-            await Release(host, map);
-        }
-    }
-
     [AsyncMethodBuilder(typeof(ProcedureMethodBuilder<>))]
     private static async ValueTask<Errno> FailKilled<THost>(THost host, DevPagemap map, Errno error)
         where THost : struct, IKernelHost<THost>
@@ -225,6 +240,6 @@ public static class MemremapProcedures
         }
     }
 
-    private static KernelEvent Teardown(EventKind kind, DevPagemap map) =>
+    private static KernelEvent Of(EventKind kind, DevPagemap map) =>
         new(kind, null, map) { Start = map.StartAddress, SizeBytes = map.SizeBytes };
 }

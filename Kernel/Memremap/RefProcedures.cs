@@ -186,7 +186,13 @@ public static class RefProcedures
             Text = target.Count!.IsDying ? "dead" : null,
         });
         target.IsKilled = true;
-        return target.Count.Kill();
+        var pending = target.Count.Kill();
+        if (host.HearsSteps && target.Count.IsSwitching)
+        {
+            host.Emit(new KernelEvent(EventKind.SwitchBegin, target) { Count = target.Value });
+        }
+
+        return pending;
     }
 
     private sealed class Switched(RefObject target) : IReadiness

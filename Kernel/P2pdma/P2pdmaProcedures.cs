@@ -70,6 +70,7 @@ public static class P2pdmaProcedures
         else
         {
             await host.Point(Step.FieldUse, device.Mask | FieldTargetMask(device), 0);
+            TellRead(host, device, "use");
             var p2pdma = device.Field;
             await Live(host, p2pdma, "pci_free_p2pmem reads the p2pdma field");
             pool = p2pdma!.Pool;
@@ -123,6 +124,7 @@ public static class P2pdmaProcedures
         {
             // The first version of the series reads the pool through the field that it has just cleared.
             await host.Point(Step.FieldUse, device.Mask, 0);
+            TellRead(host, device, "use");
             await Live(host, device.Field, "pci_p2pdma_release reads the pool through the cleared p2pdma field");
             p2pdma = device.Field!;
         }
@@ -382,6 +384,7 @@ public static class P2pdmaProcedures
         where THost : struct, IKernelHost<THost>
     {
         await host.Point(Step.FieldTest, device.Mask, 0);
+        TellRead(host, device, "test");
         var p2pdma = device.Field;
         if (p2pdma is null)
         {
@@ -391,6 +394,7 @@ public static class P2pdmaProcedures
         if (!host.Profile.Has(KernelSwitch.SingleFieldRead))
         {
             await host.Point(Step.FieldUse, device.Mask | FieldTargetMask(device), 0);
+            TellRead(host, device, "use");
             p2pdma = device.Field;
         }
 
@@ -413,6 +417,7 @@ public static class P2pdmaProcedures
         if (!host.Profile.Has(KernelSwitch.SingleFieldRead))
         {
             await host.Point(Step.FieldUse, device.Mask | FieldTargetMask(device), 0);
+            TellRead(host, device, "use");
             await Live(host, device.Field, "pci_alloc_p2pmem reads the p2pdma field to give the memory back");
             pool = device.Field!.Pool!;
         }
@@ -426,12 +431,14 @@ public static class P2pdmaProcedures
         where THost : struct, IKernelHost<THost>
     {
         await host.Point(Step.FieldTest, device.Mask, 0);
+        TellRead(host, device, "test");
         if (device.Field is null)
         {
             return new(default, Errno.ENODEV, null);
         }
 
         await host.Point(Step.FieldUse, device.Mask | FieldTargetMask(device), 0);
+        TellRead(host, device, "use");
         var p2pdma = device.Field;
         await Live(host, p2pdma, "pci_alloc_p2pmem reads the shared ref through the p2pdma field");
         var shared = p2pdma!.SharedRef!;
@@ -441,6 +448,7 @@ public static class P2pdmaProcedures
         }
 
         await host.Point(Step.FieldUse, device.Mask | FieldTargetMask(device), 0);
+        TellRead(host, device, "use");
         p2pdma = device.Field;
         await Live(host, p2pdma, "pci_alloc_p2pmem reads the pool through the p2pdma field");
         var pool = p2pdma!.Pool!;
@@ -484,7 +492,8 @@ public static class P2pdmaProcedures
                 host.Emit(new KernelEvent(EventKind.ChunkTry, null, owner));
             }
 
-            stepper.Next();
+            Tell(host, pool, stepper.Next(), stepper.Chunk, stepper.Granule, stepper.GranuleCount,
+                stepper.Upcoming is GenPoolStep.RollbackWord or GenPoolStep.Search);
             if (stepper.IsDone || step is Step.PoolOwner)
             {
                 pool.InFlight--;
@@ -514,7 +523,8 @@ public static class P2pdmaProcedures
             var step = StepOf(stepper.Upcoming);
             await host.Point(step, pool.Mask, step is Step.PoolOwner ? 0 : pool.Mask);
             await Live(host, pool, "gen_pool_free_owner clears the bits");
-            stepper.Next();
+            Tell(host, pool, stepper.Next(), stepper.Chunk, stepper.Granule, stepper.GranuleCount,
+                stepper.Result.Fault is not GenPoolFault.None);
         }
 
         pool.InFlight--;
@@ -633,6 +643,56 @@ public static class P2pdmaProcedures
         }
 
         return mask;
+    }
+
+    private static void TellRead<THost>(THost host, PciDevice device, string purpose)
+        where THost : struct, IKernelHost<THost>
+    {
+        if (host.HearsSteps)
+        {
+            host.Emit(new KernelEvent(EventKind.FieldRead, null, device.Field) { Fn = purpose });
+        }
+    }
+
+    /// <summary>Tells one step of the allocator, of the block that it is about.</summary>
+    /// <param name="isRefused">Some bit was not as the step needs it; what a word of the block held stays.</param>
+    private static void Tell<THost>(
+        THost host, P2pPool pool, GenPoolStep done, GenPoolChunk? chunk, long first, long count, bool isRefused)
+        where THost : struct, IKernelHost<THost>
+    {
+        if (!host.HearsSteps || chunk is null)
+        {
+            return;
+        }
+
+        var kind = done switch
+        {
+            GenPoolStep.SetWord => EventKind.BitsSet,
+            GenPoolStep.RollbackWord => EventKind.BitsRollback,
+            GenPoolStep.ClearWord => EventKind.BitsClear,
+            GenPoolStep.DecAvail => EventKind.AvailDec,
+            GenPoolStep.IncAvail => EventKind.AvailInc,
+            _ => EventKind.None,
+        };
+        if (kind is EventKind.AvailDec or EventKind.AvailInc)
+        {
+            host.Emit(new KernelEvent(kind, null, pool)
+            {
+                Node = chunk.Number,
+                SizeBytes = unchecked((ulong)pool.Pool.BytesCounted(count)),
+                Count = unchecked((long)chunk.AvailBytes),
+            });
+        }
+        else if (kind is not EventKind.None)
+        {
+            host.Emit(new KernelEvent(kind, null, pool)
+            {
+                Node = chunk.Number,
+                Start = (ulong)first,
+                Count = count,
+                Text = isRefused && kind is not EventKind.BitsRollback ? "no" : "yes",
+            });
+        }
     }
 
     private static ulong FieldTargetMask(PciDevice device) => device.Field?.Mask ?? 0;

@@ -23,6 +23,8 @@ internal readonly struct FleetHost(DeviceAgent agent, string actor, Ticket? tick
 
     public KernelProfile Profile => agent.Profile;
 
+    public bool HearsSteps => false;
+
     public ulong RcuMask => 0;
 
     public PointAwaiter<FleetHost> Point(Step step, ulong reads, ulong writes) => default;

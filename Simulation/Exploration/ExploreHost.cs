@@ -1,4 +1,5 @@
 using Fleet.Kernel;
+using Fleet.Kernel.History;
 using Fleet.Kernel.Host;
 using Fleet.Kernel.Memremap;
 using Fleet.Kernel.P2pdma;
@@ -23,6 +24,8 @@ public readonly struct ExploreHost : IDirectHost<ExploreHost>
     public World World => _world;
 
     public KernelProfile Profile => _world.Profile;
+
+    public bool HearsSteps => _world.Judge.Witness is not null;
 
     public RcuDomain Rcu => _world.Rcu;
 
@@ -56,15 +59,32 @@ public readonly struct ExploreHost : IDirectHost<ExploreHost>
 
     public Errno Inject(FailPoint point, KernelObject? subject) => _world.Inject(point, subject);
 
-    public void RcuEnter() => _world.Rcu.EnterRead(_actor.Index);
+    public void RcuEnter()
+    {
+        _world.Rcu.EnterRead(_actor.Index);
+        Tell(EventKind.RcuReadBegin);
+    }
 
-    public void RcuExit() => _world.Rcu.ExitRead(_actor.Index);
+    public void RcuExit()
+    {
+        _world.Rcu.ExitRead(_actor.Index);
+        Tell(EventKind.RcuReadEnd);
+    }
 
     public ValueTask Synchronize() => _world.Synchronize(this);
 
     public ValueTask SysfsRemove(PciDevice device) => _world.SysfsRemove(this, device);
 
     public void Emit(in KernelEvent happened) => _world.Judge.Emit(happened);
+
+    /// <summary>Tells what only a witness wants to know.</summary>
+    internal void Tell(EventKind kind)
+    {
+        if (HearsSteps)
+        {
+            Emit(new KernelEvent(kind));
+        }
+    }
 
     public ValueTask<Errno> RefInit(RefObject target, FailPoint failure) => RefProcedures.Init(this, target, failure);
 

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using Fleet.Kernel;
+using Fleet.Kernel.History;
 using Fleet.Kernel.Host;
 using Fleet.Kernel.Judging;
 using Fleet.Kernel.Memremap;
@@ -300,11 +301,14 @@ public sealed class World
     internal async ValueTask Synchronize(ExploreHost host)
     {
         await host.Point(Step.Synchronize, AllReadersMask, 0);
+        host.Tell(EventKind.GpWaitBegin);
         var since = Rcu.Synchronize();
         if (!Rcu.HasElapsed(since))
         {
             await host.Wait(Step.Synchronize, new GraceEnd(Rcu, since), AllReadersMask, 0);
         }
+
+        host.Tell(EventKind.GpWaitEnd);
     }
 
     [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]

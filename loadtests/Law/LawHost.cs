@@ -87,6 +87,8 @@ internal readonly struct LawHost<TEar>(LawMachine machine, TEar ear) : IDirectHo
 
     public KernelProfile Profile => KernelProfile.Default;
 
+    public bool HearsSteps => typeof(TEar) != typeof(Nobody);
+
     public RcuDomain Rcu => machine.Rcu;
 
     public int ReaderSlot => 0;

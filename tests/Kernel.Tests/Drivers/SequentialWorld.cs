@@ -108,6 +108,8 @@ internal readonly struct SequentialHost(SequentialWorld world) : IDirectHost<Seq
 
     public KernelProfile Profile => world.Profile;
 
+    public bool HearsSteps => true;
+
     public RcuDomain Rcu => world.Rcu;
 
     public int ReaderSlot => 0;
