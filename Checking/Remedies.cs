@@ -44,7 +44,8 @@ public static class Remedies
     /// <summary>
     /// Returns what forbids a violation of <paramref name="rule"/> under a profile; null when nothing is known to.
     /// </summary>
-    public static string? For(Rule rule, FindingClass @class, string variant, string profile)
+    /// <param name="obj">Name of the object at which it was decided; R3 is of nvdimm regions alone.</param>
+    public static string? For(Rule rule, FindingClass @class, string variant, string profile, string obj)
     {
         if (@class is FindingClass.Client or FindingClass.Infrastructure or FindingClass.Harness)
         {
@@ -58,7 +59,9 @@ public static class Remedies
         return rule.Name switch
         {
             "REAP-BEFORE-REMOVE" or "NO-USE-AFTER-REMOVE" or "TAG-MISMATCH" =>
-                beforeSix ? Patch(6) : id is "MAINLINE" ? BulkPut : id is "ALL" or "L514" ? R3 : null,
+                beforeSix ? Patch(6) : id is "MAINLINE" ? BulkPut
+                : id is "ALL" or "L514" && obj.Contains("/nd:", StringComparison.Ordinal) ? R3
+                : null,
             "EXIT-AFTER-ZERO" or "EXIT-NOT-SWITCHING" or "CLEANUP-ONCE-AFTER-KILL" => beforeSix ? Patch(6) : null,
             "NO-GET-FROM-ZERO" or "WAIT-EFFECTIVE" or "COUNT-CONSERVATION" => beforeFive ? Patch(5) : null,
             "RES-INDEP" or "NO-PERMANENT-REFUSAL" => beforeFive ? Patch(5) : null,

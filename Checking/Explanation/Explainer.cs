@@ -1,4 +1,3 @@
-using System.Text;
 using Fleet.Checking.History;
 using Fleet.Checking.Rules;
 using Fleet.Kernel.History;
@@ -7,7 +6,7 @@ namespace Fleet.Checking.Explanation;
 
 /// <summary>One step of a reference count over time.</summary>
 /// <param name="At">The record that changed it.</param>
-/// <param name="What">The change in words, such as <c>alloc dev#1#4</c>.</param>
+/// <param name="What">The change in words, such as <c>alloc #4</c>.</param>
 /// <param name="Held">References of allocations in the mapping after it.</param>
 /// <param name="Forbidden">The mapping's memory was gone while somebody held: no correct order has this.</param>
 public sealed record ReferenceStep(Position At, string What, int Held, bool Forbidden);
@@ -22,7 +21,23 @@ public sealed record ReferenceStep(Position At, string What, int Held, bool Forb
 /// <param name="Verified">The minimal records give the same rule, class and remedy when they are judged alone.</param>
 public sealed record Explanation(
     Finding Finding, string KernelOrder, IReadOnlyList<ReferenceStep> References, IReadOnlyList<HistoryRecord> Minimal,
-    bool Verified);
+    bool Verified)
+{
+    /// <summary>What happened around it, in one order that the history permits.</summary>
+    public required IReadOnlyList<WindowRow> Window { get; init; }
+
+    /// <summary>Records of the device, its refs and page maps that were given.</summary>
+    public long RecordCount { get; init; }
+
+    /// <summary>Steps of the count that are left out of <see cref="References"/>, before the first and after the
+    /// last.</summary>
+    public (int Before, int After) ReferencesLeftOut { get; init; }
+
+    /// <summary>The prose in its steps: what is given, what follows, and what happened in spite of it.</summary>
+    public IReadOnlyList<(string Step, string Sentence)> Prose => ProseSteps.Of(
+        Finding.Remedy is null ? Finding.Text
+        : Finding.Text.Replace(" " + Remedies.Sentence(Finding.Remedy), "", StringComparison.Ordinal));
+}
 
 /// <summary>Explains a finding from the records of its device.</summary>
 /// <remarks>
@@ -35,23 +50,47 @@ public static class Explainer
     /// <summary>All records that stand or fall together.</summary>
     private readonly record struct Entity(string Kind, int Obj, int Gen, long Number);
 
-    /// <param name="records">Every record of the finding's device, its refs and page maps; the order does not
-    /// matter.</param>
+    /// <summary>Steps of a count that are shown; the others are said to be left out.</summary>
+    private const int StepsMax = 60;
+
+    /// <summary>Records judged while minimising, after which the smallest proof found so far stands.</summary>
+    private const long JudgedMax = 4_000_000;
+
+    /// <param name="records">Every record of the finding's device, its refs and page maps, or what a
+    /// <see cref="ExplainedRecords"/> kept of them; the order does not matter.</param>
     public static Explanation Explain(
         Finding finding, HistoryHeader header, IEnumerable<HistoryRecord> records, ObjectTable objects)
     {
-        ArgumentNullException.ThrowIfNull(finding);
-        using var sorter = new HistorySorter(objects, int.MaxValue);
+        var kept = new ExplainedRecords(finding, objects);
         foreach (var record in records)
+        {
+            kept.Add(record);
+        }
+
+        return Explain(finding, header, kept, objects);
+    }
+
+    public static Explanation Explain(
+        Finding finding, HistoryHeader header, ExplainedRecords records, ObjectTable objects)
+    {
+        ArgumentNullException.ThrowIfNull(finding);
+        ArgumentNullException.ThrowIfNull(records);
+        using var sorter = new HistorySorter(objects, int.MaxValue);
+        foreach (var record in records.Kept)
         {
             sorter.Add(record);
         }
 
         var all = sorter.Sorted().ToList();
-        var evidence = Evidence(finding, objects);
+        var evidence = records.Evidence;
         var (minimal, verified) = Minimise(finding, header, Concerned(evidence, all), evidence, objects);
-        return new(finding, RuleCatalog.Find(finding.Rule)?.Source ?? "", References(finding, minimal, all, objects),
-            minimal, verified);
+        var (references, leftOut) = Nearest(References(finding, minimal, all, objects));
+        return new(finding, RuleCatalog.Find(finding.Rule)?.Source ?? "", references, minimal, verified)
+        {
+            Window = WindowRows.Of(all, minimal, evidence, records.Allocations),
+            RecordCount = records.Count,
+            ReferencesLeftOut = leftOut,
+        };
     }
 
     /// <summary>Returns the records of the device that a finding is about.</summary>
@@ -74,25 +113,41 @@ public static class Explainer
             return (records.FindAll(r => evidence.Contains(r.At)), false);
         }
 
-        // Entities without evidence first, then the others: dropping one may make another droppable, so until nothing
-        // changes.
-        var left = records;
-        for (var dropped = true; dropped;)
+        // Delta debugging over entities: drop as much as possible at once, then less, until no single one can go.
+        var entities = records.Select(EntityOf).Distinct()
+            .OrderBy(e => records.Exists(r => EntityOf(r) == e && evidence.Contains(r.At))).ToList();
+        var judged = 0L;
+        for (var parts = 2; entities.Count > 1 && judged < JudgedMax;)
         {
-            dropped = false;
-            foreach (var entity in left.Select(EntityOf).Distinct()
-                .OrderBy(e => left.Exists(r => EntityOf(r) == e && evidence.Contains(r.At))).ToList())
+            var size = (entities.Count + parts - 1) / parts;
+            List<Entity>? smaller = null;
+            for (var from = 0; from < entities.Count && smaller is null && judged < JudgedMax; from += size)
             {
-                var rest = left.FindAll(r => EntityOf(r) != entity);
-                if (rest.Count < left.Count && Proves(finding, header, rest, evidence, objects))
+                var kept = entities.Take(from).Concat(entities.Skip(from + size)).ToHashSet();
+                var rest = records.FindAll(r => kept.Contains(EntityOf(r)));
+                judged += rest.Count + 1;
+                if (Proves(finding, header, rest, evidence, objects))
                 {
-                    left = rest;
-                    dropped = true;
+                    smaller = entities.FindAll(kept.Contains);
+                    records = rest;
                 }
+            }
+
+            if (smaller is not null)
+            {
+                (entities, parts) = (smaller, Math.Max(2, Math.Min(parts - 1, smaller.Count)));
+            }
+            else if (size == 1)
+            {
+                break;
+            }
+            else
+            {
+                parts = Math.Min(entities.Count, parts * 2);
             }
         }
 
-        return (left, true);
+        return (records, true);
     }
 
     private static bool Proves(
@@ -107,23 +162,7 @@ public static class Explainer
         }
 
         return checker.Finish().Findings.Any(
-            f => f.Signature == finding.Signature && Evidence(f, objects).SetEquals(evidence));
-    }
-
-    /// <summary>The positions of the records that a finding names.</summary>
-    private static HashSet<Position> Evidence(Finding finding, ObjectTable objects)
-    {
-        var parser = new RecordParser(objects, extensions: false);
-        var positions = new HashSet<Position>();
-        foreach (var line in finding.Evidence)
-        {
-            if (parser.Parse(Encoding.UTF8.GetBytes(line), 1, out var record) && !record.At.IsNone)
-            {
-                positions.Add(record.At);
-            }
-        }
-
-        return positions;
+            f => f.Signature == finding.Signature && ExplainedRecords.EvidenceOf(f, objects).SetEquals(evidence));
     }
 
     /// <summary>
@@ -142,7 +181,8 @@ public static class Explainer
         if (record.Event is not { } e)
         {
             var op = record.Operation;
-            return op.Alloc.IsNone
+            // What was read or written holds nothing; but what was written says which tag is expected.
+            return op.Alloc.IsNone || (op.Kind is OperationKind.Access && op.Direction is not AccessDirection.Write)
                 ? new("operation", op.Device, 0, op.Number)
                 : new("allocation", op.Alloc.Device, op.Alloc.Gen, op.Alloc.Number);
         }
@@ -156,6 +196,10 @@ public static class Explainer
             EventKind.ObjAlloc or EventKind.ObjFree => new("object", e.Other, 0, 0),
             EventKind.ChunkAdd or EventKind.TeardownBegin or EventKind.TeardownEnd =>
                 new("mapping", at.Obj, at.Gen, unchecked((long)e.Start) ^ at.Life),
+            EventKind.WaitBegin or EventKind.WaitEnd or EventKind.Complete => new("wait", at.Obj, at.Gen, at.Life),
+            EventKind.PageGet or EventKind.PagePut or EventKind.PageFinalPut or EventKind.PageIdle
+                or EventKind.PageBackptrRead or EventKind.MapLookup =>
+                new("page", at.Obj, at.Gen, unchecked((long)e.Pfn)),
             EventKind.PoolCreate or EventKind.PoolDestroy => new("pool", at.Obj, at.Gen, at.Life),
             EventKind.FieldSet or EventKind.FieldClear or EventKind.FieldRead => new("field", at.Obj, at.Gen, at.Life),
             EventKind.AddResourceBegin or EventKind.AddResourceEnd => new("add_resource", at.Obj, at.Gen, at.Life),
@@ -207,7 +251,7 @@ public static class Explainer
                         removed = true;
                         what = "memory is gone";
                         break;
-                    case EventKind.Reap when live.Remove(e.Alloc): what = $"reap {Named(e.Alloc, objects)}"; break;
+                    case EventKind.Reap when live.Remove(e.Alloc): what = $"reap #{e.Alloc.Number}"; break;
                     case EventKind.ChunkAdd when In(e.Start):
                         removed = false;
                         what = "mapping published";
@@ -220,8 +264,8 @@ public static class Explainer
                 what = op.Kind switch
                 {
                     OperationKind.Alloc when In(op.Address) && live.Add(op.Alloc) =>
-                        $"alloc {Named(op.Alloc, objects)}",
-                    OperationKind.Free when live.Remove(op.Alloc) => $"free {Named(op.Alloc, objects)}",
+                        $"alloc #{op.Alloc.Number}",
+                    OperationKind.Free when live.Remove(op.Alloc) => $"free #{op.Alloc.Number}",
                     _ => null,
                 };
             }
@@ -235,5 +279,16 @@ public static class Explainer
         return steps;
     }
 
-    private static string Named(AllocId id, ObjectTable objects) => $"{objects.Name(id.Device)}#{id.Gen}#{id.Number}";
+    /// <summary>The steps around the first forbidden one, or the last steps when none is.</summary>
+    private static (List<ReferenceStep> Steps, (int Before, int After) LeftOut) Nearest(List<ReferenceStep> steps)
+    {
+        if (steps.Count <= StepsMax)
+        {
+            return (steps, (0, 0));
+        }
+
+        var middle = steps.FindIndex(s => s.Forbidden);
+        var first = Math.Clamp((middle < 0 ? steps.Count : middle) - (StepsMax / 2), 0, steps.Count - StepsMax);
+        return (steps.GetRange(first, StepsMax), (first, steps.Count - first - StepsMax));
+    }
 }

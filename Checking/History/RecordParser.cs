@@ -461,9 +461,9 @@ internal sealed class RecordParser(ObjectTable objects, bool extensions)
             return default;
         }
 
-        if (reader.TokenType is JsonTokenType.String && !reader.ValueIsEscaped)
+        if (reader.TokenType is JsonTokenType.String)
         {
-            var text = reader.ValueSpan;
+            var text = reader.ValueIsEscaped ? Unescaped(ref reader) : reader.ValueSpan;
             var last = text.LastIndexOf((byte)'#');
             var first = last > 0 ? text[..last].LastIndexOf((byte)'#') : -1;
             if (first > 0 && first <= NameCache.LengthMax
@@ -475,6 +475,12 @@ internal sealed class RecordParser(ObjectTable objects, bool extensions)
         }
 
         throw Bad($"\"{field}\" has to be the name of an allocation, DEVICE#GEN#NUMBER");
+    }
+
+    private static ReadOnlySpan<byte> Unescaped(ref Utf8JsonReader reader)
+    {
+        var text = new byte[reader.ValueSpan.Length];
+        return text.AsSpan(0, reader.CopyString(text));
     }
 
     private Errno Error(ref Utf8JsonReader reader)

@@ -59,7 +59,7 @@ internal sealed class Ledger(ObjectTable objects, string profile, Action<Finding
             }
 
             var proof = prove();
-            var remedy = Remedies.For(rule, @class, variant, profile);
+            var remedy = Remedies.For(rule, @class, variant, profile, objects.Name(obj));
             finding = new(
                 rule.Name, @class, objects.Name(obj), $"{rule.Name}/{@class.ToString().ToLowerInvariant()}/{variant}",
                 remedy is null ? proof.Text : $"{proof.Text} {Remedies.Sentence(remedy)}",
@@ -77,7 +77,7 @@ internal sealed class Ledger(ObjectTable objects, string profile, Action<Finding
     {
         lock (_gate)
         {
-            return [.. _findings.Values.OrderBy(f => f.Class).ThenBy(f => f.Rule, StringComparer.Ordinal)];
+            return [.. _findings.OrderBy(f => f.Key.Class).ThenBy(f => f.Key.Rule).Select(f => f.Value)];
         }
     }
 

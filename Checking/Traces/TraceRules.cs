@@ -58,7 +58,7 @@ internal sealed class TraceLedger(string profile)
         _known.Add((rule, signature), _findings.Count);
         _findings.Add((line, new(broken.Name, broken.Class, obj, $"{broken.Name}/{signature}", text, evidence)
         {
-            Remedy = Remedies.For(broken, broken.Class, signature, profile),
+            Remedy = Remedies.For(broken, broken.Class, signature, profile, obj),
         }));
     }
 }

@@ -17,7 +17,7 @@ public static class FleetCommand
             RunsCommand.Create(terminal),
             ShowCommand.Create(terminal),
             FindingsCommand.Create(terminal),
-            FindingsCommand.CreateExplain(terminal),
+            ExplainCommand.Create(terminal),
             SqlCommand.Create(terminal),
             DbCommand.Create(terminal),
             TraceCommand.Create(terminal),

@@ -8,7 +8,7 @@ namespace Fleet.Client.Html;
 /// Every text that is given is foreign and gets escaped here; only the parts of this folder write markup.
 /// Concurrency: one thread.
 /// </remarks>
-internal sealed class HtmlPage
+public sealed class HtmlPage
 {
     // A page that is opened years later, from a mail, must not be able to call anybody.
     private const string Policy = "default-src 'none'; style-src 'unsafe-inline'";
@@ -141,7 +141,7 @@ internal sealed class HtmlPage
 }
 
 /// <summary>A drawing that writes itself as inline SVG.</summary>
-internal interface IDrawing
+public interface IDrawing
 {
     void WriteTo(StringBuilder page);
 }

@@ -4,7 +4,7 @@ namespace Fleet.Client.Html;
 
 /// <summary>A table of foreign texts; columns of numbers are set to the right.</summary>
 /// <param name="columns">Titles; one that ends in <c>#</c> is a column of numbers.</param>
-internal sealed class HtmlTable(params string[] columns)
+public sealed class HtmlTable(params string[] columns)
 {
     private readonly List<(IReadOnlyList<string> Cells, bool IsHit)> _rows = [];
 
@@ -15,7 +15,7 @@ internal sealed class HtmlTable(params string[] columns)
         return this;
     }
 
-    internal void WriteTo(StringBuilder page)
+    public void WriteTo(StringBuilder page)
     {
         page.Append("<div class=\"card\"><table><thead><tr>");
         foreach (var column in columns)

@@ -3,7 +3,7 @@ using System.Net;
 namespace Fleet.Client.Html;
 
 /// <summary>Text on its way into markup: cleaned of what could steer a reader's screen, cut, and escaped.</summary>
-internal static class HtmlText
+public static class HtmlText
 {
     /// <summary>Longest text that is shown; a page has to stay small whatever a history holds.</summary>
     public const int LengthMax = 4096;

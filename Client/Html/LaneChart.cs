@@ -9,7 +9,7 @@ namespace Fleet.Client.Html;
 /// <param name="Label">Short words beside the mark.</param>
 /// <param name="Note">What is shown when the pointer rests on it.</param>
 /// <param name="Number">Number at the left edge, by which the text refers to it; empty for none.</param>
-internal sealed record LaneMark(int Lane, int From, string Label, string Note, string Number)
+public sealed record LaneMark(int Lane, int From, string Label, string Note, string Number)
 {
     /// <summary>It belongs to the proof.</summary>
     public bool IsHit { get; init; }
@@ -20,7 +20,7 @@ internal sealed record LaneMark(int Lane, int From, string Label, string Note, s
 
 /// <summary>What happened where, from top to bottom; each lane is one object or one party.</summary>
 /// <remarks>Rows are in one order that the record permits; the distance of two rows says nothing about time.</remarks>
-internal sealed class LaneChart(IReadOnlyList<string> lanes, IReadOnlyList<LaneMark> marks) : IDrawing
+public sealed class LaneChart(IReadOnlyList<string> lanes, IReadOnlyList<LaneMark> marks) : IDrawing
 {
     private const int Left = 44;
     private const int Width = 1080;
@@ -101,7 +101,8 @@ internal sealed class LaneChart(IReadOnlyList<string> lanes, IReadOnlyList<LaneM
         var y = Y(row);
         if (mark.Lane < 0)
         {
-            Write(page, $"<text class=\"s\" x=\"{Left + 12}\" y=\"{y + 4}\">{HtmlText.Escape(mark.Label, 200)}</text>\n");
+            Write(page, $"<text class=\"s\" x=\"{Left + 12}\" y=\"{y + 4}\">");
+            Write(page, $"{HtmlText.Escape(mark.Label, 200)}</text>\n");
             return;
         }
 
@@ -114,7 +115,7 @@ internal sealed class LaneChart(IReadOnlyList<string> lanes, IReadOnlyList<LaneM
 
         Write(page, $"<circle class=\"{(mark.IsHit ? "hit" : $"k{mark.Lane % 6}")}\" cx=\"{X(mark.Lane)}\" ");
         Write(page, $"cy=\"{y}\" r=\"{(mark.IsHit ? 6 : 5)}\"/>");
-        Write(page, $"<text{(mark.IsHit ? " class=\"b\"" : "")} x=\"{X(mark.Lane) + 11}\" y=\"{y + 4}\">");
+        Write(page, $"<text class=\"lane{(mark.IsHit ? " b" : "")}\" x=\"{X(mark.Lane) + 11}\" y=\"{y + 4}\">");
         Write(page, $"{HtmlText.Short(mark.Label, LabelMax)}</text></g>\n");
     }
 

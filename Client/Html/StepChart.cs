@@ -6,7 +6,7 @@ namespace Fleet.Client.Html;
 /// <summary>A count that changes in steps, with the part of it that is forbidden shaded.</summary>
 /// <param name="what">Of what it is the count, such as <c>references held</c>.</param>
 /// <param name="steps">What happened, the count after it, and whether that is forbidden from there on.</param>
-internal sealed class StepChart(string what, IReadOnlyList<(string Label, long Count, bool Forbidden)> steps) : IDrawing
+public sealed class StepChart(string what, IReadOnlyList<(string Label, long Count, bool Forbidden)> steps) : IDrawing
 {
     private const int Width = 1080;
     private const int Left = 56;
@@ -47,7 +47,7 @@ internal sealed class StepChart(string what, IReadOnlyList<(string Label, long C
         if (first >= 0)
         {
             Write(page, $"<line class=\"noline\" x1=\"{X(first):0.#}\" x2=\"{X(first):0.#}\" y1=\"{Top}\" ");
-            Write(page, $"y2=\"{Top + Height}\"/><text class=\"nt\" x=\"{X(first) + 6:0.#}\" y=\"{Top + 14}\">");
+            Write(page, $"y2=\"{Top + Height}\"/><text class=\"nt b\" x=\"{X(first):0.#}\" y=\"14\">");
             Write(page, $"forbidden</text>\n");
         }
 
@@ -57,7 +57,7 @@ internal sealed class StepChart(string what, IReadOnlyList<(string Label, long C
         for (var i = 0; isLabelled && i < steps.Count; i++)
         {
             Write(page, $"<text class=\"s\" transform=\"translate({X(i) + 2:0.#} {Top + Height + 16}) rotate(28)\">");
-            Write(page, $"{HtmlText.Short(steps[i].Label, 26)}</text>\n");
+            Write(page, $"{HtmlText.Short(steps[i].Label, 30)}</text>\n");
         }
 
         page.Append("</svg>\n");

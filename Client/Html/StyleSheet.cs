@@ -1,7 +1,9 @@
 namespace Fleet.Client.Html;
 
-/// <summary>The one style sheet of Fleet's pages: light and dark, screen and paper, no web font and no picture.</summary>
-internal static class StyleSheet
+/// <summary>
+/// The one style sheet of Fleet's pages: light and dark, screen and paper, no web font and no picture.
+/// </summary>
+public static class StyleSheet
 {
     public const string Css = """
         :root{color-scheme:light dark;--bg:#fbfbf9;--card:#fff;--ink:#1d2126;--soft:#5d6670;--line:#dfe2e4;
@@ -43,9 +45,10 @@ internal static class StyleSheet
         footer{margin-top:48px;color:var(--soft);font-size:13px;border-top:1px solid var(--line);padding-top:12px}
         svg{display:block;max-width:100%;height:auto}
         svg text{fill:var(--ink);font:12px system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
+        svg .lane{paint-order:stroke;stroke:var(--card);stroke-width:4px;stroke-linejoin:round}
         svg .s{fill:var(--soft)}svg .b{font-weight:650}svg .e{text-anchor:end}svg .m{text-anchor:middle}
         svg .rail{stroke:var(--line);stroke-width:1}
-        svg .edge{stroke:var(--grey);stroke-width:1.2;fill:none;stroke-dasharray:3 3}
+        svg .edge{stroke:var(--grey);stroke-opacity:.55;stroke-width:1.1;fill:none;stroke-dasharray:3 3}
         svg .call{stroke:var(--blue);stroke-width:1.3;fill:none}
         svg .no{fill:var(--redbg)}svg .noline{stroke:var(--red);stroke-width:1.5}svg .nt{fill:var(--red)}
         svg .grid{stroke:var(--faint);stroke-width:1}svg .axis{stroke:var(--line);stroke-width:1}

@@ -81,21 +81,21 @@ public static class RunStore
     }
 }
 
-/// <summary>One finding of one run, as commands name it: <c>RUN/NUMBER</c>, or a number alone for the newest
-/// run.</summary>
+/// <summary>One finding, as commands name it: <c>RUN#NUMBER</c>, <c>FILE#NUMBER</c>, or a number alone for the
+/// newest run.</summary>
 public sealed record FindingReference(string Run, int Number)
 {
     /// <exception cref="UsageException">It names no finding.</exception>
     public static FindingReference Parse(string text)
     {
-        var slash = text.LastIndexOf('/');
-        var number = text.AsSpan(slash + 1);
+        var mark = text.LastIndexOf('#') is var hash and >= 0 ? hash : text.LastIndexOf('/');
+        var number = text.AsSpan(mark + 1);
         return int.TryParse(number, System.Globalization.NumberStyles.None, null, out var value) && value > 0
-            ? new(slash > 0 ? text[..slash] : RunStore.Last, value)
+            ? new(mark > 0 ? text[..mark] : RunStore.Last, value)
             : throw new UsageException(
-                $"{ForeignText.Quote(text)} names no finding; accepted: RUN/NUMBER, or NUMBER for the newest run, as "
-                + $"fleet findings lists them.");
+                $"{ForeignText.Quote(text)} names no finding; accepted: RUN#NUMBER as fleet findings lists them, "
+                + "FILE#NUMBER as fleet check --history does, or NUMBER for the newest run.");
     }
 
-    public override string ToString() => $"{Run}/{Number}";
+    public override string ToString() => $"{Run}#{Number}";
 }

@@ -1,4 +1,5 @@
 using Fleet.Checking;
+using Fleet.Checking.Explanation;
 using Fleet.Checking.History;
 using Fleet.Kernel.History;
 using Fleet.Storage;
@@ -36,19 +37,7 @@ public static class StoredCheck
         IReadOnlyList<string> probesRequired,
         CancellationToken ct)
     {
-        var info = reader.Run.Info;
-        var header = new HistoryHeader
-        {
-            Run = info.Run,
-            Source = info.Source,
-            Profile = profile ?? info.Profile,
-            Order = info.Order == "total" ? HistoryOrder.Total : HistoryOrder.PerObject,
-            SortedByObject = true,
-            Clock = info.Clock,
-            ClockBoundNs = info.ClockBoundNs,
-            Complete = isComplete,
-            Quiescent = isQuiescent,
-        };
+        var header = HeaderOf(reader, profile, isComplete, isQuiescent);
         var checker = new HistoryChecker(header, reader.Objects, probesRequired);
         var sink = new Sink(checker);
         await reader.StreamUnplacedAsync(sink, ct);
@@ -69,6 +58,50 @@ public static class StoredCheck
         var counts = report.Rules
             .Select(rule => new RuleEvidence("stored", rule.Rule, rule.Ok, rule.Violated, rule.Undecided)).ToList();
         return new(report, sql, SqlChecks.Disagreements(sql, counts));
+    }
+
+    /// <summary>Judges a run once more for one of its findings, and keeps the records that explain it.</summary>
+    /// <returns>The finding as the whole history gives it, with the clients' times; the stored one where only the
+    /// online checker saw it.</returns>
+    public static async Task<(HistoryHeader Header, Finding Finding, ExplainedRecords Records)> RecordsOfAsync(
+        IRunReader reader, Finding stored, CancellationToken ct)
+    {
+        var outcome = reader.Run.Outcome;
+        var header = HeaderOf(reader, profile: null, outcome?.Complete ?? false, outcome?.Quiescent ?? false);
+        var checker = new HistoryChecker(header, reader.Objects, []);
+        var sink = new Sink(checker);
+        await reader.StreamUnplacedAsync(sink, ct);
+        await reader.StreamAsync(sink, ct);
+        var finding = checker.Finish().Findings.FirstOrDefault(f => f.Signature == stored.Signature) ?? stored;
+        var records = new ExplainedRecords(finding, reader.Objects);
+        var keeper = new Keeper(records);
+        await reader.StreamUnplacedAsync(keeper, ct);
+        await reader.StreamAsync(keeper, ct);
+        return (header, finding, records);
+    }
+
+    private static HistoryHeader HeaderOf(IRunReader reader, string? profile, bool isComplete, bool isQuiescent)
+    {
+        var info = reader.Run.Info;
+        return new()
+        {
+            Run = info.Run,
+            Source = info.Source,
+            Profile = profile ?? info.Profile,
+            Order = info.Order == "total" ? HistoryOrder.Total : HistoryOrder.PerObject,
+            SortedByObject = true,
+            Clock = info.Clock,
+            ClockBoundNs = info.ClockBoundNs,
+            Complete = isComplete,
+            Quiescent = isQuiescent,
+        };
+    }
+
+    private sealed class Keeper(ExplainedRecords records) : IHistorySink
+    {
+        public void Observe(HistoryEvent record) => records.Add(record);
+
+        public void Observe(in Operation record) => records.Add(record);
     }
 
     private sealed class Sink(HistoryChecker checker) : IHistorySink

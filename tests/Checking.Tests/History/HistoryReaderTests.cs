@@ -19,6 +19,30 @@ public sealed class HistoryReaderTests
     private static readonly Gen<string?> Text = Gen.OneOf(
         Gen.Const((string?)null), Gen.String[Gen.Char["abc:/.#\"\\\n\t<é\u2028"], 1, 12].Select(s => (string?)s));
 
+    // Goal: what Fleet writes it reads, also where a name has to be escaped in JSON.
+    [Theory]
+    [InlineData("h<1>&'+\"x")]
+    [InlineData("hôte-☃")]
+    public void An_allocation_of_an_escaped_device_is_read_back(string host)
+    {
+        var objects = new ObjectTable();
+        var device = objects.Intern($"dev:{host}/0000:01:00.0");
+        var written = new Operation
+        {
+            Number = 1, Client = objects.Intern($"client:{host}"), Device = device, Kind = OperationKind.Alloc,
+            Outcome = OperationOutcome.Ok, At = new(device, 1, 1, 1), Alloc = new(device, 1, 7),
+        };
+        var file = new MemoryStream();
+        using (var writer = new HistoryWriter(file, new(), objects))
+        {
+            writer.Write(written);
+        }
+
+        using var reader = new HistoryReader(new MemoryStream(file.ToArray()), objects);
+        Assert.True(reader.Read(out var read));
+        Assert.Equal(written, read.Operation);
+    }
+
     [Fact]
     public void A_record_read_back_equals_the_one_written()
     {
