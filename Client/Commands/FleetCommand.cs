@@ -29,6 +29,8 @@ public static class FleetCommand
             ProfileCommand.Create(terminal),
             InventoryCommand.Create(terminal),
             ScenarioCommand.Create(terminal),
+            ReportCommand.Create(terminal),
+            DoctorCommand.Create(terminal),
         };
 
     public static async Task<int> InvokeAsync(string[] args, Terminal terminal)

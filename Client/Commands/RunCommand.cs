@@ -141,7 +141,8 @@ internal static class RunCommand
         using var onInterrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Interrupt);
         using var onTerminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Interrupt);
         RunSummary summary;
-        await using (var progress = new RunProgress(terminal))
+        var form = asJson ? ProgressForm.Json : terminal.IsInteractive ? ProgressForm.Picture : ProgressForm.Lines;
+        await using (var progress = new RunProgress(terminal, request, form))
         {
             try
             {

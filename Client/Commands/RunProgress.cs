@@ -1,30 +1,52 @@
 using System.Diagnostics;
 using System.Globalization;
+using System.Text.Json;
+using Fleet.Client.Load;
 using Fleet.Client.Runs;
+using Fleet.Client.Scenarios;
 using Fleet.Kernel.History;
 using Spectre.Console;
 
 namespace Fleet.Client.Commands;
 
-/// <summary>A run's progress on standard error: one table that redraws itself for a person, lines for a log.</summary>
-internal sealed class RunProgress(Terminal terminal) : IRunProgress, IAsyncDisposable
+/// <summary>How a run is followed.</summary>
+internal enum ProgressForm
+{
+    /// <summary>One picture that redraws itself, for a person at a terminal.</summary>
+    Picture,
+
+    /// <summary>A line now and then, for a log.</summary>
+    Lines,
+
+    /// <summary>A JSON object in each line, for a program.</summary>
+    Json,
+}
+
+/// <summary>A run's progress on standard error.</summary>
+internal sealed class RunProgress(Terminal terminal, RunRequest request, ProgressForm form)
+    : IRunProgress, IAsyncDisposable
 {
     private static readonly TimeSpan LineInterval = TimeSpan.FromSeconds(5);
 
+    private static readonly JsonSerializerOptions LineJson = new(JsonSerializerDefaults.Web);
+
     private readonly Lock _gate = new();
     private readonly Stopwatch _clock = Stopwatch.StartNew();
+    private readonly RunPicture _picture = new(request.Scenario, request.Profile.Name, request.Plan.Devices.Length);
     private TaskCompletionSource? _over;
     private Task _live = Task.CompletedTask;
     private LiveDisplayContext? _display;
-    private TimeSpan _lastLine;
+    private TimeSpan? _lastLine;
 
     public void Begin(string part)
     {
         lock (_gate)
         {
             StopLive();
-            terminal.SayProgress(
-                string.Create(CultureInfo.InvariantCulture, $"[{_clock.Elapsed.TotalSeconds,6:0.0}s] {part}"));
+            if (form is ProgressForm.Json)
+                WriteJson(new { at = Seconds, part });
+            else
+                terminal.SayProgress(string.Create(CultureInfo.InvariantCulture, $"[{Seconds,6:0.0}s] {part}"));
         }
     }
 
@@ -32,22 +54,22 @@ internal sealed class RunProgress(Terminal terminal) : IRunProgress, IAsyncDispo
     {
         lock (_gate)
         {
-            if (terminal.IsInteractive)
+            if (form is ProgressForm.Picture)
             {
+                _picture.Add(moment);
                 StartLive();
-                _display?.UpdateTarget(TableOf(moment));
+                _display?.UpdateTarget(_picture.Draw(moment, terminal.Progress.Profile.Width));
+                return;
             }
-            else if (_clock.Elapsed - _lastLine >= LineInterval)
-            {
-                _lastLine = _clock.Elapsed;
-                terminal.SayProgress(string.Create(
-                    CultureInfo.InvariantCulture,
-                    $"[{_clock.Elapsed.TotalSeconds,6:0.0}s] {moment.Phase}: {moment.Operations:N0} operations "
-                    + $"({moment.RatePerSecond:N0}/s), "
-                    + $"alloc p50 {moment.AllocP50Ms:0.##} ms p99 {moment.AllocP99Ms:0.##} ms, {moment.Live:N0} live, "
-                    + $"{moment.Unbinds:N0} unbinds ({moment.UnbindsInFlight:N0} in flight), {moment.Unknown:N0} "
-                    + $"unknown, {moment.Findings:N0} findings"));
-            }
+
+            if (_lastLine is { } last && _clock.Elapsed - last < LineInterval)
+                return;
+
+            _lastLine = _clock.Elapsed;
+            if (form is ProgressForm.Json)
+                WriteJson(ToJson(moment));
+            else
+                terminal.SayProgress(LineOf(moment));
         }
     }
 
@@ -55,7 +77,10 @@ internal sealed class RunProgress(Terminal terminal) : IRunProgress, IAsyncDispo
     {
         lock (_gate)
         {
-            terminal.SayProgress("  " + ForeignText.Clean(line, 500));
+            if (form is ProgressForm.Json)
+                WriteJson(new { at = Seconds, said = ForeignText.Clean(line, 500) });
+            else
+                terminal.SayProgress("  " + ForeignText.Clean(line, 500));
         }
     }
 
@@ -63,8 +88,12 @@ internal sealed class RunProgress(Terminal terminal) : IRunProgress, IAsyncDispo
     {
         lock (_gate)
         {
-            terminal.Progress.MarkupLine(
-                $"[red]finding[/] {Terminal.Safe(finding.Rule)} at {Terminal.Safe(finding.Object)}");
+            _picture.Found(finding, _clock.Elapsed);
+            if (form is ProgressForm.Json)
+                WriteJson(new { at = Seconds, finding = finding.Rule, @object = finding.Object });
+            else if (form is ProgressForm.Lines)
+                terminal.Progress.MarkupLine(
+                    $"[red]finding[/] {Terminal.Safe(finding.Rule)} at {Terminal.Safe(finding.Object)}");
         }
     }
 
@@ -77,6 +106,64 @@ internal sealed class RunProgress(Terminal terminal) : IRunProgress, IAsyncDispo
 
         return ValueTask.CompletedTask;
     }
+
+    private double Seconds => Math.Round(_clock.Elapsed.TotalSeconds, 1);
+
+    private string LineOf(RunMoment moment)
+    {
+        var due = moment.DuePerSecond is { } rate ? Text($" of {rate:N0}/s due") : "";
+        var open = moment.Open.FirstOrDefault() is { WaitsFor.Length: > 0 } longest
+            ? Text($"; {longest.Kind.ToString().ToLowerInvariant()} of {longest.Device} waits for {longest.WaitsFor}")
+            : "";
+        return Text(
+            $"[{Seconds,6:0.0}s] {moment.Phase}{(moment.IsPaused ? " (paused)" : "")}: ")
+            + Text($"{moment.Operations:N0} operations ")
+            + Text($"({moment.RatePerSecond:N0}/s{due}), ")
+            + Text($"alloc p50 {moment.AllocP50Ms:0.##} ms p99 {moment.AllocP99Ms:0.##} ms, {moment.Live:N0} live, ")
+            + Text($"{moment.Unbinds:N0} unbinds ({moment.UnbindsInFlight:N0} in flight), ")
+            + Text($"{moment.Unknown:N0} unknown, ")
+            + Text($"{moment.Findings:N0} findings{(moment.Faults > 0 ? $", {moment.Faults:N0} faults" : "")}")
+            + ForeignText.Clean(open, 300);
+    }
+
+    private object ToJson(RunMoment moment) => new
+    {
+        at = Seconds,
+        phase = moment.Phase,
+        phaseLeft = moment.PhaseLeft?.TotalSeconds,
+        paused = moment.IsPaused,
+        operations = moment.Operations,
+        perSecond = Math.Round(moment.RatePerSecond, 1),
+        duePerSecond = moment.DuePerSecond,
+        achieved = moment.Achieved,
+        lagP99Ms = moment.LagP99Ms,
+        kinds = moment.Kinds.Select(kind => new
+        {
+            kind = kind.Kind,
+            perSecond = Math.Round(kind.RatePerSecond, 1),
+            p50Ms = kind.P50Ms,
+            p99Ms = kind.P99Ms,
+            maxMs = kind.MaxMs,
+        }),
+        live = moment.Live,
+        unbinds = moment.Unbinds,
+        unbindsInFlight = moment.UnbindsInFlight,
+        waiting = moment.Open.Select(open => new { device = open.Device, waitsFor = open.WaitsFor }),
+        unknown = moment.Unknown,
+        findings = moment.Findings,
+        faults = moment.Faults,
+        backlog = moment.Backlog,
+        memoryBytes = moment.MemoryBytes,
+        thresholds = moment.Thresholds.Select(one => new
+        {
+            metric = one.Threshold.Metric,
+            of = one.Threshold.Of,
+            value = one.Value,
+            state = one.State.ToString().ToLowerInvariant(),
+        }),
+    };
+
+    private void WriteJson(object line) => terminal.SayProgress(JsonSerializer.Serialize(line, LineJson));
 
     private void StartLive()
     {
@@ -97,30 +184,12 @@ internal sealed class RunProgress(Terminal terminal) : IRunProgress, IAsyncDispo
         if (_over is null)
             return;
 
-        // What is written next must not be taken away with the table.
+        // What is written next must not be taken away with the picture.
         _display = null;
         _over.SetResult();
         _live.GetAwaiter().GetResult();
         _over = null;
     }
 
-    private static Table TableOf(RunMoment moment)
-    {
-        var table = new Table { Border = TableBorder.Rounded, ShowHeaders = false };
-        table.AddColumns("", "", "", "");
-        Add("phase", Terminal.Safe(moment.Phase), "elapsed", Number(moment.Elapsed.TotalSeconds, "0.0 s"));
-        Add("operations", Number(moment.Operations, "N0"), "rate", Number(moment.RatePerSecond, "#,0 /s"));
-        Add("alloc p50", Number(moment.AllocP50Ms ?? 0, "0.00 ms"), "alloc p99", Number(moment.AllocP99Ms ?? 0, "0.00 ms"));
-        Add("live allocations", Number(moment.Live, "N0"), "unknown outcomes", Number(moment.Unknown, "N0"));
-        Add("unbinds", Number(moment.Unbinds, "N0"), "in flight", Number(moment.UnbindsInFlight, "N0"));
-        var findings = moment.Findings > 0 ? $"[red]{moment.Findings}[/]" : "0";
-        Add("findings", findings, "not stored yet", Number(moment.Backlog, "N0"));
-        return table;
-
-        void Add(string left, string leftValue, string right, string rightValue) =>
-            table.AddRow($"[grey]{left}[/]", leftValue, $"[grey]{right}[/]", rightValue);
-    }
-
-    private static string Number(double value, string format) =>
-        Terminal.Safe(value.ToString(format, CultureInfo.InvariantCulture));
+    private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }

@@ -50,7 +50,7 @@ internal static class ShowCommand
     }
 
     /// <summary>Null for a run that something else made, or another version.</summary>
-    private static RunSummary? SummaryOf(string? json)
+    internal static RunSummary? SummaryOf(string? json)
     {
         try
         {

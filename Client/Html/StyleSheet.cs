@@ -54,6 +54,12 @@ public static class StyleSheet
         svg .grid{stroke:var(--faint);stroke-width:1}svg .axis{stroke:var(--line);stroke-width:1}
         svg .line{stroke:var(--blue);stroke-width:2;fill:none}svg .area{fill:var(--blue);opacity:.1}
         svg .k0{fill:var(--blue)}svg .k1{fill:var(--violet)}svg .k2{fill:var(--teal)}svg .k3{fill:var(--green)}
+        svg .l0{stroke:var(--blue)}svg .l1{stroke:var(--violet)}svg .l2{stroke:var(--teal)}
+        svg .l3{stroke:var(--green)}svg .l4{stroke:var(--grey)}svg .l5{stroke:var(--amber)}svg .l6{stroke:var(--red)}
+        svg .series{stroke-width:1.8;fill:none;stroke-linejoin:round}svg .dashed{stroke-dasharray:5 4}
+        svg .k6{fill:var(--red)}svg .hover{fill:transparent}svg .hover:hover{fill:var(--ink);opacity:.08}
+        svg .mark{stroke:var(--amber);stroke-width:1;stroke-dasharray:2 3;opacity:.8}
+        svg .band{fill:var(--faint);opacity:.6}
         svg .k4{fill:var(--grey)}svg .k5{fill:var(--amber)}svg .hit{fill:var(--red)}
         @media print{body{background:#fff}.card,.tile{break-inside:avoid}}
         """;

@@ -69,6 +69,9 @@ public sealed class LoadGenerator : IAsyncDisposable
             ? Math.Min(1, _clients.Sum(client => client.Sent) / due)
         : null;
 
+    /// <summary>Operations that are due by now; null in a closed loop.</summary>
+    public double? DueSoFar => _schedule?.OperationsBy(Elapsed);
+
     /// <summary>Operations per second that are due now; null in a closed loop.</summary>
     public double? DuePerSecond => _schedule?.RateAt(Elapsed);
 

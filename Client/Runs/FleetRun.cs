@@ -143,14 +143,15 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
                 resources = request.Plan.ResourceCount,
                 silos = request.Silos,
                 cluster = request.Cluster,
+                phases = Scenario.Phases.Select(phase => new { phase.Name, phase.For.TotalSeconds, phase.RateShare }),
             },
             SummaryJson),
     };
 
     /// <summary>What is left of the fleet when it is gone.</summary>
     private sealed record LiveResult(
-        LoadGenerator Generator, RunMonitor Monitor, long Reaped, IReadOnlyList<HostReport> Hosts, OnlineSnapshot Online,
-        IReadOnlyList<CommittedEvents> Committed);
+        LoadGenerator Generator, RunMonitor Monitor, long Reaped, IReadOnlyList<HostReport> Hosts,
+        OnlineSnapshot Online, IReadOnlyList<CommittedEvents> Committed);
 
     private static async Task<RunCounts> CountAsync(
         IRunWriter writer, LoadGenerator generator, DrainReport stored, IReadOnlyList<CommittedEvents> committed)
@@ -512,7 +513,8 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         return new(
             threshold.Metric, threshold.Of, result.Value, threshold.Below, threshold.Above, result.State,
             result.Value is { } value ? metric.Show(value) : "-",
-            threshold.Below is { } below ? $"below {metric.Show(below)}" : $"above {metric.Show(threshold.Above!.Value)}");
+            threshold.Below is { } below
+                ? $"below {metric.Show(below)}" : $"above {metric.Show(threshold.Above!.Value)}");
     }
 
     private static Dictionary<string, IReadOnlyDictionary<string, long>> ErrorsOf(LoadCounters counters) =>

@@ -20,7 +20,8 @@ public sealed record MonitorSources(
     Func<(long Count, string Last)> Faults,
     Func<IReadOnlyList<MetricPoint>, CancellationToken, Task> Store);
 
-/// <summary>Watches a run while it goes on: shows it, stores its figures, and holds it against its thresholds.</summary>
+/// <summary>Watches a run while it goes on: shows it, stores its figures, holds it against its
+/// thresholds.</summary>
 /// <remarks>
 /// Figures are stored once in an interval that grows with the length of the scenario, so that a run of days stores as
 /// many as one of minutes. Nothing is kept but histograms and samples of fixed size. Concurrency: one task.
@@ -48,6 +49,7 @@ public sealed class RunMonitor
     private readonly TaskCompletionSource<ThresholdResult> _aborted = new(
         TaskCreationOptions.RunContinuationsAsynchronously);
 
+    private double _dueAtStore;
     private Counts _atShow;
     private Counts _atStore;
 
@@ -168,8 +170,12 @@ public sealed class RunMonitor
             return;
 
         Measure("rate", (counts.Total - _atStore.Total) / seconds);
-        if (_generator.DuePerSecond is { } due)
-            Measure("due", due);
+        if (_generator.DueSoFar is { } due)
+        {
+            Measure("due", (due - _dueAtStore) / seconds);
+            _dueAtStore = due;
+        }
+
         foreach (var kind in KindsSince(_atStore, counts, _stored))
             Measure($"rate/{kind.Kind}", kind.RatePerSecond);
         foreach (var (metric, of, histogram) in _stored.Histograms.Where(one => one.Histogram.TotalCount > 0))
@@ -180,6 +186,8 @@ public sealed class RunMonitor
             Measure($"{name}/max", LatencyRecorder.PercentileMs(histogram, 100)!.Value);
         }
 
+        Measure("phase", _scenario.Phases.IndexOf(
+            _scenario.Phases.FirstOrDefault(phase => phase.Name == _generator.Clock.Current.Phase)!));
         Measure("live", _generator.Counters.Live);
         Measure("unbinds_in_flight", _generator.Counters.UnbindsInFlight);
         Measure("unknown", counts.Unknown);

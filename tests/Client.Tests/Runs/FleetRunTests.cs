@@ -34,6 +34,13 @@ public sealed class FleetRunTests : IDisposable
                 .GetInt64());
         var counted = await RunAsync(ExitCode.Valid, "sql", "last", "select count(*) from v_operations");
         Assert.Equal(run.GetProperty("operationsTotal").GetInt64(), counted.GetProperty("rows")[0][0].GetInt64());
+        var page = Path.Combine(_results.FullName, "page.html");
+        await RunAsync(ExitCode.Valid, "report", "last", "--html", page);
+        var text = await File.ReadAllTextAsync(page);
+        Assert.All(
+            ["Over time", "Operations per second", "Rare situations", "Thresholds", "No rule was broken."],
+            part => Assert.Contains(part, text, StringComparison.Ordinal));
+        Assert.All(["src=", "href=", "<script", "url(http"], part => Assert.DoesNotContain(part, text));
         var judged = await RunAsync(ExitCode.Valid, "check", name);
         Assert.Equal("valid", judged.GetProperty("report").GetProperty("verdict").GetString());
     }
