@@ -138,6 +138,11 @@ public static class DriverCore
         await host.Point(begin is EventKind.BindBegin ? Step.BindBegin : Step.UnbindBegin, 0, device.Mask);
         device.IsLocked = true;
         host.Emit(new KernelEvent(begin) { Text = driver });
+        if (begin is EventKind.BindBegin && !device.Devres.IsEmpty)
+        {
+            // Added by a release function while everything was released, or before any driver was there.
+            host.Emit(new KernelEvent(EventKind.Warn) { Text = "devres-not-empty", Fn = "really_probe" });
+        }
     }
 
     /// <summary>Runs the function of an action, as whoever took it off the list must.</summary>

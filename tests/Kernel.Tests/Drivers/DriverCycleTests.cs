@@ -113,6 +113,16 @@ public sealed class DriverCycleTests
         }
     }
 
+    // Goal: kernel-model B.1, consequence 2: what was added during a release is met by the next probe.
+    [Fact]
+    public void A_probe_of_a_device_that_has_resources_already_is_warned_about()
+    {
+        var world = World("ALL");
+        world.Device.Devres.Kmalloc(new DriverMemory());
+        Assert.Equal(Errno.OK, world.Bind(Make(world, "dax")));
+        Assert.Equal(["devres-not-empty"], world.Warnings);
+    }
+
     internal static SequentialWorld World(string profile)
     {
         Assert.True(KernelProfile.TryParse(profile, out var found));
