@@ -65,6 +65,13 @@ public sealed class HistoryChecker
             return;
         }
 
+        if (record.Kind is OperationKind.Alloc or OperationKind.Free
+            && _objects.Kind(record.At.Obj) is ObjectKind.Map)
+        {
+            // A pin: the page map's own page_get or page_put stands at the same position.
+            return;
+        }
+
         if (!record.At.IsNone)
         {
             Stream(record.At.Obj)?.Observe(record);

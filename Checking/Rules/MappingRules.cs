@@ -9,9 +9,9 @@ namespace Fleet.Checking.Rules;
 /// <remarks>
 /// Decided on the device alone, by address, since early profiles have no owner: alloc before <c>teardown_begin</c>,
 /// free or reap after <c>teardown_end</c>. Held back until the life has ended, because a life that ended by
-/// <c>fenced</c> is exempt.
+/// <c>fenced</c> is exempt. Pins are decided on the page map alone, whose own order has the removal too.
 /// </remarks>
-public sealed class ReapBeforeRemove : Rule, IDeviceRule, IDeviceEndRule
+public sealed class ReapBeforeRemove : Rule, IDeviceRule, IDeviceEndRule, IMapRule
 {
     public override string Name => "REAP-BEFORE-REMOVE";
 
@@ -27,6 +27,31 @@ public sealed class ReapBeforeRemove : Rule, IDeviceRule, IDeviceEndRule
     IReadOnlyList<EventKind> IDeviceRule.Kinds { get; } =
         [EventKind.TeardownEnd, EventKind.UnbindEnd, EventKind.BindEnd, EventKind.BindBegin, EventKind.Hang,
             EventKind.HangDetected];
+
+    IReadOnlyList<EventKind> IMapRule.Kinds { get; } = [EventKind.MemoryRemove];
+
+    void IMapRule.Judge(MapStream map, HistoryEvent record)
+    {
+        if (map.Fenced)
+        {
+            return;
+        }
+
+        foreach (var pin in map.Pins)
+        {
+            map.Ledger.Violated(this, Class, "pinned-at-removal", map.Obj, () => new(
+                $"Let P = the pin of page 0x{pin.Pfn:x} taken at seq {pin.At.Seq} of page map M = {map.Name}. Then P "
+                + "holds a count of its page, and so a reference to M, until it is put; "
+                + $"however, devm_memremap_pages_release removed M's memory at seq {record.At.Seq} while P was not "
+                + "put: a contradiction.",
+                [pin, record]));
+        }
+
+        for (var ended = map.PinsAtTeardown - map.Pins.Count; ended > 0; ended--)
+        {
+            map.Ledger.Ok(this);
+        }
+    }
 
     void IDeviceRule.Judge(DeviceStream device, HistoryEvent record)
     {
@@ -144,7 +169,7 @@ public sealed class NoUseAfterRemove : Rule, IAccessRule, IMapRule
         }
 
         map.Ledger.Hit(Probe.AccessAfterRemove);
-        if (op.Client == 0 && op.Alloc.IsNone)
+        if ((op.Client == 0 && op.Alloc.IsNone) || map.IsPinned(op.Alloc))
         {
             Violate(map, op, removed, default);
             return;

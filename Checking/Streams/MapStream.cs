@@ -13,6 +13,7 @@ internal sealed class MapStream(CheckContext context, DeviceGroup group, int obj
     private HashSet<ulong>? _finalPuts;
     private HashSet<ulong>? _initialPuts;
     private Dictionary<ulong, PagePins>? _pins;
+    private Dictionary<AllocId, HistoryEvent>? _named;
     private bool _unbindSeen;
 
     /// <summary>One life of the mapping, for questions asked by the device's stream.</summary>
@@ -53,6 +54,12 @@ internal sealed class MapStream(CheckContext context, DeviceGroup group, int obj
 
     public bool Fenced { get; private set; }
 
+    /// <summary>The <c>page_get</c> of each pin that has a name and was not put yet.</summary>
+    public IReadOnlyCollection<HistoryEvent> Pins => (IReadOnlyCollection<HistoryEvent>?)_named?.Values ?? [];
+
+    /// <summary>Pins that were held when the teardown of this life put the initial counts.</summary>
+    public int PinsAtTeardown { get; private set; }
+
     /// <summary>Writes that nobody answered; what they wrote may be read.</summary>
     public List<Operation>? UnansweredWrites { get; private set; }
 
@@ -77,6 +84,8 @@ internal sealed class MapStream(CheckContext context, DeviceGroup group, int obj
     public bool InitialPutSeen(ulong pfn) => _initialPuts?.Contains(pfn) ?? false;
 
     public PagePins PinsOf(ulong pfn) => _pins?.GetValueOrDefault(pfn) ?? default;
+    /// <summary>Whether an access goes through a pin that is held; decided on this stream alone.</summary>
+    public bool IsPinned(AllocId pin) => _named is not null && _named.ContainsKey(pin);
 
     /// <summary>Returns what is known of a page's contents.</summary>
     public PageTag TagOf(ulong pfn) => _tags?.GetValueOrDefault(pfn) ?? default;
@@ -118,7 +127,7 @@ internal sealed class MapStream(CheckContext context, DeviceGroup group, int obj
     {
         CountLost();
         (Present, Removed, Added, _tags) = (false, null, null, null);
-        (_initialPuts, _pins) = (null, null);
+        (_initialPuts, _pins, _named) = (null, null, null);
     }
 
     protected override void Apply(HistoryEvent record)
@@ -149,16 +158,24 @@ internal sealed class MapStream(CheckContext context, DeviceGroup group, int obj
                 break;
             case EventKind.Fenced:
                 Fenced = true;
+                _named?.Clear();
                 break;
             case EventKind.PageGet when record.Text is "pin" or "gup" or "dma":
                 ref var taken = ref CollectionsMarshal.GetValueRefOrAddDefault(_pins ??= [], record.Pfn, out _);
                 taken = new(taken.Count + 1, taken.First ?? record);
+                if (!record.Alloc.IsNone)
+                {
+                    (_named ??= [])[record.Alloc] = record;
+                }
+
                 break;
             case EventKind.PagePut when record.Text is "init":
                 (_initialPuts ??= []).Add(record.Pfn);
+                PinsAtTeardown = _named?.Count ?? 0;
                 break;
             case EventKind.PagePut when record.Text is "pin" or "gup" or "dma":
                 GivePin(record.Pfn);
+                _named?.Remove(record.Alloc);
                 break;
             case EventKind.CpuAccess or EventKind.DmaAccess or EventKind.IoAccess:
                 Apply(new Operation

@@ -4,7 +4,9 @@ using Fleet.Protocol.Wire;
 
 namespace Fleet.Grains;
 
-/// <summary>One PCI device; key <c>host/0000:3b:00.0</c>.</summary>
+/// <summary>
+/// One device; key <c>host/0000:3b:00.0</c>, <c>host/nd:REGION</c> or <c>host/hmm:N</c>.
+/// </summary>
 /// <remarks>
 /// Every hot operation is one call and one turn. The caller sets its own deadline: a call that times out has an unknown
 /// outcome.
@@ -16,13 +18,21 @@ public interface IPciDeviceGrain : IGrainWithStringKey
     [Alias("Configure")]
     ValueTask Configure([Immutable] RunPlan run, [Immutable] DevicePlan plan);
 
-    /// <summary>pci_alloc_p2pmem; see <see cref="DeviceAgent.Alloc"/> for the errors.</summary>
+    /// <summary>
+    /// pci_alloc_p2pmem, or for a pmem blk_queue_enter; see <see cref="DeviceAgent.Alloc"/> for the errors.
+    /// </summary>
     [Alias("Alloc")]
     ValueTask<AllocReply> Alloc([Immutable] AllocRequest request);
 
-    /// <summary>pci_free_p2pmem; see <see cref="DeviceAgent.Free"/> for the errors.</summary>
+    /// <summary>pci_free_p2pmem or blk_queue_exit; see <see cref="DeviceAgent.Free"/> for the errors.</summary>
     [Alias("Free")]
     ValueTask<FreeReply> Free([Immutable] FreeRequest request);
+
+    /// <summary>
+    /// A request of a raw pmem reads or writes pages; see <see cref="DeviceAgent.Access"/> for the errors.
+    /// </summary>
+    [Alias("Access")]
+    ValueTask<AccessReply> Access([Immutable] AccessRequest request);
 
     /// <summary>As many allocs, in order, each with its own answer.</summary>
     [Alias("AllocMany")]

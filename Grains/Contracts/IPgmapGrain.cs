@@ -4,7 +4,7 @@ using Fleet.Protocol.Wire;
 
 namespace Fleet.Grains;
 
-/// <summary>One page map; key <c>host/bdf/bar4</c>.</summary>
+/// <summary>One page map; key <c>host/bdf/bar4</c>, or <c>host/nd:REGION/range0</c>.</summary>
 [Alias("fleet.IPgmapGrain")]
 public interface IPgmapGrain : IGrainWithStringKey
 {
@@ -14,6 +14,14 @@ public interface IPgmapGrain : IGrainWithStringKey
 
     [Alias("AccessMany")]
     ValueTask<AccessReply[]> AccessMany([Immutable] AccessRequest[] requests);
+
+    /// <summary>Pins a page, as get_user_pages does; the event of it is durable when it answers.</summary>
+    [Alias("Pin")]
+    ValueTask<PinReply> Pin([Immutable] PinRequest request);
+
+    /// <summary>Puts a page that was pinned.</summary>
+    [Alias("Unpin")]
+    ValueTask<UnpinReply> Unpin([Immutable] UnpinRequest request);
 
     /// <summary>The steps of its device's procedures; see <see cref="IMapLink"/>.</summary>
     [Alias("Store")]
@@ -39,4 +47,7 @@ public interface IPgmapGrain : IGrainWithStringKey
 
     [Alias("Bar")]
     ValueTask<At> Bar(int session, string name);
+
+    [Alias("Reap")]
+    ValueTask<long> Reap(int session, string name);
 }

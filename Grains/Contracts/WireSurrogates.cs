@@ -1,5 +1,6 @@
 using Fleet.Kernel;
 using Fleet.Kernel.History;
+using Fleet.Kernel.Memremap;
 using Fleet.Kernel.P2pdma;
 using Fleet.Protocol.Maps;
 using Fleet.Protocol.Plans;
@@ -141,6 +142,70 @@ public sealed class AccessReplyConverter : IConverter<AccessReply, AccessReplySu
         new((short)value.Err, value.At, value.Tag);
 }
 
+[GenerateSerializer, Immutable, Alias("fleet.PinRequest")]
+public readonly record struct PinRequestSurrogate(
+    [property: Id(0)] long Op,
+    [property: Id(1)] int Session,
+    [property: Id(2)] long Page);
+
+[RegisterConverter]
+public sealed class PinRequestConverter : IConverter<PinRequest, PinRequestSurrogate>
+{
+    public PinRequest ConvertFromSurrogate(in PinRequestSurrogate surrogate) =>
+        new(surrogate.Op, surrogate.Session, surrogate.Page);
+
+    public PinRequestSurrogate ConvertToSurrogate(in PinRequest value) => new(value.Op, value.Session, value.Page);
+}
+
+[GenerateSerializer, Immutable, Alias("fleet.PinReply")]
+public readonly record struct PinReplySurrogate(
+    [property: Id(0)] short Err,
+    [property: Id(1)] At At,
+    [property: Id(2)] int Gen,
+    [property: Id(3)] long Number,
+    [property: Id(4)] ulong Pfn);
+
+[RegisterConverter]
+public sealed class PinReplyConverter : IConverter<PinReply, PinReplySurrogate>
+{
+    public PinReply ConvertFromSurrogate(in PinReplySurrogate surrogate) =>
+        new((Errno)surrogate.Err, surrogate.At, surrogate.Gen, surrogate.Number, surrogate.Pfn);
+
+    public PinReplySurrogate ConvertToSurrogate(in PinReply value) =>
+        new((short)value.Err, value.At, value.Gen, value.Number, value.Pfn);
+}
+
+[GenerateSerializer, Immutable, Alias("fleet.UnpinRequest")]
+public readonly record struct UnpinRequestSurrogate(
+    [property: Id(0)] long Op,
+    [property: Id(1)] int Session,
+    [property: Id(2)] int Gen,
+    [property: Id(3)] long Number);
+
+[RegisterConverter]
+public sealed class UnpinRequestConverter : IConverter<UnpinRequest, UnpinRequestSurrogate>
+{
+    public UnpinRequest ConvertFromSurrogate(in UnpinRequestSurrogate surrogate) =>
+        new(surrogate.Op, surrogate.Session, surrogate.Gen, surrogate.Number);
+
+    public UnpinRequestSurrogate ConvertToSurrogate(in UnpinRequest value) =>
+        new(value.Op, value.Session, value.Gen, value.Number);
+}
+
+[GenerateSerializer, Immutable, Alias("fleet.UnpinReply")]
+public readonly record struct UnpinReplySurrogate(
+    [property: Id(0)] short Err,
+    [property: Id(1)] At At);
+
+[RegisterConverter]
+public sealed class UnpinReplyConverter : IConverter<UnpinReply, UnpinReplySurrogate>
+{
+    public UnpinReply ConvertFromSurrogate(in UnpinReplySurrogate surrogate) =>
+        new((Errno)surrogate.Err, surrogate.At);
+
+    public UnpinReplySurrogate ConvertToSurrogate(in UnpinReply value) => new((short)value.Err, value.At);
+}
+
 [GenerateSerializer, Immutable, Alias("fleet.TicketReply")]
 public readonly record struct TicketReplySurrogate(
     [property: Id(0)] long Ticket,
@@ -251,16 +316,22 @@ public readonly record struct MapLifeSurrogate(
     [property: Id(1)] int DeviceGen,
     [property: Id(2)] string ResourceKey,
     [property: Id(3)] ulong StartPfn,
-    [property: Id(4)] long PageCount);
+    [property: Id(4)] long PageCount,
+    [property: Id(5)] byte Type,
+    [property: Id(6)] bool DropsInBulk);
 
 [RegisterConverter]
 public sealed class MapLifeConverter : IConverter<MapLife, MapLifeSurrogate>
 {
     public MapLife ConvertFromSurrogate(in MapLifeSurrogate surrogate) =>
-        new(surrogate.Life, surrogate.DeviceGen, surrogate.ResourceKey, surrogate.StartPfn, surrogate.PageCount);
+        new(
+        surrogate.Life, surrogate.DeviceGen, surrogate.ResourceKey, surrogate.StartPfn, surrogate.PageCount,
+        (MemoryType)surrogate.Type, surrogate.DropsInBulk);
 
     public MapLifeSurrogate ConvertToSurrogate(in MapLife value) =>
-        new(value.Life, value.DeviceGen, value.ResourceKey, value.StartPfn, value.PageCount);
+        new(
+        value.Life, value.DeviceGen, value.ResourceKey, value.StartPfn, value.PageCount, (byte)value.Type,
+        value.DropsInBulk);
 }
 
 [GenerateSerializer, Immutable, Alias("fleet.PciBar")]

@@ -45,5 +45,7 @@ public sealed class GrainLinks(IGrainFactory grains) : IFleetLinks
         public ValueTask<At> Erase(int life, At cause) => grain.Erase(life, cause);
 
         public ValueTask<At> Bar(int session, string name) => grain.Bar(session, name);
+
+        public ValueTask<long> Reap(int session, string name) => grain.Reap(session, name);
     }
 }

@@ -33,6 +33,8 @@ internal sealed class PciDeviceGrain : Grain, IPciDeviceGrain
 
     public ValueTask<FreeReply> Free(FreeRequest request) => _agent.Free(request);
 
+    public ValueTask<AccessReply> Access(AccessRequest request) => _agent.Access(request);
+
     public async ValueTask<AllocReply[]> AllocMany(AllocRequest[] requests)
     {
         var replies = new AllocReply[requests.Length];

@@ -30,6 +30,20 @@ internal sealed class PgmapGrain : Grain, IPgmapGrain
         return new(replies);
     }
 
+    public async ValueTask<PinReply> Pin(PinRequest request)
+    {
+        var reply = _agent.Get(request);
+        await _agent.Log.CommitAsync();
+        return reply;
+    }
+
+    public async ValueTask<UnpinReply> Unpin(UnpinRequest request)
+    {
+        var reply = await _agent.Put(request);
+        await _agent.Log.CommitAsync();
+        return reply;
+    }
+
     public async ValueTask<At> Store(MapLife life, At cause)
     {
         DelayDeactivation(TimeSpan.FromDays(3650));
@@ -51,6 +65,13 @@ internal sealed class PgmapGrain : Grain, IPgmapGrain
     public ValueTask<At> Erase(int life, At cause) => Committed(_agent.Erase(life, cause));
 
     public ValueTask<At> Bar(int session, string name) => Committed(_agent.Bar(session, name));
+
+    public async ValueTask<long> Reap(int session, string name)
+    {
+        var reaped = await _agent.Reap(session);
+        await _agent.Log.CommitAsync();
+        return reaped;
+    }
 
     private async ValueTask<At> Committed(At at)
     {

@@ -143,7 +143,8 @@ public static class EventFields
         EventKind.MemoryAdd or EventKind.PagesInit or EventKind.MapStore or EventKind.MapErase
             or EventKind.MemoryRemove => Range,
         EventKind.PageGet or EventKind.PagePut or EventKind.PageFinalPut or EventKind.PageIdle =>
-            [("pfn", EventField.Pfn), ("count", EventField.Count), ("kind", EventField.Text)],
+            [("pfn", EventField.Pfn), ("count", EventField.Count), ("kind", EventField.Text),
+                ("alloc", EventField.Alloc)],
         EventKind.MapLookup or EventKind.PageBackptrRead or EventKind.CpuAccess or EventKind.DmaAccess
             or EventKind.IoAccess => [("pfn", EventField.Pfn), ("alloc", EventField.Alloc)],
         EventKind.Barred => [("session", EventField.Text)],

@@ -108,6 +108,9 @@ public sealed class DevPagemap : KernelObject
     /// <summary>Pages somebody pins, apart from the initial count.</summary>
     internal int PinnedPages => _pins?.Count(pin => pin.Value > 0) ?? 0;
 
+    /// <summary>Pages whose count is not the one that they have while nobody holds them.</summary>
+    internal int CountedApart => _pins?.Count ?? 0;
+
     /// <summary>Pages whose count is above zero, each of which holds one reference of the map's ref.</summary>
     internal long CountedPages => HoldsInitialCounts ? PageCount : PinnedPages;
 

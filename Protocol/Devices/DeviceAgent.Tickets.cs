@@ -2,6 +2,7 @@ using Fleet.Kernel;
 using Fleet.Kernel.Drivers;
 using Fleet.Kernel.History;
 using Fleet.Kernel.Host;
+using Fleet.Protocol.Plans;
 using Fleet.Protocol.Wire;
 
 namespace Fleet.Protocol.Devices;
@@ -59,7 +60,7 @@ public sealed partial class DeviceAgent
                 }
             }
 
-            await Log.CommitAsync();
+            await CommitAsync();
         }
 
         return Report();
@@ -97,7 +98,7 @@ public sealed partial class DeviceAgent
 
             _lockHolder = ticket;
             var err = ticket.Kind is TicketKind.Bind ? await BindLocked(ticket) : await UnbindLocked(ticket);
-            await Log.CommitAsync();
+            await CommitAsync();
             ticket.End(err, Log.Last);
             Unlock();
         }
@@ -106,7 +107,7 @@ public sealed partial class DeviceAgent
             // The thread is dead and holds what it held, the device lock included: the ticket stays open.
             ticket.WaitsForRef = null;
             ticket.Oops = oops.Message;
-            await Log.CommitAsync();
+            await CommitAsync();
         }
         catch (Exception failure) when (failure is not OutOfMemoryException)
         {
@@ -134,8 +135,10 @@ public sealed partial class DeviceAgent
 
         _tally.Binds++;
         ticket.At = Log.Upcoming;
-        return await DriverCore.BindP2p(
-            new FleetHost(this, ticket.Verb, ticket), _device, new BindingObjects(this, Log.Life), Plan.Resources);
+        var host = new FleetHost(this, ticket.Verb, ticket);
+        return Plan.Driver is DriverNames.P2pdma
+            ? await DriverCore.BindP2p(host, _device, new BindingObjects(this, Log.Life), Plan.Resources)
+            : await DriverCore.Bind(host, _device, NewState(Log.Life));
     }
 
     private async ValueTask<Errno> UnbindLocked(Ticket ticket)
@@ -218,7 +221,9 @@ public sealed partial class DeviceAgent
         }
 
         var holders = Holders(counted);
-        return ($"the last reference of {name}" + (holders.Length == 0 ? "" : $", held by {holders}"), false);
+        var pinned = holders.Length == 0 && Plan.HasPins && counted.Maps.Count > 0
+            ? $", held by pages of {_context.Objects.Name(counted.Maps[0].Id)} that are pinned" : "";
+        return ($"the last reference of {name}" + (holders.Length == 0 ? pinned : $", held by {holders}"), false);
     }
 
     private string Holders(DeviceRef counted)

@@ -46,7 +46,7 @@ public sealed partial class DeviceAgent
         public long Oopses;
     }
 
-    private readonly record struct LiveAllocation(P2pAllocation Memory, int Session);
+    private readonly record struct LiveAllocation(P2pAllocation Memory, int Session, Bio? Bio = null);
 
     /// <param name="key"><c>host/bdf</c>.</param>
     public DeviceAgent(FleetContext context, string key, IFleetLinks links)
@@ -65,7 +65,7 @@ public sealed partial class DeviceAgent
     internal bool HasRefPerResource => Profile.Has(KernelSwitch.RefPerResource);
 
     /// <summary>Says what the device is; a second time it changes nothing.</summary>
-    /// <exception cref="ArgumentException">The run's profile is not known.</exception>
+    /// <exception cref="ArgumentException">The run's profile or the plan's driver is not known.</exception>
     public async ValueTask Configure(RunPlan run, DevicePlan plan)
     {
         if (_plan is not null)
@@ -78,10 +78,24 @@ public sealed partial class DeviceAgent
             throw new ArgumentException($"There is no kernel profile \"{run.Profile}\".", nameof(run));
         }
 
+        if (!DriverNames.All.Contains(plan.Driver)
+            || (plan.Driver is not DriverNames.P2pdma && plan.Resources.Count != 1))
+        {
+            throw new ArgumentException(
+                $"{plan.Name} cannot be bound to {plan.Resources.Count} ranges of a driver \"{plan.Driver}\".",
+                nameof(plan));
+        }
+
         (_run, _plan, _profile) = (run, plan, profile);
         _injection = run.Injections.Count == 0 ? null : new Injection(run, plan.Name);
+        _mapping = plan.HasPlainMapping ? new(_context, plan.MapName(0)) : null;
         await Log.OpenAsync();
-        await Log.CommitAsync();
+        if (_mapping is not null)
+        {
+            await _mapping.OpenAsync();
+        }
+
+        await CommitAsync();
     }
 
     /// <summary>pci_alloc_p2pmem for a client.</summary>
@@ -97,6 +111,11 @@ public sealed partial class DeviceAgent
         if (IsBarred(request.Session))
         {
             return new(new AllocReply(Errno.ESTALE, default, 0, 0, -1, -1));
+        }
+
+        if (_plan!.HasQueue)
+        {
+            return AllocBio(request, _device.State as PmemDevice);
         }
 
         var pending = P2pdmaProcedures.Alloc(new FleetHost(this, "client"), _device, request.SizeBytes);
@@ -128,6 +147,11 @@ public sealed partial class DeviceAgent
         }
 
         _live.Remove(request.Number);
+        if (held.Bio is not null)
+        {
+            return FreeBio(request, held);
+        }
+
         var pending = P2pdmaProcedures.Free(new FleetHost(this, "client"), _device, held.Memory);
         return pending.IsCompletedSuccessfully
             ? new(Freed(request, held, pending.Result))
@@ -144,9 +168,10 @@ public sealed partial class DeviceAgent
         }
 
         var numbers = HeldBy(session);
+        var reaped = Plan.HasPins ? await ReapPins(session, name) : 0;
         if (numbers.Count == 0)
         {
-            return 0;
+            return reaped;
         }
 
         foreach (var pagemap in _device.Resources.ToArray())
@@ -155,7 +180,6 @@ public sealed partial class DeviceAgent
             Learn(map, await map.Link.Bar(session, name));
         }
 
-        var reaped = 0L;
         foreach (var number in numbers)
         {
             if (!_live!.Remove(number, out var held))
@@ -167,7 +191,7 @@ public sealed partial class DeviceAgent
             await Reap(number, held, name);
         }
 
-        await Log.CommitAsync();
+        await CommitAsync();
         return reaped;
     }
 
@@ -193,8 +217,10 @@ public sealed partial class DeviceAgent
 
     internal MapLife LifeOf(DevPagemap map)
     {
-        var resource = HasRefPerResource ? ((P2pPagemap)map.Container).Index : -1;
-        return new(map.Life, Log.Gen, Plan.RefName(resource)["ref:".Length..], map.StartPfn, map.PageCount);
+        var resource = map.Container is not P2pPagemap pagemap ? 0 : HasRefPerResource ? pagemap.Index : -1;
+        return new(
+            map.Life, Log.Gen, Plan.RefName(resource)["ref:".Length..], map.StartPfn, map.PageCount, map.Type,
+            MapProcedures.DropsInBulk(Profile, map));
     }
 
     internal Errno Inject(FailPoint point)
@@ -208,7 +234,17 @@ public sealed partial class DeviceAgent
         return error;
     }
 
-    internal ValueTask CommitAsync() => Log.CommitAsync();
+    /// <summary>Makes what was recorded durable, of the device and of a mapping that it keeps itself.</summary>
+    internal ValueTask CommitAsync()
+    {
+        return _mapping is null ? Log.CommitAsync() : Both();
+
+        async ValueTask Both()
+        {
+            await Log.CommitAsync();
+            await _mapping.CommitAsync();
+        }
+    }
 
     /// <summary>Remembers a position at another object: the next event of this device comes after it.</summary>
     internal At Learn(DeviceRef counted, At at)
@@ -263,6 +299,8 @@ public sealed partial class DeviceAgent
         KernelObjectKind.P2pdma => "p2pdma",
         KernelObjectKind.Pgmap => "p2p_pgmap",
         KernelObjectKind.Pool => "pool",
+        KernelObjectKind.Queue => "queue",
+        KernelObjectKind.DriverState => "driver",
         _ => "object",
     };
 
@@ -330,6 +368,8 @@ public sealed partial class DeviceAgent
             {
                 LearnLast(resource.Map);
             }
+
+            LearnBound();
         }
 
         return TakeLearned();
@@ -408,7 +448,7 @@ public sealed partial class DeviceAgent
             Observe(request, reply);
         }
 
-        await Log.CommitAsync();
+        await CommitAsync();
         return reply;
     }
 
@@ -440,13 +480,31 @@ public sealed partial class DeviceAgent
             reply = Freed(request, held, Errno.EFAULT);
         }
 
-        await Log.CommitAsync();
+        await CommitAsync();
         return reply;
+    }
+
+    /// <summary>
+    /// Pins outlive a binding where nothing waits for them, so the page map is asked whatever is bound.
+    /// </summary>
+    private async ValueTask<long> ReapPins(int session, string name)
+    {
+        var map = _links.Map(Plan.ResourceKey(0));
+        Learn(_context.Objects.Intern(Plan.MapName(0)), await map.Bar(session, name));
+        var reaped = await map.Reap(session, name);
+        _tally.Reaped += reaped;
+        return reaped;
     }
 
     private async ValueTask Reap(long number, LiveAllocation held, string name)
     {
         _tally.Reaped++;
+        if (held.Bio is not null)
+        {
+            _tally.Reaped -= await ReapBio(number, held, name) ? 0 : 1;
+            return;
+        }
+
         var pending = P2pdmaProcedures.Free(new FleetHost(this, "reaper"), _device, held.Memory);
         Log.Add(
             EventKind.Reap, actor: "reaper", other: MemoryName(held.Memory.Owner), start: held.Memory.Address,

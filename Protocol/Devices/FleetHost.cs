@@ -1,4 +1,5 @@
 using Fleet.Kernel;
+using Fleet.Kernel.Drivers;
 using Fleet.Kernel.History;
 using Fleet.Kernel.Host;
 using Fleet.Kernel.Memremap;
@@ -31,7 +32,12 @@ internal readonly struct FleetHost(DeviceAgent agent, string actor, Ticket? tick
 
     public DeathAwaiter Die(OopsKind kind, KernelObject? subject, string where)
     {
-        agent.RecordOops(kind, subject, where, actor);
+        // Whoever touches removed memory is told so by the operation, at its own position.
+        if (kind is not OopsKind.RemovedMemory)
+        {
+            agent.RecordOops(kind, subject, where, actor);
+        }
+
         throw new KernelOopsException(kind, subject, where);
     }
 
@@ -64,7 +70,14 @@ internal readonly struct FleetHost(DeviceAgent agent, string actor, Ticket? tick
             return;
         }
 
-        agent.Record(happened, actor);
+        if (happened.Subject is LinearMapping && happened.Kind is not EventKind.IoAccess)
+        {
+            agent.RecordMapping(happened);
+        }
+        else if (!IsHot(happened))
+        {
+            agent.Record(happened, actor);
+        }
     }
 
     public async ValueTask<Errno> RefInit(RefObject target, FailPoint failure)
@@ -198,6 +211,11 @@ internal readonly struct FleetHost(DeviceAgent agent, string actor, Ticket? tick
         await agent.CommitAsync();
         agent.Learn(map, await map.Link.Erase(target.Life, agent.Log.Last));
     }
+
+    /// <summary>What a client's own operation says at its position, so that nothing more is stored.</summary>
+    private static bool IsHot(in KernelEvent happened) =>
+        happened.Kind is EventKind.IoEnter or EventKind.IoExit or EventKind.IoAccess
+        || happened is { Kind: EventKind.QueuePut, Count: > 0 };
 
     private static DeviceRef Of(RefObject target) => (DeviceRef)target.Handle!;
 

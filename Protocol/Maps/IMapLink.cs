@@ -1,3 +1,4 @@
+using Fleet.Kernel.Memremap;
 using Fleet.Protocol.Refs;
 using Fleet.Protocol.Wire;
 
@@ -9,7 +10,11 @@ namespace Fleet.Protocol.Maps;
 /// <param name="ResourceKey">Key of the resource whose ref its pages count on.</param>
 /// <param name="StartPfn">First page frame.</param>
 /// <param name="PageCount">Usable pages.</param>
-public sealed record MapLife(int Life, int DeviceGen, string ResourceKey, ulong StartPfn, long PageCount);
+/// <param name="Type">What the last put of a page does.</param>
+/// <param name="DropsInBulk">Teardown gives every reference back at once, those of pinned pages included.</param>
+public sealed record MapLife(
+    int Life, int DeviceGen, string ResourceKey, ulong StartPfn, long PageCount,
+    MemoryType Type = MemoryType.PciP2pdma, bool DropsInBulk = false);
 
 /// <summary>A page map as its device reaches it: messages, or direct calls in a simulation.</summary>
 public interface IMapLink
@@ -37,4 +42,8 @@ public interface IMapLink
 
     /// <summary>Refuses a session from here on.</summary>
     ValueTask<At> Bar(int session, string name);
+
+    /// <summary>Puts every page that a barred session pins.</summary>
+    /// <returns>Pins that were given back.</returns>
+    ValueTask<long> Reap(int session, string name);
 }

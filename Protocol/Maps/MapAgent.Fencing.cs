@@ -24,7 +24,7 @@ public sealed partial class MapAgent
             return Log.Last;
         }
 
-        (_life, _map, _tags, _resource) = (0, null, null, null);
+        (_life, _map, _tags, _resource, _pins) = (0, null, null, null, null);
         return Log.Add(EventKind.Fenced, actor: "failover", after: [Device(cause)]);
     }
 }

@@ -1,6 +1,7 @@
 using Fleet.Kernel;
 using Fleet.Kernel.History;
 using Fleet.Kernel.Memremap;
+using Fleet.Protocol.Plans;
 using Fleet.Protocol.Refs;
 using Fleet.Protocol.Resources;
 using Fleet.Protocol.Streams;
@@ -29,8 +30,14 @@ public sealed partial class MapAgent
     private int _reference;
     private int _deviceGen;
     private int _life;
+    private bool _dropsInBulk;
+    private Dictionary<long, Pin>? _pins;
+    private long _pinsMade;
 
-    /// <param name="key"><c>host/bdf/bar4</c>.</param>
+    /// <summary>A page that a session pins; it outlives the mapping where nothing waits for it.</summary>
+    private readonly record struct Pin(ulong Pfn, int Session);
+
+    /// <param name="key"><c>host/bdf/bar4</c> or <c>host/nd:REGION/range0</c>.</param>
     /// <param name="resources">Links to resources, by key.</param>
     public MapAgent(FleetContext context, string key, Func<string, IResourceLink> resources)
     {
@@ -38,7 +45,10 @@ public sealed partial class MapAgent
         _resources = resources;
         var slash = key.LastIndexOf('/');
         _device = context.Objects.Intern("dev:" + key[..slash]);
-        _bar = int.Parse(key.AsSpan(slash + 1 + "bar".Length));
+
+        // A device without BARs has one range, whose page map counts in slot 0.
+        var resource = key.AsSpan(slash + 1);
+        _bar = resource is DevicePlan.RangeName ? 0 : int.Parse(resource["bar".Length..]);
     }
 
     public ObjectLog Log { get; }
@@ -47,9 +57,10 @@ public sealed partial class MapAgent
     {
         _life = life.Life;
         _deviceGen = life.DeviceGen;
+        _dropsInBulk = life.DropsInBulk;
         Log.Life = life.Life;
         _map = new DevPagemap(
-            NoContainer.Instance, MemoryType.PciP2pdma, PagemapConsumer.P2pdma, life.StartPfn, life.PageCount)
+            NoContainer.Instance, life.Type, PagemapConsumer.Foreign, life.StartPfn, life.PageCount)
         {
             IsStored = true,
         };
@@ -94,9 +105,10 @@ public sealed partial class MapAgent
             return new(Log.Last);
         }
 
-        // A page that somebody pins keeps its reference until that pin goes.
+        // A page that somebody pins keeps its reference until that pin goes, unless all references are dropped at once;
+        // one that was put too often falls below zero and drops nothing.
         _map.HoldsInitialCounts = false;
-        _slot.Put(_map.PageCount - _map.PinnedPages);
+        _slot.Put(_dropsInBulk ? _map.PageCount : _map.PageCount - _map.CountedApart);
         return Counted(Log.Add(
             EventKind.PagePut, actor: "unbind", pfn: _map.StartPfn, count: _map.CountOf(_map.StartPfn), text: "init",
             after: [Device(cause)]));
@@ -138,6 +150,87 @@ public sealed partial class MapAgent
     public At Bar(int session, string name) =>
         (_barred ??= []).Add(session) ? Log.Add(EventKind.Barred, actor: "reaper", text: name) : Log.Last;
 
+    /// <summary>Puts every page that a session pins.</summary>
+    public async ValueTask<long> Reap(int session)
+    {
+        var numbers = _pins?.Where(pin => pin.Value.Session == session).Select(pin => pin.Key).Order().ToList() ?? [];
+        foreach (var number in numbers)
+        {
+            if (_pins!.Remove(number, out var pin))
+            {
+                await PutPage(number, pin, "reaper").Counted;
+            }
+        }
+
+        return numbers.Count;
+    }
+
+    /// <summary>
+    /// get_user_pages: finds the page map by the page, takes a count of the page, lets the page map go again.
+    /// </summary>
+    /// <returns>Refused by the fences, by a page that is not there, and by a page map that is not live.</returns>
+    public PinReply Get(in PinRequest request)
+    {
+        if (_map is null)
+        {
+            return new(Errno.ENODEV, default, 0, 0, 0);
+        }
+
+        if (_barred is not null && _barred.Contains(request.Session))
+        {
+            return new(Errno.ESTALE, default, 0, 0, 0);
+        }
+
+        if (request.Page < 0 || request.Page >= _map.PageCount)
+        {
+            return new(Errno.EINVAL, default, 0, 0, 0);
+        }
+
+        var pfn = _map.StartPfn + (ulong)request.Page;
+        if (!_map.IsStored || !_slot.TryGetLive())
+        {
+            var refused = Log.Add(EventKind.MapLookup, actor: "client", pfn: pfn, err: Errno.ENXIO);
+            return new(Errno.ENXIO, refused, 0, 0, 0);
+        }
+
+        var number = PinReply.FirstNumber + ++_pinsMade;
+        (_pins ??= [])[number] = new(pfn, request.Session);
+        var at = Log.Add(
+            EventKind.PageGet, actor: "client", pfn: pfn, count: _map.AddToCount(pfn, 1), text: "pin",
+            alloc: new(_device, _deviceGen, number));
+        _slot.Put(1);
+        return new(Errno.OK, at, _deviceGen, number, pfn);
+    }
+
+    /// <summary>put_page of a pin; the last count of a page gives its reference back.</summary>
+    public ValueTask<UnpinReply> Put(in UnpinRequest request)
+    {
+        if (_map is null || request.Gen != _deviceGen)
+        {
+            return new(new UnpinReply(Errno.ENODEV, default));
+        }
+
+        if (_barred is not null && _barred.Contains(request.Session))
+        {
+            return new(new UnpinReply(Errno.ESTALE, default));
+        }
+
+        if (_pins is null || !_pins.TryGetValue(request.Number, out var pin) || pin.Session != request.Session)
+        {
+            return new(new UnpinReply(Errno.EINVAL, default));
+        }
+
+        _pins.Remove(request.Number);
+        var (reply, counted) = PutPage(request.Number, pin, "client");
+        return counted.IsCompletedSuccessfully ? new(reply) : After(reply, counted);
+
+        static async ValueTask<UnpinReply> After(UnpinReply reply, ValueTask<At> counted)
+        {
+            await counted;
+            return reply;
+        }
+    }
+
     /// <summary>Touches pages as their holder does: one turn, one position, nothing stored.</summary>
     public AccessReply Access(in AccessRequest request)
     {
@@ -167,34 +260,44 @@ public sealed partial class MapAgent
         return reply;
     }
 
-    private ulong Touch(in AccessRequest request, long page)
+    /// <remarks>Whoever owns the struct page now loses the count: nothing protects it.</remarks>
+    private (UnpinReply Reply, ValueTask<At> Counted) PutPage(long number, Pin pin, string actor)
     {
-        if (request.Direction is AccessDirection.Write)
+        var id = new AllocId(_device, _deviceGen, number);
+        if (!_map!.IsPresent)
         {
-            _tags ??= new();
-            for (var i = 0; i < request.PageCount; i++)
-            {
-                _tags[page + i] = request.Tag;
-            }
-
-            return request.Tag;
+            // The machine would have faulted. The page's reference goes all the same, as a client's memory does after
+            // an access that faulted: otherwise one defect would end its device for the rest of a run (decision 0020).
+            var gone = Log.Add(EventKind.PagePut, actor, pfn: pin.Pfn, text: "pin", err: Errno.EFAULT, alloc: id);
+            return (new(Errno.EFAULT, gone), Dropped(_map.AddToCount(pin.Pfn, -1) == 0, gone));
         }
 
-        if (_tags is null)
+        var count = _map.AddToCount(pin.Pfn, -1);
+        var at = Log.Add(EventKind.PagePut, actor, pfn: pin.Pfn, count: count, text: "pin", alloc: id);
+        return (new(Errno.OK, at), count == 0
+            ? Dropped(true, Log.Add(EventKind.PageFinalPut, actor, pfn: pin.Pfn, text: "pin")) : new(at));
+    }
+
+    private ValueTask<At> Dropped(bool isLast, At at)
+    {
+        if (!isLast || _dropsInBulk)
+        {
+            return new(at);
+        }
+
+        _slot.Put(1);
+        return Counted(at);
+    }
+
+    private ulong Touch(in AccessRequest request, long page)
+    {
+        if (_tags is null && request.Direction is not AccessDirection.Write)
         {
             return 0;
         }
 
-        var first = _tags[page];
-        for (var i = 1; i < request.PageCount; i++)
-        {
-            if (_tags[page + i] != first)
-            {
-                return _tags[page + i];
-            }
-        }
-
-        return first;
+        _tags ??= new();
+        return _tags.Access(page, request.PageCount, request.Direction, request.Tag);
     }
 
     private void Observe(in AccessRequest request, in AccessReply reply) => Log.Observe(new Operation

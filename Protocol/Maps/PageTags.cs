@@ -1,3 +1,5 @@
+using Fleet.Kernel.History;
+
 namespace Fleet.Protocol.Maps;
 
 /// <summary>What holders wrote to the pages of one map; a page nobody wrote to reads 0.</summary>
@@ -8,6 +10,32 @@ internal sealed class PageTags
     private const int BlockPages = 1 << BlockShift;
 
     private ulong[]?[] _blocks = [];
+
+    /// <summary>Writes a tag into each page, or reads them.</summary>
+    /// <returns>The tag of the first page, or the first that differs from it.</returns>
+    public ulong Access(long page, int pageCount, AccessDirection direction, ulong tag)
+    {
+        if (direction is AccessDirection.Write)
+        {
+            for (var i = 0; i < pageCount; i++)
+            {
+                this[page + i] = tag;
+            }
+
+            return tag;
+        }
+
+        var first = this[page];
+        for (var i = 1; i < pageCount; i++)
+        {
+            if (this[page + i] != first)
+            {
+                return this[page + i];
+            }
+        }
+
+        return first;
+    }
 
     public ulong this[long page]
     {

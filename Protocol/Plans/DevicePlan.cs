@@ -22,20 +22,61 @@ public sealed record RunPlan(
     string Run, string Profile, ulong Seed, TimeSpan Patience, double LeaseSeconds,
     IReadOnlyList<InjectionPlan> Injections);
 
+/// <summary>The drivers that a device may be bound to, as plans name them.</summary>
+public static class DriverNames
+{
+    public const string P2pdma = "p2pdma";
+    public const string Dax = "dax";
+    public const string PmemFsdax = "pmem-fsdax";
+    public const string PmemRaw = "pmem-raw";
+    public const string Hmm = "hmm";
+
+    public static IReadOnlyList<string> All { get; } = [P2pdma, Dax, PmemFsdax, PmemRaw, Hmm];
+}
+
 /// <summary>One device of the fleet.</summary>
-/// <param name="Key">Grain key: <c>host/0000:3b:00.0</c>.</param>
-/// <param name="Driver">What binds: <c>p2pdma</c>.</param>
-/// <param name="Resources">BARs that become resources, in the driver's order.</param>
+/// <param name="Key">Grain key: <c>host/0000:3b:00.0</c>, <c>host/nd:REGION</c> or <c>host/hmm:N</c>.</param>
+/// <param name="Driver">What binds: one of <see cref="DriverNames"/>.</param>
+/// <param name="Resources">BARs that become resources, in the driver's order; the one range of any other
+/// driver.</param>
 public sealed record DevicePlan(string Key, string Driver, IReadOnlyList<PciBar> Resources)
 {
+    /// <summary>Name of the resource of a device that has no BARs.</summary>
+    public const string RangeName = "range0";
+
     /// <summary>Name in the history: <c>dev:</c> and the key.</summary>
     public string Name => "dev:" + Key;
 
     public string PoolName => "pool:" + Key;
 
+    /// <summary>Holders pin pages of its page map.</summary>
+    public bool HasPins => Driver is DriverNames.Dax or DriverNames.PmemFsdax or DriverNames.Hmm;
+
+    /// <summary>Holders have requests in flight in its queue.</summary>
+    public bool HasQueue => Driver is DriverNames.PmemFsdax or DriverNames.PmemRaw;
+
+    /// <summary>Requests are served by the device itself: it has a plain mapping and no page map.</summary>
+    public bool HasPlainMapping => Driver is DriverNames.PmemRaw;
+
     /// <summary>Key of the page map's and the resource's grain.</summary>
     /// <param name="resource">Index into <see cref="Resources"/>.</param>
-    public string ResourceKey(int resource) => $"{Key}/bar{Resources[resource].Bar}";
+    public string ResourceKey(int resource) =>
+        Driver is DriverNames.P2pdma ? $"{Key}/bar{Resources[resource].Bar}" : $"{Key}/{RangeName}";
+
+    /// <summary>Key of a request queue's counter where the page map counts on a ref of its own.</summary>
+    public string QueueKey => Key + "/queue";
+
+    /// <summary>Name of the request queue: <c>queue:HOST/pmemN</c>, N being the number of the region.</summary>
+    public string QueueName
+    {
+        get
+        {
+            var slash = Key.IndexOf('/', StringComparison.Ordinal);
+            var region = Key[(Key.LastIndexOf(':') + 1)..];
+            return $"queue:{Key[..slash]}/pmem{region[region.TrimEnd("0123456789".ToCharArray()).Length..]}";
+        }
+    }
+
 
     public string MapName(int resource) => "map:" + ResourceKey(resource);
 

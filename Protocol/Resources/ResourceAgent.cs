@@ -1,4 +1,5 @@
 using Fleet.Kernel.History;
+using Fleet.Protocol.Plans;
 using Fleet.Protocol.Refs;
 using Fleet.Protocol.Streams;
 using Fleet.Protocol.Wire;
@@ -154,7 +155,9 @@ public sealed partial class ResourceAgent
     {
         var obj = report.Slot == SlotReport.DeviceSlot
             ? _device
-            : Log.Context.Objects.Intern($"map:{Log.Name["ref:".Length..Log.Name.LastIndexOf('/')]}/bar{report.Slot}");
+            : Log.Context.Objects.Intern("map:" + (
+                Log.Name.EndsWith("/" + DevicePlan.RangeName, StringComparison.Ordinal) ? Log.Name["ref:".Length..]
+                : $"{Log.Name["ref:".Length..Log.Name.LastIndexOf('/')]}/bar{report.Slot}"));
         return new(obj, report.At.Gen, report.At.Seq, report.At.Life);
     }
 }

@@ -44,6 +44,29 @@ public readonly record struct AccessRequest(
 /// differs.</param>
 public readonly record struct AccessReply(Errno Err, At At, ulong Tag);
 
+/// <summary>Pins one page, as get_user_pages does for an I/O to or from it.</summary>
+/// <param name="Page">Which page of the range, from 0.</param>
+public readonly record struct PinRequest(long Op, int Session, long Page);
+
+/// <param name="Err"><see cref="Errno.ENXIO"/>: the page map is dying or gone, nothing was pinned.</param>
+/// <param name="At">Position of the page map's event.</param>
+/// <param name="Gen">Incarnation of the device; with <paramref name="Number"/> it names the pin.</param>
+/// <param name="Number">Number of the pin, from <see cref="FirstNumber"/>; 0 when there is none.</param>
+public readonly record struct PinReply(Errno Err, At At, int Gen, long Number, ulong Pfn)
+{
+    /// <summary>Pins are numbered from here: the device numbers what it gives itself from 1.</summary>
+    public const long FirstNumber = 1L << 32;
+}
+
+/// <summary>Gives a pin back.</summary>
+/// <param name="Gen">As the pin's reply had it; another incarnation answers <see cref="Errno.ENODEV"/>.</param>
+public readonly record struct UnpinRequest(long Op, int Session, int Gen, long Number);
+
+/// <param name="Err"><see cref="Errno.EFAULT"/>: executed, the struct page was gone; <see cref="Errno.EINVAL"/>: not
+/// the caller's, or given back already.</param>
+/// <param name="At">Position of the page map's event.</param>
+public readonly record struct UnpinReply(Errno Err, At At);
+
 /// <summary>Progress of a bind or unbind: done, or a ticket to ask again with.</summary>
 /// <param name="Ticket">Number at its device and incarnation, from 1.</param>
 /// <param name="Err">Result once done.</param>

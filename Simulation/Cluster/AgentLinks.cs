@@ -94,6 +94,9 @@ internal sealed class AgentLinks(VirtualCluster cluster, Activation owner) : IFl
 
         public ValueTask<At> Bar(int session, string name) =>
             channel.Call<MapActivation, At>(0, CallForm.Cumulative, at => at.Bar(session, name));
+
+        public ValueTask<long> Reap(int session, string name) =>
+            channel.Call<MapActivation, long>(0, CallForm.Cumulative, at => at.Reap(session));
     }
 }
 

@@ -125,6 +125,13 @@ internal sealed class MapActivation : PartActivation
     public ValueTask<At> Bar(int session, string name) =>
         Agent.Log.IsOpen ? Committed(Agent.Bar(session, name)) : default;
 
+    public async ValueTask<long> Reap(int session)
+    {
+        var reaped = Agent.Log.IsOpen ? await Agent.Reap(session) : 0;
+        await Agent.Log.CommitAsync();
+        return reaped;
+    }
+
     public override ValueTask<At> Fence(int deviceGen, int life, At cause) =>
         Committed(Agent.Fence(deviceGen, cause));
 

@@ -6,7 +6,7 @@ namespace Fleet.Storage.Checks;
 
 /// <summary>What the SQL of one rule found in a stored run.</summary>
 /// <param name="Excused">Instances that an unanswered operation, or an incomplete history, could explain.</param>
-/// <param name="Examples">Up to three instances, as <c>object gen seq</c>.</param>
+/// <param name="Examples">Up to three instances of each view of the rule, as <c>object gen seq</c>.</param>
 public sealed record SqlRuleResult(string Rule, long Violated, long Excused, IReadOnlyList<string> Examples)
 {
     /// <summary>The same in the form that is stored beside the other checkers' counts.</summary>
@@ -14,13 +14,15 @@ public sealed record SqlRuleResult(string Rule, long Violated, long Excused, IRe
 }
 
 /// <summary>The second, independent checker: plain SQL over the stored history.</summary>
-/// <remarks>Its views stand in <c>Checks/checks.sql</c>; both stores have them, and so have analysts.</remarks>
+/// <remarks>Its views stand in <c>Checks/</c>; both stores have them, and so have analysts.</remarks>
 public static class SqlChecks
 {
     private static readonly (string Rule, string View, bool NeedsQuiescence)[] Rules =
     [
         ("NO-USE-AFTER-REMOVE", "c_use_after_remove", false),
+        ("NO-USE-AFTER-REMOVE", "c_pin_used_after_remove", false),
         ("REAP-BEFORE-REMOVE", "c_removed_while_referenced", false),
+        ("REAP-BEFORE-REMOVE", "c_removed_while_pinned", false),
         ("NO-OVERLAP", "c_overlaps", false),
         ("UNBIND-LIVE", "c_stuck_unbinds", true),
         ("NO-LEAK", "c_leaks", true),
@@ -29,7 +31,7 @@ public static class SqlChecks
     ];
 
     /// <summary>Names of the rules that the SQL states.</summary>
-    public static IReadOnlyList<string> RuleNames { get; } = [.. Rules.Select(r => r.Rule)];
+    public static IReadOnlyList<string> RuleNames { get; } = [.. Rules.Select(r => r.Rule).Distinct()];
 
     /// <param name="isComplete">No record was lost; else every violation counts as excused.</param>
     /// <param name="isQuiescent">Only waits remained at the end; else leaks and stuck unbinds are not judged.</param>
@@ -59,7 +61,9 @@ public static class SqlChecks
                 [.. table.Rows.Select(r => string.Create(CultureInfo.InvariantCulture, $"{r[2]} {r[3]} {r[4]}"))]));
         }
 
-        return results;
+        return [.. results.GroupBy(result => result.Rule).Select(rule => new SqlRuleResult(
+            rule.Key, rule.Sum(view => view.Violated), rule.Sum(view => view.Excused),
+            [.. rule.SelectMany(view => view.Examples)]))];
     }
 
     /// <summary>Compares with the rules' own counts; each difference is a defect of Fleet (exit 70).</summary>

@@ -62,6 +62,7 @@ internal sealed class DuckRunWriter : IRunWriter
         Execute(connection, Resources.Text("Results/Embedded/tables.sql"));
         Execute(connection, Resources.Text("Results/views.sql"));
         Execute(connection, Resources.Text("Checks/checks.sql"));
+        Execute(connection, Resources.Text("Checks/pins.sql"));
         DuckRows.Append(connection, "runs", [Columns(info)]);
         return new(connection, info, path, objects, isCreator: true);
     }

@@ -11,6 +11,8 @@ internal static class PlantedHistories
     [
         ("REAP-BEFORE-REMOVE", "free after the removal, or as what ends the wait", RemovedWhileHeld, FreeEndsTheWait),
         ("REAP-BEFORE-REMOVE", "removed while held, or fenced", RemovedWhileHeld, FencedWhileHeld),
+        ("REAP-BEFORE-REMOVE", "pinned when the memory goes, or put before", () => Pinned(putFirst: false),
+            () => Pinned(putFirst: true)),
         ("NO-USE-AFTER-REMOVE", "access after or just before the removal", () => AccessAfterRemove(freed: false),
             AccessBeforeRemove),
         ("NO-USE-AFTER-REMOVE", "removed, and added again in a new life", () => AccessAfterRemove(freed: false),
@@ -453,6 +455,32 @@ internal static class PlantedHistories
         w.Event(
             EventKind.MapLookup, World.Map(0), e => e with { Pfn = World.StartOf(0) / World.PageBytes, Err = error });
         return w;
+    }
+
+    private static World Pinned(bool putFirst)
+    {
+        var w = new World().Bind();
+        w.Free(w.Alloc());
+        var pin = new AllocId(w.Id(World.Device), 1, 1L << 32);
+        var got = w.Event(EventKind.PageGet, World.Map(0), Of);
+
+        // The client's own record of the pin has the position of the page map's event, and is not a second one.
+        w.Records.Add(w.Operation(OperationKind.Alloc, got) with { Alloc = pin });
+        return w.Unbind(whileWaiting: _ =>
+        {
+            if (putFirst)
+            {
+                w.Event(EventKind.PagePut, World.Map(0), Of);
+            }
+        });
+
+        HistoryEvent Of(HistoryEvent e) => e with
+        {
+            Pfn = World.StartOf(0) / World.PageBytes,
+            Count = 1,
+            Text = "pin",
+            Alloc = pin
+        };
     }
 
     private static World FinalPuts(ulong page)

@@ -211,6 +211,35 @@ public abstract partial class StoreContract
         Assert.NotEmpty(SqlChecks.Disagreements(blind, same));
     }
 
+    [StoreTheory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_pin_is_judged_on_its_page_map_alone(bool isPutFirst)
+    {
+        var life = new Life();
+        life.Bind();
+        life.Event(EventKind.PageGet, Life.Map, e => e with { Pfn = 17, Count = 2, Alloc = new(Life.Dev, 1, 5) });
+        life.Op(OperationKind.Access, Life.Map, 5);
+        if (isPutFirst)
+        {
+            Put();
+            life.Teardown();
+        }
+        else
+        {
+            life.Teardown();
+            life.Op(OperationKind.Access, Life.Map, 5, outcome: OperationOutcome.Fail, err: Errno.EFAULT);
+            Put();
+        }
+
+        var results = await CheckedAsync(life);
+        Assert.Equal(isPutFirst ? 0 : 2, results.Single(r => r.Rule == "NO-USE-AFTER-REMOVE").Violated);
+        Assert.Equal(isPutFirst ? 0 : 1, results.Single(r => r.Rule == "REAP-BEFORE-REMOVE").Violated);
+
+        void Put() => life.Event(
+            EventKind.PagePut, Life.Map, e => e with { Pfn = 17, Count = 1, Alloc = new(Life.Dev, 1, 5) });
+    }
+
     [StoreFact]
     public async Task A_clean_life_fails_no_sql_check()
     {
