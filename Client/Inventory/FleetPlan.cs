@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using Fleet.Protocol.Plans;
 
 namespace Fleet.Client.Inventory;
 
@@ -21,7 +22,18 @@ public sealed record PlannedResource(int Bar, ulong SizeBytes, ulong CpuAddress,
 public sealed record PlannedDevice(
     string Host, PciAddress Address, int? NumaNode, ImmutableArray<PlannedResource> Resources)
 {
-    public string Key => $"{Host}/{Address}";
+    /// <summary>What binds it: one of <see cref="DriverNames"/>.</summary>
+    public string Driver { get; init; } = DriverNames.P2pdma;
+
+    /// <summary>Number of the region or of the HMM device in its host.</summary>
+    public int Number { get; init; }
+
+    public string Key => Driver switch
+    {
+        DriverNames.P2pdma => $"{Host}/{Address}",
+        DriverNames.Hmm => $"{Host}/hmm:{Number}",
+        _ => $"{Host}/nd:region{Number}",
+    };
 }
 
 /// <summary>The devices that a run binds, with the memory that each publishes.</summary>
@@ -39,6 +51,30 @@ public sealed record FleetPlan(ImmutableArray<PlannedDevice> Devices, ImmutableA
     public const ulong FirstCpuAddress = 0x40_0000_0000;
 
     public int ResourceCount => Devices.Sum(device => device.Resources.Length);
+
+    /// <summary>Gives each device a driver, in turn and by weight; one without BARs of its own has one range.</summary>
+    public FleetPlan WithDrivers(IReadOnlyList<(string Driver, double Weight)> drivers)
+    {
+        var total = drivers.Sum(driver => driver.Weight);
+        var given = new int[drivers.Count];
+        var numbers = new Dictionary<string, int>(StringComparer.Ordinal);
+        return this with { Devices = [.. Devices.Select(Give)] };
+
+        // The driver that is furthest behind its share is next, so any stretch of devices has the mix.
+        PlannedDevice Give(PlannedDevice device, int place)
+        {
+            var next = Enumerable.Range(0, drivers.Count)
+                .MaxBy(driver => (drivers[driver].Weight / total * (place + 1)) - given[driver]);
+            given[next]++;
+            var driver = drivers[next].Driver;
+            if (driver is DriverNames.P2pdma)
+                return device;
+
+            var number = numbers.GetValueOrDefault(device.Host);
+            numbers[device.Host] = number + 1;
+            return device with { Driver = driver, Number = number, Resources = [device.Resources[0]] };
+        }
+    }
 
     /// <param name="resources">Resources wanted per device.</param>
     /// <param name="devicesMax">Devices taken, in order; null takes all.</param>

@@ -21,7 +21,21 @@ public sealed class GrainFleetPort(IGrainFactory grains, LoadFleet fleet) : IFle
     public ValueTask<FreeReply> FreeAsync(int device, FreeRequest request) => _devices[device].Free(request);
 
     public ValueTask<AccessReply> AccessAsync(int device, int resource, AccessRequest request) =>
-        _maps[device][resource].Access(request);
+        fleet.Devices[device].HasPlainMapping
+            ? _devices[device].Access(request) : _maps[device][resource].Access(request);
+
+    public ValueTask<AllocReply[]> AllocManyAsync(int device, AllocRequest[] requests) =>
+        _devices[device].AllocMany(requests);
+
+    public ValueTask<FreeReply[]> FreeManyAsync(int device, FreeRequest[] requests) =>
+        _devices[device].FreeMany(requests);
+
+    public ValueTask<AccessReply[]> AccessManyAsync(int device, int resource, AccessRequest[] requests) =>
+        _maps[device][resource].AccessMany(requests);
+
+    public ValueTask<PinReply> PinAsync(int device, PinRequest request) => _maps[device][0].Pin(request);
+
+    public ValueTask<UnpinReply> UnpinAsync(int device, UnpinRequest request) => _maps[device][0].Unpin(request);
 
     public ValueTask<TicketReply> BindAsync(int device, long op) => _devices[device].Bind(op);
 

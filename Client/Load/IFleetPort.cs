@@ -17,6 +17,19 @@ public interface IFleetPort
     /// <param name="resource">Index of the resource in the device's plan.</param>
     ValueTask<AccessReply> AccessAsync(int device, int resource, AccessRequest request);
 
+    /// <summary>As many allocs, in order, each with its own answer.</summary>
+    ValueTask<AllocReply[]> AllocManyAsync(int device, AllocRequest[] requests);
+
+    ValueTask<FreeReply[]> FreeManyAsync(int device, FreeRequest[] requests);
+
+    /// <param name="resource">Index of the resource in the device's plan.</param>
+    ValueTask<AccessReply[]> AccessManyAsync(int device, int resource, AccessRequest[] requests);
+
+    /// <summary>Pins a page of the device's page map.</summary>
+    ValueTask<PinReply> PinAsync(int device, PinRequest request);
+
+    ValueTask<UnpinReply> UnpinAsync(int device, UnpinRequest request);
+
     ValueTask<TicketReply> BindAsync(int device, long op);
 
     ValueTask<TicketReply> UnbindAsync(int device, long op);

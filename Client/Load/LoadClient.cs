@@ -31,7 +31,7 @@ public sealed record LoadContext(
 /// when the
 /// answer before it came; in an open one when the schedule says, whatever was late.
 /// </remarks>
-public sealed class LoadClient : IDisposable
+public sealed partial class LoadClient : IDisposable
 {
     /// <summary>A client in process that never gives up its thread starves the fleet that it measures.</summary>
     private const int CallsPerYield = 16;
@@ -44,6 +44,9 @@ public sealed class LoadClient : IDisposable
 
     private const int PageShift = 12;
 
+    /// <summary>A larger request is split by the block layer.</summary>
+    private const ulong RequestBytesMax = 64 * 1024;
+
     private readonly LoadContext _context;
     private readonly int _index;
     private readonly int _sessionNumber;
@@ -54,6 +57,8 @@ public sealed class LoadClient : IDisposable
     private DeadlineCall<AllocReply> _alloc;
     private DeadlineCall<FreeReply> _free;
     private DeadlineCall<AccessReply> _access;
+    private DeadlineCall<PinReply>? _pin;
+    private DeadlineCall<UnpinReply>? _unpin;
     private long _intendedNs;
 
     /// <param name="sessionNumber">Number of the session in the run, as requests carry it.</param>
@@ -97,6 +102,9 @@ public sealed class LoadClient : IDisposable
         _alloc.Dispose();
         _free.Dispose();
         _access.Dispose();
+        _pin?.Dispose();
+        _unpin?.Dispose();
+        DisposeVectors();
         _numbers.Dispose();
     }
 
@@ -194,7 +202,7 @@ public sealed class LoadClient : IDisposable
     {
         if (NextDue() is { } due && (_holdings[due].UntilNs <= MonotonicNs.Now || _holdings.Count >= HoldingsMax))
         {
-            await FreeAsync(due);
+            await FreeDueAsync(due);
             return;
         }
 
@@ -203,10 +211,10 @@ public sealed class LoadClient : IDisposable
             case 1 when _holdings.Count > 0:
                 var place = _random.NextIndex(_holdings.Count);
                 var isWrite = _holdings[place].Tag == 0 || _random.NextShare() < 0.5;
-                await AccessAsync(place, isWrite ? AccessDirection.Write : AccessDirection.Read);
+                await AccessSomeAsync(place, isWrite ? AccessDirection.Write : AccessDirection.Read);
                 break;
             case 2 when _holdings.Count > 0:
-                await FreeAsync(_random.NextIndex(_holdings.Count));
+                await FreeDueAsync(_random.NextIndex(_holdings.Count));
                 break;
             case 3:
                 _context.Unbinds.Ask(
@@ -235,11 +243,35 @@ public sealed class LoadClient : IDisposable
     {
         var device = _context.DeviceSampler.Next(_random);
         var sizeBytes = (ulong)_context.Sizes.NextBytes(_random);
+        var hold = _context.Fleet.Holds[device];
+        if (hold is not HolderKind.Memory)
+        {
+            if (hold is HolderKind.Pin || (hold is HolderKind.PinOrRequest && _random.NextShare() < 0.5))
+            {
+                await PinAsync(device);
+                return;
+            }
+
+            sizeBytes = Math.Min(sizeBytes, RequestBytesMax);
+        }
+        else if (_context.Options.VectorLength > 1)
+        {
+            await AllocManyAsync(device, sizeBytes);
+            return;
+        }
+
         var operation = Begin(OperationKind.Alloc, device);
         operation.SizeBytes = sizeBytes;
         var answer = await _alloc.StartAsync(
             _context.Port.AllocAsync(
                 device, new(operation.Number, _sessionNumber, sizeBytes)), _context.Options.Deadline);
+        Allocated(ref operation, device, answer);
+        if (_alloc.IsSpent)
+            _alloc = new(_context.Watch);
+    }
+
+    private void Allocated(ref Operation operation, int device, in CallAnswer<AllocReply> answer)
+    {
         var reply = answer.Value;
         if (answer.IsKnown)
         {
@@ -254,14 +286,11 @@ public sealed class LoadClient : IDisposable
             }
         }
 
-        var failure = answer.Failure;
-        End(ref operation, failure);
-        if (_alloc.IsSpent)
-            _alloc = new(_context.Watch);
+        End(ref operation, answer.Failure);
         if (operation.Outcome is not OperationOutcome.Ok)
             return;
 
-        var pages = (int)Math.Min((sizeBytes + (1 << PageShift) - 1) >> PageShift, PagesMax);
+        var pages = (int)Math.Min((operation.SizeBytes + (1 << PageShift) - 1) >> PageShift, PagesMax);
         _holdings.Add(new Holding
         {
             Device = device,
@@ -269,7 +298,7 @@ public sealed class LoadClient : IDisposable
             Number = reply.Number,
             Resource = reply.Resource,
             Address = reply.Address,
-            SizeBytes = sizeBytes,
+            SizeBytes = operation.SizeBytes,
             PageCount = pages,
             UntilNs = operation.DoneNs + (_context.Options.Hold.Next(_random).Ticks * 100),
         });
@@ -277,11 +306,98 @@ public sealed class LoadClient : IDisposable
         _context.Counters.Holding(+1);
     }
 
+    /// <summary>Pins a page, any of the range: several holders may pin one.</summary>
+    private async ValueTask PinAsync(int device)
+    {
+        var pages = (long)(_context.Fleet.Devices[device].Resources[0].LengthBytes >> PageShift);
+        var operation = Begin(OperationKind.Alloc, device);
+        operation.Map = _context.Fleet.MapIds[device][0];
+        operation.SizeBytes = 1 << PageShift;
+        operation.PageCount = 1;
+        _pin ??= new(_context.Watch);
+        var answer = await _pin.StartAsync(
+            _context.Port.PinAsync(device, new(operation.Number, _sessionNumber, _random.NextIndex((int)pages))),
+            _context.Options.Deadline);
+        var reply = answer.Value;
+        if (answer.IsKnown)
+        {
+            operation.Err = reply.Err;
+            operation.Outcome = reply.Err is Errno.OK ? OperationOutcome.Ok : OperationOutcome.Fail;
+            operation.At = PositionAt(operation.Map, reply.At);
+            operation.Pfn = reply.Pfn;
+            operation.Address = reply.Pfn << PageShift;
+            if (reply.Err is Errno.OK)
+                operation.Alloc = new(_context.Fleet.DeviceIds[device], reply.Gen, reply.Number);
+        }
+
+        End(ref operation, answer.Failure);
+        if (_pin.IsSpent)
+            _pin = null;
+        if (operation.Outcome is not OperationOutcome.Ok)
+            return;
+
+        _holdings.Add(new Holding
+        {
+            Device = device,
+            Gen = reply.Gen,
+            Number = reply.Number,
+            Resource = 0,
+            Address = operation.Address,
+            SizeBytes = operation.SizeBytes,
+            PageCount = 1,
+            IsPin = true,
+            UntilNs = operation.DoneNs + (_context.Options.Hold.Next(_random).Ticks * 100),
+        });
+        _context.Fleet.Allocated(device);
+        _context.Counters.Holding(+1);
+    }
+
+    private async ValueTask UnpinAsync(int place)
+    {
+        var holding = _holdings[place];
+        var operation = Begin(OperationKind.Free, holding.Device);
+        operation.Alloc = new(_context.Fleet.DeviceIds[holding.Device], holding.Gen, holding.Number);
+        operation.Map = _context.Fleet.MapIds[holding.Device][0];
+        operation.Address = holding.Address;
+        operation.Pfn = holding.Address >> PageShift;
+        operation.SizeBytes = holding.SizeBytes;
+        operation.PageCount = 1;
+        _unpin ??= new(_context.Watch);
+        var answer = await _unpin.StartAsync(
+            _context.Port.UnpinAsync(
+                holding.Device, new(operation.Number, _sessionNumber, holding.Gen, holding.Number)),
+            _context.Options.Deadline);
+        if (answer.IsKnown)
+        {
+            operation.Err = answer.Value.Err;
+            operation.Outcome = answer.Value.Err is Errno.OK ? OperationOutcome.Ok : OperationOutcome.Fail;
+            operation.At = PositionAt(operation.Map, answer.Value.At);
+        }
+
+        End(ref operation, answer.Failure);
+        if (_unpin.IsSpent)
+            _unpin = null;
+        Forget(place);
+    }
+
     /// <returns>Whether the allocation is still held.</returns>
     private async ValueTask<bool> AccessAsync(int place, AccessDirection direction)
     {
         var holding = _holdings[place];
-        var isWrite = direction is AccessDirection.Write;
+        var operation = BeginAccess(holding, direction);
+        var answer = await _access.StartAsync(
+            _context.Port.AccessAsync(holding.Device, holding.Resource, ToAccess(operation, holding)),
+            _context.Options.Deadline);
+        Accessed(ref operation, answer);
+        if (_access.IsSpent)
+            _access = new(_context.Watch);
+        return await KeepsAsync(holding, operation);
+    }
+
+    private Operation BeginAccess(Holding holding, AccessDirection direction)
+    {
+        // Several may pin one page, so what one writes is no other's to read back: a pin is read through.
+        direction = holding.IsPin ? AccessDirection.Read : direction;
         var operation = Begin(OperationKind.Access, holding.Device);
         operation.Alloc = new(_context.Fleet.DeviceIds[holding.Device], holding.Gen, holding.Number);
         operation.Address = holding.Address;
@@ -289,44 +405,50 @@ public sealed class LoadClient : IDisposable
         operation.Pfn = holding.Address >> PageShift;
         operation.PageCount = holding.PageCount;
         operation.Direction = direction;
-        operation.Via = AccessVia.Cpu;
-        operation.Tag = isWrite ? unchecked((ulong)operation.Number * 0x9e3779b97f4a7c15) | 1 : 0;
-        var answer = await _access.StartAsync(
-            _context.Port.AccessAsync(
-                holding.Device,
-                holding.Resource,
-                new(
-                    operation.Number, _sessionNumber, holding.Gen, holding.Number, operation.Pfn, operation.PageCount,
-                    operation.Direction, operation.Via, operation.Tag)),
-            _context.Options.Deadline);
+        operation.Via = holding.IsPin && _context.Fleet.Holds[holding.Device] is HolderKind.PinOrRequest
+            ? AccessVia.Dma : AccessVia.Cpu;
+        operation.Tag = direction is AccessDirection.Write
+            ? unchecked((ulong)operation.Number * 0x9e3779b97f4a7c15) | 1 : 0;
+        return operation;
+    }
+
+    private AccessRequest ToAccess(in Operation operation, Holding holding) => new(
+        operation.Number, _sessionNumber, holding.Gen, holding.Number, operation.Pfn, operation.PageCount,
+        operation.Direction, operation.Via, operation.Tag);
+
+    private void Accessed(ref Operation operation, in CallAnswer<AccessReply> answer)
+    {
         if (answer.IsKnown)
         {
             operation.Err = answer.Value.Err;
             operation.Outcome = answer.Value.Err is Errno.OK ? OperationOutcome.Ok : OperationOutcome.Fail;
             operation.At = PositionAt(operation.Map, answer.Value.At);
-            operation.Tag = isWrite ? operation.Tag : answer.Value.Tag;
+            operation.Tag = operation.Direction is AccessDirection.Write ? operation.Tag : answer.Value.Tag;
         }
 
         End(ref operation, answer.Failure);
-        if (_access.IsSpent)
-            _access = new(_context.Watch);
+    }
+
+    /// <returns>Whether what was accessed is still held.</returns>
+    private async ValueTask<bool> KeepsAsync(Holding holding, Operation operation)
+    {
         // Never freed while an access to it is unresolved: its session reaps it. What a fence refused is gone already.
         if (operation.Outcome is OperationOutcome.Unknown || operation.Err is Errno.ENODEV or Errno.ESTALE)
         {
-            Forget(place);
+            Forget(_holdings.IndexOf(holding));
             return false;
         }
 
         if (operation.Err is not Errno.OK)
         {
             _intendedNs = MonotonicNs.Now;
-            await FreeAsync(place);
+            await FreeAsync(_holdings.IndexOf(holding));
             return false;
         }
 
-        if (isWrite)
+        if (operation.Direction is AccessDirection.Write)
             holding.Tag = operation.Tag;
-        else if (operation.Tag != holding.Tag)
+        else if (!holding.IsPin && operation.Tag != holding.Tag)
             _context.Counters.TagMismatch();
         return true;
     }
@@ -334,15 +456,34 @@ public sealed class LoadClient : IDisposable
     private async ValueTask FreeAsync(int place)
     {
         var holding = _holdings[place];
+        if (holding.IsPin)
+        {
+            await UnpinAsync(place);
+            return;
+        }
+
+        var operation = BeginFree(holding);
+        var answer = await _free.StartAsync(
+            _context.Port.FreeAsync(holding.Device, ToFree(operation, holding)), _context.Options.Deadline);
+        Freed(ref operation, holding, answer);
+        if (_free.IsSpent)
+            _free = new(_context.Watch);
+    }
+
+    private Operation BeginFree(Holding holding)
+    {
         var operation = Begin(OperationKind.Free, holding.Device);
         operation.Alloc = new(_context.Fleet.DeviceIds[holding.Device], holding.Gen, holding.Number);
         operation.Address = holding.Address;
         operation.SizeBytes = holding.SizeBytes;
-        var answer = await _free.StartAsync(
-            _context.Port.FreeAsync(
-                holding.Device,
-                new(operation.Number, _sessionNumber, holding.Gen, holding.Number, holding.Address, holding.SizeBytes)),
-            _context.Options.Deadline);
+        return operation;
+    }
+
+    private FreeRequest ToFree(in Operation operation, Holding holding) => new(
+        operation.Number, _sessionNumber, holding.Gen, holding.Number, holding.Address, holding.SizeBytes);
+
+    private void Freed(ref Operation operation, Holding holding, in CallAnswer<FreeReply> answer)
+    {
         if (answer.IsKnown)
         {
             operation.Err = answer.Value.Err;
@@ -352,9 +493,7 @@ public sealed class LoadClient : IDisposable
         }
 
         End(ref operation, answer.Failure);
-        if (_free.IsSpent)
-            _free = new(_context.Watch);
-        Forget(place);
+        Forget(_holdings.IndexOf(holding));
     }
 
     private void Forget(int place)
@@ -406,6 +545,9 @@ public sealed class LoadClient : IDisposable
         public required int PageCount { get; init; }
 
         public required long UntilNs { get; init; }
+
+        /// <summary>A pinned page rather than memory or a request of the client's own.</summary>
+        public bool IsPin { get; init; }
 
         /// <summary>What its pages hold; 0 while nothing was written.</summary>
         public ulong Tag { get; set; }

@@ -6,6 +6,22 @@ using Fleet.Protocol.Plans;
 
 namespace Fleet.Client.Load;
 
+/// <summary>What a holder holds, by the driver of the device.</summary>
+public enum HolderKind : byte
+{
+    /// <summary>Peer-to-peer memory.</summary>
+    Memory,
+
+    /// <summary>A request in flight in a block device's queue.</summary>
+    Request,
+
+    /// <summary>A page that get_user_pages pinned.</summary>
+    Pin,
+
+    /// <summary>One of the last two, by the draw.</summary>
+    PinOrRequest,
+}
+
 /// <summary>The devices of a run with the numbers of their objects and what the load knows of them.</summary>
 /// <remarks>
 /// Concurrency: any thread. What it knows (allocations that are out, whether an unbind is under way) only steers the
@@ -27,6 +43,7 @@ public sealed class LoadFleet
             .Select(resource => objects.Intern(device.MapName(resource))).ToImmutableArray())];
         RefIds = [.. Devices.Select(device => Enumerable.Range(0, device.Resources.Count)
             .Select(resource => objects.Intern(device.RefName(resource))).ToImmutableArray())];
+        Holds = [.. Devices.Select(HoldOf)];
         _liveAllocations = new int[Devices.Length];
         _isBusy = new int[Devices.Length];
     }
@@ -41,6 +58,9 @@ public sealed class LoadFleet
 
     public ImmutableArray<ImmutableArray<int>> RefIds { get; }
 
+    /// <summary>What a client takes when it is due to allocate at a device.</summary>
+    public ImmutableArray<HolderKind> Holds { get; }
+
     public int LiveAllocations(int device) => Volatile.Read(ref _liveAllocations[device]);
 
     public void Allocated(int device) => Interlocked.Increment(ref _liveAllocations[device]);
@@ -53,9 +73,17 @@ public sealed class LoadFleet
 
     public void Unclaim(int device) => Volatile.Write(ref _isBusy[device], 0);
 
+    private static HolderKind HoldOf(DevicePlan device) => (device.HasPins, device.HasQueue) switch
+    {
+        (true, true) => HolderKind.PinOrRequest,
+        (true, false) => HolderKind.Pin,
+        (false, true) => HolderKind.Request,
+        _ => HolderKind.Memory,
+    };
+
     private static DevicePlan ToDevicePlan(PlannedDevice device) => new(
         device.Key,
-        "p2pdma",
+        device.Driver,
         [
             .. device.Resources.Select(resource => new PciBar(
                 resource.Bar,

@@ -112,8 +112,18 @@ public sealed record RunRequest(
             : InventoryFile.Replicate(InventoryFile.Read(fleet.Inventory), fleet.Replicate, fleet.Inventory);
         return FleetPlan.Of(
             hosts, fleet.Resources, fleet.Sections, fleet.DevicesMax, isGenerated ? "The generated inventory"
-                : fleet.Inventory);
+                : fleet.Inventory).WithDrivers(
+            [.. fleet.Drivers.Select(driver => (DriverOf(driver.Value), driver.Weight))]);
     }
+
+    private static string DriverOf(DriverKind driver) => driver switch
+    {
+        DriverKind.Dax => DriverNames.Dax,
+        DriverKind.PmemFsdax => DriverNames.PmemFsdax,
+        DriverKind.PmemRaw => DriverNames.PmemRaw,
+        DriverKind.Hmm => DriverNames.Hmm,
+        _ => DriverNames.P2pdma,
+    };
 
     private static Scenario Overlay(Scenario scenario, RunOptions options)
     {

@@ -8,13 +8,6 @@ public static class RunSupport
     /// <exception cref="UsageException">The scenario asks for something that is described but not run yet.</exception>
     public static void Demand(Scenario scenario)
     {
-        if (scenario.Fleet.Drivers.FirstOrDefault(
-            driver => driver.Value is not DriverKind.P2pdma) is { Weight: > 0 } other)
-            Refuse(scenario, $"fleet.drivers: {Word(other.Value.ToString())}", "p2pdma");
-
-        if (scenario.Load.VectorLength > 1)
-            Refuse(scenario, $"load.vector: {scenario.Load.VectorLength}", "1");
-
         if (scenario.Fleet.Placement is GrainPlacement.Spread)
             Refuse(scenario, "fleet.placement: spread", "colocated");
 

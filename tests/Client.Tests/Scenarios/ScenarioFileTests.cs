@@ -15,7 +15,11 @@ public sealed class ScenarioFileTests : IDisposable
     [Fact]
     public void What_is_shipped_can_be_read_and_run()
     {
-        Assert.Equal(["alloc-fail", "pair", "smoke"], ScenarioFile.Shipped);
+        Assert.Equal(
+            [
+                "alloc-fail", "fragment", "hot-device", "mixed-drivers", "pair", "race", "sgl", "smoke", "storm",
+            ],
+            ScenarioFile.Shipped);
         foreach (var name in ScenarioFile.Shipped.Where(name => !ScenarioFile.IsFaultPlan(name)))
             RunSupport.Demand(ScenarioFile.ReadScenario(name, []));
         var fault = Assert.Single(ScenarioFile.ReadFaultPlan("alloc-fail").Faults);
@@ -128,7 +132,6 @@ public sealed class ScenarioFileTests : IDisposable
     }
 
     [Theory]
-    [InlineData("fleet.drivers={ dax: 1 }", "dax")]
     [InlineData("fleet.placement=spread", "spread")]
     [InlineData("fleet.sections=shared", "shared")]
     [InlineData("faults=[ { kind: silo-kill, at: { kind: interval, mean: 20s } } ]", "silo-kill")]
