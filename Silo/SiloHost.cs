@@ -139,6 +139,10 @@ internal sealed class SiloLogGate
     {
         _ when IsStopping => level >= LogLevel.Critical,
         "Polly" or "Orleans.Runtime.Silo" or "Orleans.Runtime.Watchdog" => level >= LogLevel.Error,
+
+        // A database that is away for a while is tried again; who cares asks the database.
+        _ when category?.StartsWith("Orleans.Runtime.MembershipService", StringComparison.Ordinal) is true =>
+            level >= LogLevel.Error,
         _ => level >= LogLevel.Warning,
     };
 }

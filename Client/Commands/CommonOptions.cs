@@ -57,6 +57,20 @@ internal static class CommonOptions
         },
     };
 
+    public static Option<long?> Size(string name, long minBytes, long maxBytes, string description) => new(name)
+    {
+        Description = description,
+        HelpName = "SIZE",
+        CustomParser = result =>
+        {
+            if (Quantity.TryParseSize(result.Tokens[0].Value, out var bytes) && bytes >= minBytes && bytes <= maxBytes)
+                return bytes;
+
+            Refuse(result, name, $"{Quantity.SizeForm}, from {minBytes >> 20}MiB to {maxBytes >> 30}GiB");
+            return null;
+        },
+    };
+
     private static long? TryWhole(ArgumentResult result, string name, long min, long max)
     {
         if (long.TryParse(

@@ -66,12 +66,15 @@ internal static class RunCommand
             Description = "With --simulate: write the history to this file, *.jsonl or *.jsonl.gz.",
             HelpName = "FILE",
         };
+        var spoolBound = CommonOptions.Size(
+            "--spool-bound", 8L << 20, 1L << 40,
+            "Bytes that may wait on disk for the store before clients are held back (default 1GiB).");
         var set = ScenarioCommand.Set();
         var store = new StoreOptions();
         var command = new Command("run", "Hammers a fleet, stores what happened, judges it.")
         {
             scenario, profile, inventory, devices, replicate, clients, duration, rate, seed, set, faults, patience,
-            keepGoing, silos, cluster, simulate, twice, history,
+            keepGoing, silos, cluster, spoolBound, simulate, twice, history,
         };
         store.AddTo(command);
         command.SetAction(async (parsed, ct) =>
@@ -92,6 +95,7 @@ internal static class RunCommand
                 Silos = parsed.GetValue(silos) ?? 0,
                 Cluster = parsed.GetValue(cluster),
                 IsSimulated = parsed.GetValue(simulate),
+                SpoolBoundBytes = parsed.GetValue(spoolBound),
             };
             DemandSimulated(options.IsSimulated, parsed.GetValue(twice), parsed.GetValue(history));
             var request = RunRequest.Create(

@@ -31,6 +31,8 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
     private const string SessionName = RunNames.Session;
     private const int HostsBuiltAtOnce = 8;
 
+    private const long SegmentBytesMin = 1 << 20;
+
     private static readonly TimeSpan CallPatience = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan LongPoll = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan QuickLook = TimeSpan.FromMilliseconds(500);
@@ -84,8 +86,7 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         await using var writer = await store.CreateRunAsync(info, _objects, interrupt);
         await writer.AddProcessAsync(
             new(process, GeneratorName, info.Clock, Environment.MachineName, Environment.ProcessId), interrupt);
-        using var spool = SpoolWriter.Create(
-            new(spoolDirectory, request.Name, process, GeneratorName, info.Clock), _objects);
+        using var spool = SpoolWriter.Create(SpoolOptionsOf(spoolDirectory, process, info.Clock), _objects);
         await using var drain = SpoolDrain.Start(spool, writer);
 
         var fleet = new LoadFleet(request.Plan, _objects);
@@ -113,7 +114,7 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
 
         var report = verdict.Report;
         var summary = Summarize(live, verdict, counts, interrupt.IsCancellationRequested);
-        await StoreAsync(writer, verdict, live.Online, generator);
+        await StoreAsync(writer, verdict, live);
         var location = await writer.SealAsync(
             new(summary.Verdict, summary.ExitCode)
             {
@@ -124,6 +125,19 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
             },
             CancellationToken.None);
         return summary with { Location = location };
+    }
+
+    private SpoolOptions SpoolOptionsOf(string directory, int process, string clock)
+    {
+        const int segmentsWithinBound = 8;
+        var options = new SpoolOptions(directory, request.Name, process, GeneratorName, clock);
+        return request.SpoolBoundBytes is { } bound
+            ? options with
+            {
+                BoundBytes = bound,
+                SegmentBytes = (int)Math.Clamp(bound / segmentsWithinBound, SegmentBytesMin, options.SegmentBytes),
+            }
+            : options;
     }
 
     private RunInfo InfoOf(string clock) => new(request.Name)
@@ -151,7 +165,10 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
     /// <summary>What is left of the fleet when it is gone.</summary>
     private sealed record LiveResult(
         LoadGenerator Generator, RunMonitor Monitor, long Reaped, IReadOnlyList<HostReport> Hosts,
-        OnlineSnapshot Online, IReadOnlyList<CommittedEvents> Committed);
+        OnlineSnapshot Online, IReadOnlyList<CommittedEvents> Committed)
+    {
+        public IReadOnlyCollection<FaultRecord> Faults { get; init; } = [];
+    }
 
     private static async Task<RunCounts> CountAsync(
         IRunWriter writer, LoadGenerator generator, DrainReport stored, IReadOnlyList<CommittedEvents> committed)
@@ -198,6 +215,9 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         var loading = Stopwatch.StartNew();
         using var over = new CancellationTokenSource();
         var renewing = RenewAsync(session, over.Token);
+        var metrics = new MetricsStore(writer);
+        var kills = DatabaseKills.Of(request, progress.Say);
+        var killing = kills?.RunAsync(over.Token) ?? Task.CompletedTask;
         var management = silo.Grains.GetGrain<IManagementGrain>(0);
         var monitor = new RunMonitor(
             Scenario,
@@ -206,8 +226,8 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
                 () => Interlocked.Read(ref _findings),
                 async () => (await silo.SnapshotAsync()).Probes,
                 () => spool.Operations + spool.Events - drain.RowsStored,
-                () => silo.Faults,
-                writer.AddMetricsAsync),
+                () => FaultsOf(silo, kills),
+                metrics.AddAsync),
             new(async _ => [("activations", await management.GetTotalActivationCount()), .. DatabaseSize()]),
             progress);
         var watching = monitor.RunAsync(over.Token);
@@ -220,8 +240,10 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
             progress.Begin("waiting for what is open");
             await AwaitQuietAsync(generator, silo.Grains, fleet);
             await over.CancelAsync();
-            await Task.WhenAll(renewing, watching, stopping);
+            await Task.WhenAll(renewing, watching, stopping, killing);
+            await metrics.EndAsync();
             await monitor.EndAsync();
+            await metrics.EndAsync();
         }
 
         // Closing the session frees what no client could: calls whose answers were lost. That may end a wait.
@@ -233,7 +255,10 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
             fleet.Hosts.Select(host => silo.Grains.GetGrain<IHostGrain>(host.Name).Close().AsTask()));
         _seconds["live"] = starting.Elapsed.TotalSeconds;
         return new(
-            generator, monitor, reaped, reports, await silo.SnapshotAsync(), await silo.CommittedAsync());
+            generator, monitor, reaped, reports, await silo.SnapshotAsync(), await silo.CommittedAsync())
+        {
+            Faults = kills?.Records ?? [],
+        };
     }
 
     /// <returns>Places of the devices whose bind failed.</returns>
@@ -315,6 +340,9 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
     }
 
     /// <summary>Of the files that this run writes to; nothing where a server holds them.</summary>
+    private static (long Count, string Last) FaultsOf(IFleetTarget fleet, DatabaseKills? kills) =>
+        kills is { Records.Count: > 0 and var count } ? (fleet.Faults.Count + count, "db-kill") : fleet.Faults;
+
     private IEnumerable<(string Gauge, double Value)> DatabaseSize()
     {
         if (request.Store.Directory is not { } directory || !Directory.Exists(directory))
@@ -334,8 +362,9 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
     }
 
     private async Task StoreAsync(
-        IRunWriter writer, StoredVerdict verdict, OnlineSnapshot online, LoadGenerator generator)
+        IRunWriter writer, StoredVerdict verdict, LiveResult live)
     {
+        var (online, generator) = (live.Online, live.Generator);
         var ct = CancellationToken.None;
         var report = verdict.Report;
         await writer.AddEvidenceAsync([.. verdict.Sql.Select(result => result.Evidence)], ct);
@@ -349,7 +378,8 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
             [.. generator.Latency.All().SelectMany(one => BucketsOf(one.Metric, one.Of, one.Histogram))], ct);
         await writer.AddFaultsAsync(
             [
-                .. Scenario.Faults.Select(fault => new FaultRecord(
+                .. live.Faults,
+                .. Scenario.Faults.Where(fault => fault.Kind is FaultKind.Inject).Select(fault => new FaultRecord(
                     writer.Info.EpochNs,
                     "inject",
                     Kernel.Host.FailPoints.WireName(fault.Point!.Value),

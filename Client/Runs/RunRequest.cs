@@ -5,6 +5,7 @@ using Fleet.Client.Simulate;
 using Fleet.Kernel.Profiles;
 using Fleet.Protocol.Plans;
 using Fleet.Storage.Results;
+using Fleet.Storage.Server;
 
 namespace Fleet.Client.Runs;
 
@@ -44,6 +45,9 @@ public sealed record RunOptions
 
     /// <summary>On a virtual cluster and a virtual clock, instead of a live one.</summary>
     public bool IsSimulated { get; init; }
+
+    /// <summary>Bytes that may wait on disk for the store before clients are held back.</summary>
+    public long? SpoolBoundBytes { get; init; }
 }
 
 /// <summary>Everything that a run needs to know, checked before anything is started or written.</summary>
@@ -59,6 +63,9 @@ public sealed record RunRequest(
     /// <summary>Name of a cluster that somebody started; null where the run starts its own.</summary>
     public string? Cluster { get; init; }
 
+    /// <summary>Bytes that may wait on disk for the store before clients are held back; null for the default.</summary>
+    public long? SpoolBoundBytes { get; init; }
+
     public bool IsEmbedded => Silos == 0 && Cluster is null;
 
     /// <exception cref="UsageException">Something cannot be read, is unknown, or is not run by this build.</exception>
@@ -70,7 +77,7 @@ public sealed record RunRequest(
         if (options.IsSimulated)
             SimulationRequest.Demand(scenario);
         else
-            RunSupport.Demand(scenario);
+            RunSupport.Demand(scenario, PrivateServer.Behind(store) is not null);
         if (!KernelProfile.TryParse(scenario.Profile, out var profile))
             throw new UsageException(
                 $"There is no profile {ForeignText.Quote(scenario.Profile)}; accepted: fleet profile list shows them.");
@@ -86,6 +93,7 @@ public sealed record RunRequest(
         {
             Silos = options.Silos,
             Cluster = options.Cluster,
+            SpoolBoundBytes = options.SpoolBoundBytes,
         };
     }
 
@@ -96,7 +104,7 @@ public sealed record RunRequest(
         callPatience,
         lease.TotalSeconds,
         [
-            .. Scenario.Faults.Select(fault => new InjectionPlan(
+            .. Scenario.Faults.Where(fault => fault.Kind is FaultKind.Inject).Select(fault => new InjectionPlan(
                 Kernel.Host.FailPoints.WireName(fault.Point!.Value),
                 fault.Errno!.Value,
                 fault.When is FaultSchedule.Probability probability ? probability.Value : 0,

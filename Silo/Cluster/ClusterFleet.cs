@@ -4,7 +4,6 @@ using Fleet.Storage.Cluster;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Orleans.Configuration;
-using Orleans.Runtime;
 
 namespace Fleet.Silo.Cluster;
 
@@ -14,11 +13,13 @@ public sealed class ClusterFleet : IAsyncDisposable
     private static readonly TimeSpan Look = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan ResponseTimeout = TimeSpan.FromSeconds(30);
 
+    private readonly PostgresCluster _cluster;
     private readonly IHost _host;
     private readonly SiloLogGate _log;
 
-    private ClusterFleet(IHost host, SiloLogGate log)
+    private ClusterFleet(PostgresCluster cluster, IHost host, SiloLogGate log)
     {
+        _cluster = cluster;
         _host = host;
         _log = log;
         Grains = host.Services.GetRequiredService<IClusterClient>();
@@ -34,7 +35,7 @@ public sealed class ClusterFleet : IAsyncDisposable
     {
         using var timer = new PeriodicTimer(Look);
         var began = TimeProvider.System.GetTimestamp();
-        for (int active; (active = await cluster.GatewayCountAsync()) < silos;)
+        for (int active; (active = (await cluster.SilosAsync()).Count) < silos;)
         {
             check();
             if (TimeProvider.System.GetElapsedTime(began) > patience)
@@ -61,7 +62,7 @@ public sealed class ClusterFleet : IAsyncDisposable
         try
         {
             await host.StartAsync(ct);
-            return new(host, log);
+            return new(cluster, host, log);
         }
         catch
         {
@@ -71,12 +72,8 @@ public sealed class ClusterFleet : IAsyncDisposable
     }
 
     /// <summary>Asks every silo that serves what it did so far.</summary>
-    public async Task<IReadOnlyList<SiloReport>> ReportsAsync()
-    {
-        var silos = await Grains.GetGrain<IManagementGrain>(0).GetHosts(onlyActive: true);
-        return await Task.WhenAll(
-            silos.Keys.Select(silo => Grains.GetGrain<ISiloGrain>(silo.ToParsableString()).Report().AsTask()));
-    }
+    public async Task<IReadOnlyList<SiloReport>> ReportsAsync() => await Task.WhenAll(
+        (await _cluster.SilosAsync()).Select(silo => Grains.GetGrain<ISiloGrain>(silo).Report().AsTask()));
 
     public async ValueTask DisposeAsync()
     {

@@ -23,6 +23,7 @@ public sealed class PostgresCluster : IAsyncDisposable
 
     private readonly NpgsqlDataSource _source;
     private readonly string _cluster;
+    private IReadOnlyList<string> _silos = [];
 
     private PostgresCluster(NpgsqlDataSource source, string cluster)
     {
@@ -119,9 +120,21 @@ public sealed class PostgresCluster : IAsyncDisposable
             async token => await command.ExecuteNonQueryAsync(token), ct);
     }
 
-    /// <summary>Returns how many silos clients may connect to.</summary>
-    public async Task<int> GatewayCountAsync() =>
-        (await new PostgresGatewayList(_source, _cluster, GatewayStaleness).GetGateways()).Count;
+    /// <summary>Returns the addresses of the silos that clients may connect to; the last known ones while the store
+    /// does not answer.</summary>
+    public async Task<IReadOnlyList<string>> SilosAsync()
+    {
+        try
+        {
+            _silos = [.. (await PostgresGatewayList.ActiveAsync(_source, _cluster)).Select(s => s.ToParsableString())];
+        }
+        catch (Exception e) when (Transience.IsConnectionLoss(e))
+        {
+            return _silos;
+        }
+
+        return _silos;
+    }
 
     public ValueTask DisposeAsync() => _source.DisposeAsync();
 }

@@ -14,20 +14,25 @@ internal sealed class PostgresGatewayList(
 
     public Task InitializeGatewayListProvider() => Task.CompletedTask;
 
-    public async Task<IList<Uri>> GetGateways()
+    public async Task<IList<Uri>> GetGateways() =>
+        [.. (await ActiveAsync(source, cluster, "proxy_port")).Select(silo => silo.ToGatewayUri())];
+
+    /// <summary>Returns the active silos; the port of each address is its gateway's where that is asked for.</summary>
+    public static async Task<IReadOnlyList<SiloAddress>> ActiveAsync(
+        NpgsqlDataSource source, string cluster, string port = "port")
     {
         await using var command = source.CreateCommand(
-            "SELECT address, proxy_port, generation FROM fleet.members "
+            $"SELECT address, {port}, generation FROM fleet.members "
             + "WHERE cluster = $1 AND status = $2 AND proxy_port > 0");
         command.Parameters.Add(new NpgsqlParameter { Value = cluster });
         command.Parameters.Add(new NpgsqlParameter { Value = (int)SiloStatus.Active });
         await using var rows = await command.ExecuteReaderAsync();
-        var gateways = new List<Uri>();
+        var silos = new List<SiloAddress>();
         while (await rows.ReadAsync())
         {
-            gateways.Add(PostgresMembershipTable.Address(rows, 0).ToGatewayUri());
+            silos.Add(PostgresMembershipTable.Address(rows, 0));
         }
 
-        return gateways;
+        return silos;
     }
 }

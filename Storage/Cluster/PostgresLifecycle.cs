@@ -166,8 +166,7 @@ public sealed class PostgresLifecycle : ILifecycleLog, IIncarnations, IAsyncDisp
             batch.Stretches.Add(new SpoolStretch(_proc, LifecycleStripe, ++_batch, 0, batch.Events.Count));
             try
             {
-                await _writer.AppendAsync(
-                    batch, (connection, ct) => TransitAsync(connection, groups, ct), CancellationToken.None);
+                await _writer.AppendAsync(batch, () => TransitionOf(groups), CancellationToken.None);
                 Interlocked.Add(ref _events, batch.Events.Count);
                 groups.ForEach(g => g.Done.SetResult());
                 return;
@@ -193,15 +192,14 @@ public sealed class PostgresLifecycle : ILifecycleLog, IIncarnations, IAsyncDisp
         }
     }
 
-    private async Task TransitAsync(NpgsqlConnection connection, List<Group> groups, CancellationToken ct)
+    private NpgsqlBatchCommand TransitionOf(List<Group> groups)
     {
         // One transition for each object and incarnation, in one order whoever commits.
         var last = groups.GroupBy(g => (Name: _objects.Name(g.At.Obj), g.At.Gen))
             .Select(g => (g.Key.Name, g.Key.Gen, Seq: g.Max(x => x.Events[^1].At.Seq)))
             .OrderBy(t => t.Name, StringComparer.Ordinal).ThenBy(t => t.Gen).ToList();
-        await using var insert = new NpgsqlCommand(
-            "INSERT INTO transitions (scope, name, gen, seq) SELECT $1, n, g, s FROM unnest($2, $3, $4) AS t(n, g, s)",
-            connection);
+        var insert = new NpgsqlBatchCommand(
+            "INSERT INTO transitions (scope, name, gen, seq) SELECT $1, n, g, s FROM unnest($2, $3, $4) AS t(n, g, s)");
         insert.Parameters.Add(new NpgsqlParameter { Value = _scope });
         insert.Parameters.Add(
             new NpgsqlParameter
@@ -221,7 +219,7 @@ public sealed class PostgresLifecycle : ILifecycleLog, IIncarnations, IAsyncDisp
                 Value = last.Select(t => t.Seq).ToArray(),
                 NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bigint
             });
-        await insert.ExecuteNonQueryAsync(ct);
+        return insert;
     }
 
     private sealed class Group(HistoryEvent[] events)

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Net;
+using Fleet.Storage.Results.Postgres;
 using Npgsql;
 using NpgsqlTypes;
 using Orleans;
@@ -133,7 +134,20 @@ internal sealed class PostgresMembershipTable(NpgsqlDataSource source, string cl
         return true;
     }
 
+    /// <exception cref="OrleansException">The database is away; the kind that Orleans can carry to who asked.</exception>
     private async Task<MembershipTableData> ReadAsync(string restriction, params object[] values)
+    {
+        try
+        {
+            return await ReadOnceAsync(restriction, values);
+        }
+        catch (Exception e) when (Transience.IsConnectionLoss(e))
+        {
+            throw new OrleansException($"The membership table cannot be read: {e.Message}");
+        }
+    }
+
+    private async Task<MembershipTableData> ReadOnceAsync(string restriction, object[] values)
     {
         await using var command = source.CreateCommand(
             $"SELECT {Columns} FROM fleet.clusters c LEFT JOIN fleet.members m ON m.cluster = c.cluster {restriction} "

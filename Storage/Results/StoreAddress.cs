@@ -100,6 +100,7 @@ public sealed partial class StoreAddress
             SearchPath = "fleet",
             ApplicationName = "fleet",
             MaxPoolSize = 16,
+            MaxAutoPrepare = 32, // Each transition of the lifecycle sends the same few statements.
             WriteBufferSize = 64 * 1024,
             Timeout = 5,
             KeepAlive = 10,

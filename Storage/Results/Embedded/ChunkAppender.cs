@@ -44,13 +44,15 @@ internal sealed unsafe class ChunkAppender : IDisposable
         Start();
     }
 
-    public void Long(long value)
+    public Sink Rows => new(this);
+
+    private void Long(long value)
     {
         ((long*)_data[_column])[_row] = value;
         _column++;
     }
 
-    public void Long(long? value)
+    private void Long(long? value)
     {
         if (value is { } v)
         {
@@ -64,7 +66,7 @@ internal sealed unsafe class ChunkAppender : IDisposable
         _column++;
     }
 
-    public void Int(int? value)
+    private void Int(int? value)
     {
         if (value is { } v)
         {
@@ -78,7 +80,7 @@ internal sealed unsafe class ChunkAppender : IDisposable
         _column++;
     }
 
-    public void Short(short? value)
+    private void Short(short? value)
     {
         if (value is { } v)
         {
@@ -92,7 +94,7 @@ internal sealed unsafe class ChunkAppender : IDisposable
         _column++;
     }
 
-    public void EndRow()
+    private void EndRow()
     {
         if (_column != _types.Length)
         {
@@ -150,5 +152,22 @@ internal sealed unsafe class ChunkAppender : IDisposable
         {
             throw new StorageException($"DuckDB refused rows for the table {_table}; is the disk full?");
         }
+    }
+
+    internal readonly struct Sink(ChunkAppender appender) : IRowSink
+    {
+        public void StartRow()
+        {
+        }
+
+        public void Long(long value) => appender.Long(value);
+
+        public void Long(long? value) => appender.Long(value);
+
+        public void Int(int? value) => appender.Int(value);
+
+        public void Short(short? value) => appender.Short(value);
+
+        public void EndRow() => appender.EndRow();
     }
 }

@@ -343,6 +343,7 @@ internal sealed class DuckRunWriter : IRunWriter
 
         var newClients = new List<object?[]>();
         using var rows = new ChunkAppender(_connection, "operations", OperationTypes);
+        var sink = rows.Rows;
         foreach (ref readonly var op in batch.Operations)
         {
             var client = map[op.Client];
@@ -353,38 +354,7 @@ internal sealed class DuckRunWriter : IRunWriter
                 newClients.Add([client, known.Session, known.Proc]);
             }
 
-            var row = new OperationRow(
-                op, map, op.At.IsNone ? 0 : batch.Objects.DeviceOf(op.At.Obj),
-                !op.At.IsNone && batch.Objects.Kind(op.At.Obj) is ObjectKind.Map, known.Session);
-            rows.Long(row.Number);
-            rows.Long(row.SentNs);
-            rows.Long(row.Address);
-            rows.Long(row.Pfn);
-            rows.Long(row.Tag);
-            rows.Long(row.Of);
-            rows.Long(row.LateNs);
-            rows.Long(RowPacking.Large(row.Took));
-            rows.Long(RowPacking.Large(row.Size));
-            rows.Long(RowPacking.Large(row.Seq));
-            rows.Long(RowPacking.Large(row.AllocNumber));
-            rows.Int(RowPacking.Small(row.Took));
-            rows.Int(RowPacking.SmallOrNone(row.Size));
-            rows.Int(RowPacking.SmallOrNone(row.Seq));
-            rows.Int(RowPacking.SmallOrNone(row.AllocNumber));
-            rows.Int(row.Client);
-            rows.Int(row.Obj);
-            rows.Int(row.Gen);
-            rows.Int(row.Life);
-            rows.Int(row.Owner);
-            rows.Int(row.Map);
-            rows.Int(row.Device);
-            rows.Int(row.Session);
-            rows.Int(row.AllocGen);
-            rows.Int(row.Pages);
-            rows.Short(known.Proc == batch.Proc ? null : (short)batch.Proc);
-            rows.Short(row.Code);
-            rows.Short(row.Err);
-            rows.EndRow();
+            HistoryRows.Write(ref sink, op, batch, map, known);
         }
 
         rows.Close();
@@ -401,31 +371,13 @@ internal sealed class DuckRunWriter : IRunWriter
         var newTexts = new List<object?[]>();
         using (var rows = new ChunkAppender(_connection, "events", EventTypes))
         {
+            var sink = rows.Rows;
             foreach (var e in batch.Events)
             {
-                rows.Long(e.At.Seq);
-                rows.Long(e.TimeNs);
-                rows.Long(RowPacking.Some(unchecked((long)e.Start)));
-                rows.Long(RowPacking.Some(unchecked((long)e.SizeBytes)));
-                rows.Long(RowPacking.Some(unchecked((long)e.Pfn)));
-                rows.Long(RowPacking.Some(e.Count));
-                rows.Long(RowPacking.Some(e.Alloc.Number));
-                rows.Int(map[e.At.Obj]);
-                rows.Int(e.At.Gen);
-                rows.Int(e.At.Life);
-                rows.Int(Text(e.Actor, newTexts));
-                rows.Int(Id(map, e.Other));
-                rows.Int(e.Node < 0 ? null : e.Node);
-                rows.Int(Text(e.Fn, newTexts));
-                rows.Int(Text(e.Text, newTexts));
-                rows.Int(Id(map, e.Alloc.Device));
-                rows.Int(e.Alloc.IsNone ? null : e.Alloc.Gen);
-                rows.Short((short)e.Proc);
-                rows.Short(e.Proc == batch.Proc ? null : (short)batch.Proc);
-                rows.Short((short)e.Kind);
-                rows.Short(e.Err is Errno.OK ? null : (short)e.Err);
-                rows.Short(e.After.Count == 0 ? null : (short)e.After.Count);
-                rows.EndRow();
+                Number(e.Actor, newTexts);
+                Number(e.Fn, newTexts);
+                Number(e.Text, newTexts);
+                HistoryRows.Write(ref sink, e, batch, map, _texts);
             }
 
             rows.Close();
@@ -433,20 +385,10 @@ internal sealed class DuckRunWriter : IRunWriter
 
         using (var rows = new ChunkAppender(_connection, "event_after", AfterTypes))
         {
+            var sink = rows.Rows;
             foreach (var e in batch.Events)
             {
-                for (var n = 0; n < e.After.Count; n++)
-                {
-                    rows.Long(e.At.Seq);
-                    rows.Long(e.After[n].Seq);
-                    rows.Int(map[e.At.Obj]);
-                    rows.Int(e.At.Gen);
-                    rows.Int(map[e.After[n].Obj]);
-                    rows.Int(e.After[n].Gen);
-                    rows.Int(e.After[n].Life);
-                    rows.Short((short)n);
-                    rows.EndRow();
-                }
+                HistoryRows.WriteAfter(ref sink, e, map);
             }
 
             rows.Close();
@@ -455,21 +397,14 @@ internal sealed class DuckRunWriter : IRunWriter
         DuckRows.Append(_connection, "texts", newTexts);
     }
 
-    private int? Text(string? value, List<object?[]> added)
+    /// <summary>Gives a text its number at first mention.</summary>
+    private void Number(string? value, List<object?[]> added)
     {
-        if (value is null)
+        if (value is not null && !_texts.ContainsKey(value))
         {
-            return null;
+            _texts.Add(value, _texts.Count + 1);
+            added.Add([_texts.Count, value]);
         }
-
-        if (!_texts.TryGetValue(value, out var id))
-        {
-            id = _texts.Count + 1;
-            _texts.Add(value, id);
-            added.Add([id, value]);
-        }
-
-        return id;
     }
 
     private ObjectMap MapOf(ObjectTable source)
@@ -495,6 +430,4 @@ internal sealed class DuckRunWriter : IRunWriter
 
         return new ObjectMap(known);
     }
-
-    private static int? Id(ObjectMap map, int id) => id == 0 ? null : map[id];
 }

@@ -27,20 +27,24 @@ internal sealed class CopyBuffer
         Take(8).Clear(); // Flags, and no header extension.
     }
 
-    public void Row(short columns)
+    /// <summary>Takes rows of the history tables.</summary>
+    /// <param name="columns">Of each row, the run's number at its end included.</param>
+    public Sink RowsOf(short columns, int runId) => new(this, columns, runId);
+
+    private void Row(short columns)
     {
         BinaryPrimitives.WriteInt16BigEndian(Take(2), columns);
         Rows++;
     }
 
-    public void Long(long value)
+    private void Long(long value)
     {
         var to = Take(12);
         BinaryPrimitives.WriteInt32BigEndian(to, 8);
         BinaryPrimitives.WriteInt64BigEndian(to[4..], value);
     }
 
-    public void Long(long? value)
+    private void Long(long? value)
     {
         if (value is { } v)
         {
@@ -52,7 +56,7 @@ internal sealed class CopyBuffer
         }
     }
 
-    public void Int(int? value)
+    private void Int(int? value)
     {
         if (value is not { } v)
         {
@@ -65,7 +69,7 @@ internal sealed class CopyBuffer
         BinaryPrimitives.WriteInt32BigEndian(to[4..], v);
     }
 
-    public void Short(short? value)
+    private void Short(short? value)
     {
         if (value is not { } v)
         {
@@ -92,5 +96,20 @@ internal sealed class CopyBuffer
         var taken = _bytes.AsSpan(_length, bytes);
         _length += bytes;
         return taken;
+    }
+
+    internal readonly struct Sink(CopyBuffer buffer, short columns, int runId) : IRowSink
+    {
+        public void StartRow() => buffer.Row(columns);
+
+        public void Long(long value) => buffer.Long(value);
+
+        public void Long(long? value) => buffer.Long(value);
+
+        public void Int(int? value) => buffer.Int(value);
+
+        public void Short(short? value) => buffer.Short(value);
+
+        public void EndRow() => buffer.Int(runId);
     }
 }

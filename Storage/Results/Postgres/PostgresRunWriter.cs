@@ -13,6 +13,10 @@ namespace Fleet.Storage.Results.Postgres;
 /// </remarks>
 internal sealed class PostgresRunWriter : IRunWriter
 {
+    private const string InsertStretches =
+        "INSERT INTO batches (run_id, proc, stripe, segment, from_offset, to_offset) "
+        + "SELECT $1, * FROM unnest($2, $3, $4, $5, $6)";
+
     private readonly NpgsqlDataSource _source;
     private readonly SemaphoreSlim _gate = new(1, 1);
     private readonly ResiliencePipeline _patient = Transience.Patient();
@@ -21,6 +25,8 @@ internal sealed class PostgresRunWriter : IRunWriter
     private readonly CopyBuffer _operationRows = new();
     private readonly CopyBuffer _eventRows = new();
     private readonly CopyBuffer _afterRows = new();
+    private readonly ColumnArrays _lifecycleRows = new(longs: 7, ints: 10, shorts: 5);
+    private readonly ColumnArrays _lifecycleAfterRows = new(longs: 2, ints: 5, shorts: 1);
     private readonly Dictionary<string, int> _texts = new(StringComparer.Ordinal);
     private readonly Dictionary<int, (int Session, int Proc)> _clients = [];
     private readonly Dictionary<ObjectTable, int[]> _maps = new(ReferenceEqualityComparer.Instance);
@@ -71,27 +77,21 @@ internal sealed class PostgresRunWriter : IRunWriter
         },
         ct);
 
-    public Task AppendAsync(HistoryBatch batch, CancellationToken ct) => AppendAsync(batch, null, ct);
-
     /// <summary>Runs what may be done twice until the server answers.</summary>
     public async Task<T> PatientlyAsync<T>(Func<CancellationToken, Task<T>> act, CancellationToken ct) =>
         await _patient.ExecuteAsync(async token => await act(token), ct);
 
-    /// <param name="within">Runs in the batch's own transaction, before its rows; its errors undo the batch.</param>
-    public async Task AppendAsync(
-        HistoryBatch batch, Func<NpgsqlConnection, CancellationToken, Task>? within, CancellationToken ct)
+    /// <summary>Stores a few events together with the transitions that they belong to: one packet, one
+    /// commit.</summary>
+    /// <param name="transition">Makes the statement that the database may refuse; then nothing is stored.</param>
+    /// <exception cref="PostgresException">The transition was refused.</exception>
+    public async Task AppendAsync(HistoryBatch batch, Func<NpgsqlBatchCommand> transition, CancellationToken ct)
     {
-        if (batch.Rows == 0 && batch.Stretches.Count == 0)
-        {
-            return;
-        }
-
         await _gate.WaitAsync(ct);
         try
         {
             var map = await _patient.ExecuteAsync(async token => await MapAsync(batch, token), ct);
-            EncodeOperations(batch, map);
-            EncodeEvents(batch, map);
+            EncodeLifecycle(batch, map);
             var isRepeat = false;
             while (true)
             {
@@ -104,7 +104,56 @@ internal sealed class PostgresRunWriter : IRunWriter
                         return;
                     }
 
-                    await SendAsync(connection, batch, within, ct);
+                    await SendLifecycleAsync(connection, batch, transition(), ct);
+                    return;
+                }
+                catch (Exception e) when (Transience.IsConnectionLoss(e) && !ct.IsCancellationRequested)
+                {
+                    isRepeat = true; // The packet ends with its commit: whether it was read is not known.
+                }
+                catch (PostgresException) when (isRepeat)
+                {
+                    // The first try may have been on its way still when it was looked for, and then refuses the second.
+                    if (!await IsStoredAfterAllAsync(batch, ct))
+                    {
+                        throw;
+                    }
+
+                    return;
+                }
+            }
+        }
+        finally
+        {
+            _gate.Release();
+        }
+    }
+
+    public async Task AppendAsync(HistoryBatch batch, CancellationToken ct)
+    {
+        if (batch.Rows == 0 && batch.Stretches.Count == 0)
+        {
+            return;
+        }
+
+        await _gate.WaitAsync(ct);
+        try
+        {
+            var map = await _patient.ExecuteAsync(async token => await MapAsync(batch, token), ct);
+            Encode(batch, map);
+            var isRepeat = false;
+            while (true)
+            {
+                await using var connection = await _patient.ExecuteAsync(
+                    async token => await _source.OpenConnectionAsync(token), ct);
+                try
+                {
+                    if (isRepeat && await IsStoredAsync(connection, batch, ct))
+                    {
+                        return;
+                    }
+
+                    await SendAsync(connection, batch, ct);
                     return;
                 }
                 catch (PostgresException e) when (e.SqlState is PostgresErrorCodes.UniqueViolation)
@@ -123,17 +172,7 @@ internal sealed class PostgresRunWriter : IRunWriter
                 {
                     isRepeat = batch.Stretches.Count > 0; // Cut off before the COMMIT was sent: nothing is stored.
                 }
-                catch (PostgresException) when (isRepeat && within is not null)
-                {
-                    // The first try may have been on its way still when it was looked for, and then refuses the second.
-                    if (!await IsStoredAfterAllAsync(batch, ct))
-                    {
-                        throw;
-                    }
-
-                    return;
-                }
-                catch (PostgresException e) when (within is null)
+                catch (PostgresException e)
                 {
                     throw new StorageException($"The store refused a batch of {batch.Rows} rows: {e.MessageText}.", e);
                 }
@@ -231,30 +270,39 @@ internal sealed class PostgresRunWriter : IRunWriter
         }
     }
 
-    private async Task SendAsync(
-        NpgsqlConnection connection, HistoryBatch batch, Func<NpgsqlConnection, CancellationToken, Task>? within,
-        CancellationToken ct)
+    /// <summary>Without a transaction of its own a batch of statements is one.</summary>
+    private async Task SendLifecycleAsync(
+        NpgsqlConnection connection, HistoryBatch batch, NpgsqlBatchCommand transition, CancellationToken ct)
     {
-        await using var transaction = await connection.BeginTransactionAsync(ct);
-        if (within is not null)
+        await using var all = new NpgsqlBatch(connection)
         {
-            await within(connection, ct);
+            BatchCommands =
+            {
+                transition,
+                _lifecycleRows.Insert("events", HistoryTables.EventColumns, _runId),
+            },
+        };
+        if (_lifecycleAfterRows.Rows > 0)
+        {
+            all.BatchCommands.Add(_lifecycleAfterRows.Insert("event_after", HistoryTables.AfterColumns, _runId));
         }
 
+        var stretches = new NpgsqlBatchCommand(InsertStretches);
+        FillStretches(stretches.Parameters, batch);
+        all.BatchCommands.Add(stretches);
+        await all.ExecuteNonQueryAsync(ct);
+    }
+
+    private async Task SendAsync(NpgsqlConnection connection, HistoryBatch batch, CancellationToken ct)
+    {
+        await using var transaction = await connection.BeginTransactionAsync(ct);
         await CopyAsync(connection, "operations", HistoryTables.OperationColumns, _operationRows, ct);
         await CopyAsync(connection, "events", HistoryTables.EventColumns, _eventRows, ct);
         await CopyAsync(connection, "event_after", HistoryTables.AfterColumns, _afterRows, ct);
         if (batch.Stretches.Count > 0)
         {
-            await using var insert = new NpgsqlCommand(
-                "INSERT INTO batches (run_id, proc, stripe, segment, from_offset, to_offset) "
-                + "SELECT $1, * FROM unnest($2, $3, $4, $5, $6)", connection);
-            insert.Parameters.Add(new NpgsqlParameter { Value = _runId });
-            Add(insert, batch.Stretches.Select(s => s.Proc), NpgsqlDbType.Integer);
-            Add(insert, batch.Stretches.Select(s => s.Stripe), NpgsqlDbType.Integer);
-            Add(insert, batch.Stretches.Select(s => s.Segment), NpgsqlDbType.Bigint);
-            Add(insert, batch.Stretches.Select(s => s.From), NpgsqlDbType.Integer);
-            Add(insert, batch.Stretches.Select(s => s.To), NpgsqlDbType.Integer);
+            await using var insert = new NpgsqlCommand(InsertStretches, connection);
+            FillStretches(insert.Parameters, batch);
             await insert.ExecuteNonQueryAsync(ct);
         }
 
@@ -266,6 +314,16 @@ internal sealed class PostgresRunWriter : IRunWriter
         {
             throw new OutcomeUnknownException($"The COMMIT of {batch.Rows} rows went unanswered.", e);
         }
+    }
+
+    private void FillStretches(NpgsqlParameterCollection parameters, HistoryBatch batch)
+    {
+        parameters.Add(new NpgsqlParameter { Value = _runId });
+        Add(parameters, batch.Stretches.Select(s => s.Proc), NpgsqlDbType.Integer);
+        Add(parameters, batch.Stretches.Select(s => s.Stripe), NpgsqlDbType.Integer);
+        Add(parameters, batch.Stretches.Select(s => s.Segment), NpgsqlDbType.Bigint);
+        Add(parameters, batch.Stretches.Select(s => s.From), NpgsqlDbType.Integer);
+        Add(parameters, batch.Stretches.Select(s => s.To), NpgsqlDbType.Integer);
     }
 
     private async Task CopyAsync(
@@ -311,23 +369,17 @@ internal sealed class PostgresRunWriter : IRunWriter
     private async Task<ObjectMap> MapAsync(HistoryBatch batch, CancellationToken ct)
     {
         var map = _maps.GetValueOrDefault(batch.Objects, [0]);
-        var last = batch.Objects.LastId;
-        if (map.Length <= last)
+        var (first, last) = (map.Length, batch.Objects.LastId);
+        if (first <= last)
         {
-            var names = Enumerable.Range(map.Length, last + 1 - map.Length).Select(batch.Objects.Name).ToArray();
-            var first = map.Length;
-            var numbers = await NumbersAsync("objects", "name", names, ct, (id, i) =>
-            {
-                Array.Resize(ref map, Math.Max(map.Length, first + i + 1));
-                map[first + i] = id;
-            }, (id, i) =>
-            {
-                var local = first + i;
-                var device = batch.Objects.DeviceOf(local);
-                var storedDevice = device == local ? id : device == 0 ? 0 : map[device];
-                var kind = batch.Objects.Kind(local);
-                return (storedDevice, (short)kind, SortKey.Of(id, storedDevice, kind));
-            });
+            var added = Enumerable.Range(first, last + 1 - first).ToArray();
+            var numbers = await NumbersAsync(
+                "SELECT name, id FROM number_objects($1, $2, $3, $4)", ct,
+                (added.Select(batch.Objects.Name), NpgsqlDbType.Text),
+                (added.Select(id => (short)batch.Objects.Kind(id)), NpgsqlDbType.Smallint),
+                (added.Select(id => batch.Objects.Name(batch.Objects.DeviceOf(id))), NpgsqlDbType.Text));
+            Array.Resize(ref map, last + 1);
+            Array.ForEach(added, id => map[id] = numbers[batch.Objects.Name(id)]);
             _maps[batch.Objects] = map;
         }
 
@@ -335,79 +387,39 @@ internal sealed class PostgresRunWriter : IRunWriter
             .Where(t => !_texts.ContainsKey(t)).Distinct(StringComparer.Ordinal).ToArray();
         if (texts.Length > 0)
         {
-            await NumbersAsync("texts", "value", texts, ct, (id, i) => _texts[texts[i]] = id, null);
+            foreach (var (text, id) in await NumbersAsync(
+                "SELECT value, id FROM number_texts($1, $2)", ct, (texts, NpgsqlDbType.Text)))
+            {
+                _texts[text] = id;
+            }
         }
 
         await AddClientsAsync(batch, new ObjectMap(map), ct);
         return new ObjectMap(map);
     }
 
-    private async Task<int> NumbersAsync(
-        string table, string column, string[] names, CancellationToken ct, Action<int, int> found,
-        Func<int, int, (int Device, short Kind, long SortKey)>? describe)
+    private async Task<Dictionary<string, int>> NumbersAsync(
+        string sql, CancellationToken ct, params (System.Collections.IEnumerable Values, NpgsqlDbType Type)[] arrays)
     {
-        await using var connection = await _source.OpenConnectionAsync(ct);
-        await using var transaction = await connection.BeginTransactionAsync(ct);
-        await using (var serialise = new NpgsqlCommand(
-            $"SELECT pg_advisory_xact_lock(hashtext('fleet.{table}'), {_runId})", connection))
+        await using var command = _source.CreateCommand(sql);
+        command.Parameters.Add(new NpgsqlParameter { Value = _runId });
+        foreach (var (values, type) in arrays)
         {
-            await serialise.ExecuteNonQueryAsync(ct);
+            command.Parameters.Add(
+                new NpgsqlParameter { Value = ToArray(values), NpgsqlDbType = NpgsqlDbType.Array | type });
         }
 
-        var known = new Dictionary<string, int>(StringComparer.Ordinal);
-        await using (var select = new NpgsqlCommand(
-            $"SELECT {column}, id FROM {table}_{_runId} WHERE {column} = ANY($1)", connection))
+        var numbers = new Dictionary<string, int>(StringComparer.Ordinal);
+        await using var rows = await command.ExecuteReaderAsync(ct);
+        while (await rows.ReadAsync(ct))
         {
-            Add(select, names, NpgsqlDbType.Text);
-            await using var rows = await select.ExecuteReaderAsync(ct);
-            while (await rows.ReadAsync(ct))
-            {
-                known.Add(rows.GetString(0), rows.GetInt32(1));
-            }
+            numbers.Add(rows.GetString(0), rows.GetInt32(1));
         }
 
-        int next;
-        await using (var max = new NpgsqlCommand($"SELECT coalesce(max(id), 0) FROM {table}_{_runId}", connection))
-        {
-            next = (int)(await max.ExecuteScalarAsync(ct))!;
-        }
+        return numbers;
 
-        var added = new List<(int Id, string Name, int Device, short Kind, long SortKey)>();
-        for (var i = 0; i < names.Length; i++)
-        {
-            if (!known.TryGetValue(names[i], out var id))
-            {
-                id = ++next;
-                known.Add(names[i], id);
-                var (device, kind, key) = describe?.Invoke(id, i) ?? default;
-                added.Add((id, names[i], device, kind, key));
-            }
-
-            found(id, i);
-        }
-
-        if (added.Count > 0)
-        {
-            var extra = describe is null ? ("", "") : (", device, kind, sort_key", ", $4, $5, $6");
-            await using var insert = new NpgsqlCommand(
-                $"INSERT INTO {table}_{_runId} (run_id, id, {column}{extra.Item1}) SELECT $1, * "
-                + $"FROM unnest($2, $3{extra.Item2})",
-                connection);
-            insert.Parameters.Add(new NpgsqlParameter { Value = _runId });
-            Add(insert, added.Select(a => a.Id), NpgsqlDbType.Integer);
-            Add(insert, added.Select(a => a.Name), NpgsqlDbType.Text);
-            if (describe is not null)
-            {
-                Add(insert, added.Select(a => a.Device), NpgsqlDbType.Integer);
-                Add(insert, added.Select(a => a.Kind), NpgsqlDbType.Smallint);
-                Add(insert, added.Select(a => a.SortKey), NpgsqlDbType.Bigint);
-            }
-
-            await insert.ExecuteNonQueryAsync(ct);
-        }
-
-        await transaction.CommitAsync(ct);
-        return added.Count;
+        static object ToArray(System.Collections.IEnumerable values) =>
+            values is IEnumerable<short> shorts ? shorts.ToArray() : values.Cast<string>().ToArray();
     }
 
     private async Task AddClientsAsync(HistoryBatch batch, ObjectMap map, CancellationToken ct)
@@ -433,15 +445,15 @@ internal sealed class PostgresRunWriter : IRunWriter
             + "SELECT $1, c, s, $4 FROM unnest($2, $3) AS t(c, s) ON CONFLICT DO NOTHING", connection))
         {
             insert.Parameters.Add(new NpgsqlParameter { Value = _runId });
-            Add(insert, added.Keys, NpgsqlDbType.Integer);
-            Add(insert, added.Values, NpgsqlDbType.Integer);
+            Add(insert.Parameters, added.Keys, NpgsqlDbType.Integer);
+            Add(insert.Parameters, added.Values, NpgsqlDbType.Integer);
             insert.Parameters.Add(new NpgsqlParameter { Value = batch.Proc });
             await insert.ExecuteNonQueryAsync(ct);
         }
 
         await using var select = new NpgsqlCommand(
             $"SELECT client, session, proc FROM clients_{_runId} WHERE client = ANY($1)", connection);
-        Add(select, added.Keys, NpgsqlDbType.Integer);
+        Add(select.Parameters, added.Keys, NpgsqlDbType.Integer);
         await using var rows = await select.ExecuteReaderAsync(ct);
         while (await rows.ReadAsync(ct))
         {
@@ -449,106 +461,45 @@ internal sealed class PostgresRunWriter : IRunWriter
         }
     }
 
-    private void EncodeOperations(HistoryBatch batch, ObjectMap map)
+    private void EncodeLifecycle(HistoryBatch batch, ObjectMap map)
     {
-        var rows = _operationRows;
-        rows.Start();
-        foreach (ref readonly var op in batch.Operations)
-        {
-            var known = _clients[map[op.Client]];
-            var row = new OperationRow(
-                op, map, op.At.IsNone ? 0 : batch.Objects.DeviceOf(op.At.Obj),
-                !op.At.IsNone && batch.Objects.Kind(op.At.Obj) is ObjectKind.Map, known.Session);
-            rows.Row(29);
-            rows.Long(row.Number);
-            rows.Long(row.SentNs);
-            rows.Long(row.Address);
-            rows.Long(row.Pfn);
-            rows.Long(row.Tag);
-            rows.Long(row.Of);
-            rows.Long(row.LateNs);
-            rows.Long(RowPacking.Large(row.Took));
-            rows.Long(RowPacking.Large(row.Size));
-            rows.Long(RowPacking.Large(row.Seq));
-            rows.Long(RowPacking.Large(row.AllocNumber));
-            rows.Int(RowPacking.Small(row.Took));
-            rows.Int(RowPacking.SmallOrNone(row.Size));
-            rows.Int(RowPacking.SmallOrNone(row.Seq));
-            rows.Int(RowPacking.SmallOrNone(row.AllocNumber));
-            rows.Int(row.Client);
-            rows.Int(row.Obj);
-            rows.Int(row.Gen);
-            rows.Int(row.Life);
-            rows.Int(row.Owner);
-            rows.Int(row.Map);
-            rows.Int(row.Device);
-            rows.Int(row.Session);
-            rows.Int(row.AllocGen);
-            rows.Int(row.Pages);
-            rows.Short(known.Proc == batch.Proc ? null : (short)batch.Proc);
-            rows.Short(row.Code);
-            rows.Short(row.Err);
-            rows.Int(_runId);
-        }
-
-        rows.End();
-    }
-
-    private void EncodeEvents(HistoryBatch batch, ObjectMap map)
-    {
-        var rows = _eventRows;
-        var after = _afterRows;
-        rows.Start();
-        after.Start();
+        _lifecycleRows.Clear();
+        _lifecycleAfterRows.Clear();
+        var events = _lifecycleRows.Start();
+        var after = _lifecycleAfterRows.Start();
         foreach (var e in batch.Events)
         {
-            rows.Row(23);
-            rows.Long(e.At.Seq);
-            rows.Long(e.TimeNs);
-            rows.Long(RowPacking.Some(unchecked((long)e.Start)));
-            rows.Long(RowPacking.Some(unchecked((long)e.SizeBytes)));
-            rows.Long(RowPacking.Some(unchecked((long)e.Pfn)));
-            rows.Long(RowPacking.Some(e.Count));
-            rows.Long(RowPacking.Some(e.Alloc.Number));
-            rows.Int(map[e.At.Obj]);
-            rows.Int(e.At.Gen);
-            rows.Int(e.At.Life);
-            rows.Int(Text(e.Actor));
-            rows.Int(e.Other == 0 ? null : map[e.Other]);
-            rows.Int(e.Node < 0 ? null : e.Node);
-            rows.Int(Text(e.Fn));
-            rows.Int(Text(e.Text));
-            rows.Int(e.Alloc.IsNone ? null : map[e.Alloc.Device]);
-            rows.Int(e.Alloc.IsNone ? null : e.Alloc.Gen);
-            rows.Short((short)e.Proc);
-            rows.Short(e.Proc == batch.Proc ? null : (short)batch.Proc);
-            rows.Short((short)e.Kind);
-            rows.Short(e.Err is Errno.OK ? null : (short)e.Err);
-            rows.Short(e.After.Count == 0 ? null : (short)e.After.Count);
-            rows.Int(_runId);
-            for (var n = 0; n < e.After.Count; n++)
-            {
-                after.Row(9);
-                after.Long(e.At.Seq);
-                after.Long(e.After[n].Seq);
-                after.Int(map[e.At.Obj]);
-                after.Int(e.At.Gen);
-                after.Int(map[e.After[n].Obj]);
-                after.Int(e.After[n].Gen);
-                after.Int(e.After[n].Life);
-                after.Short((short)n);
-                after.Int(_runId);
-            }
+            HistoryRows.Write(ref events, e, batch, map, _texts);
+            HistoryRows.WriteAfter(ref after, e, map);
         }
-
-        rows.End();
-        after.End();
     }
 
-    private int? Text(string? value) => value is null ? null : _texts[value];
+    private void Encode(HistoryBatch batch, ObjectMap map)
+    {
+        _operationRows.Start();
+        _eventRows.Start();
+        _afterRows.Start();
+        var operations = _operationRows.RowsOf(29, _runId);
+        foreach (ref readonly var op in batch.Operations)
+        {
+            HistoryRows.Write(ref operations, op, batch, map, _clients[map[op.Client]]);
+        }
 
-    private static void Add<T>(NpgsqlCommand command, IEnumerable<T> values, NpgsqlDbType type) =>
-        command.Parameters.Add(
+        var events = _eventRows.RowsOf(23, _runId);
+        var after = _afterRows.RowsOf(9, _runId);
+        foreach (var e in batch.Events)
+        {
+            HistoryRows.Write(ref events, e, batch, map, _texts);
+            HistoryRows.WriteAfter(ref after, e, map);
+        }
+
+        _operationRows.End();
+        _eventRows.End();
+        _afterRows.End();
+    }
+
+    private static void Add<T>(NpgsqlParameterCollection parameters, IEnumerable<T> values, NpgsqlDbType type) =>
+        parameters.Add(
             new NpgsqlParameter { Value = values.ToArray(), NpgsqlDbType = NpgsqlDbType.Array | type });
 
     /// <summary>Adds rows of a small table in one transaction; one that was cut off before its end is tried

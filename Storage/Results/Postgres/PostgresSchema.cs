@@ -20,6 +20,7 @@ internal static class PostgresSchema
         ("0004_cluster", "Cluster/0004_cluster.sql"),
         ("0005_cluster_runs", "Cluster/0005_cluster_runs.sql"),
         ("0006_pins", "Checks/pins.sql"),
+        ("0007_numbers", "Results/Postgres/0007_numbers.sql"),
     ];
 
     /// <exception cref="StorageException">The server is too old, its schema too new, or a right is missing.</exception>

@@ -23,7 +23,7 @@ internal static class Transience
     };
 
     /// <summary>
-    /// Waits from 50 ms up to 5 s, with jitter, until cancelled; asks nothing for 1 s after 8 failures in a row.
+    /// Waits from 50 ms up to 1 s, with jitter, until cancelled; asks nothing for 1 s after 8 failures in a row.
     /// </summary>
     public static ResiliencePipeline Patient() => new ResiliencePipelineBuilder()
         .AddRetry(new RetryStrategyOptions
@@ -33,7 +33,7 @@ internal static class Transience
             BackoffType = DelayBackoffType.Exponential,
             UseJitter = true,
             Delay = TimeSpan.FromMilliseconds(50),
-            MaxDelay = TimeSpan.FromSeconds(5),
+            MaxDelay = TimeSpan.FromSeconds(1),
         })
         .AddCircuitBreaker(new CircuitBreakerStrategyOptions
         {

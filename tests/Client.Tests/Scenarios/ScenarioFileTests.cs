@@ -17,7 +17,7 @@ public sealed class ScenarioFileTests : IDisposable
     {
         Assert.Equal(
             [
-                "alloc-fail", "fragment", "hot-device", "mixed-drivers", "pair", "race", "sgl", "smoke", "storm",
+                "alloc-fail", "db-kill", "fragment", "hot-device", "mixed-drivers", "pair", "race", "sgl", "smoke", "storm",
             ],
             ScenarioFile.Shipped);
         foreach (var name in ScenarioFile.Shipped.Where(name => !ScenarioFile.IsFaultPlan(name)))
