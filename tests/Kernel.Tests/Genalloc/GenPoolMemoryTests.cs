@@ -79,6 +79,85 @@ public sealed class GenPoolMemoryTests
         Assert.Equal(Digest(With(4096, [])), Digest(pool));
     }
 
+    [Fact]
+    public void Memory_held_is_that_of_the_segments_in_use()
+    {
+        // 64 words: a first segment of 8, and room for three more, of 16, 32 and 64.
+        var pool = With(4096, []);
+        Assert.Equal((8 + 3) * 8, pool.Chunks.Single().BitmapHeldBytes);
+        pool.AllocAlgoOwner(Granule, GenPoolAlgorithm.Fixed(511 * Granule));
+        Assert.Equal((8 + 3) * 8, pool.Chunks.Single().BitmapHeldBytes);
+        pool.AllocAlgoOwner(Granule, GenPoolAlgorithm.Fixed(512 * Granule));
+        Assert.Equal((8 + 3 + 16) * 8, pool.Chunks.Single().BitmapHeldBytes);
+        pool.AllocAlgoOwner(Granule, GenPoolAlgorithm.Fixed((512 + 1024) * Granule));
+        Assert.Equal((8 + 3 + 16 + 32) * 8, pool.Chunks.Single().BitmapHeldBytes);
+        Assert.Equal([new(511, 2), new(1536, 1)], pool.Chunks.Single().BusyRuns());
+        Assert.Equal(8, With(3, []).Chunks.Single().BitmapHeldBytes);
+        Assert.Equal(0, With(0, []).Chunks.Single().BitmapHeldBytes);
+    }
+
+    // Goal: a state that can go on differently has another digest. Method: pools that differ in one thing.
+    [Fact]
+    public void The_digest_tells_pools_apart_that_differ_in_one_thing()
+    {
+        static GenPool Raw(ulong start, ulong size)
+        {
+            var pool = new GenPool(Granule);
+            pool.AddOwner(start, 0, size, null);
+            return pool;
+        }
+
+        static GenPool Using(GenPoolAlgorithm algorithm)
+        {
+            var pool = With(4096, []);
+            pool.Algorithm = algorithm;
+            return pool;
+        }
+
+        GenPool[] pools =
+        [
+            new(Granule),
+            Raw(Base, 4096 * Granule),
+            Raw(2 * Base, 4096 * Granule),
+            Raw(Base, (4096 * Granule) + 1),
+            Using(GenPoolAlgorithm.BestFit),
+            Using(GenPoolAlgorithm.FirstFitAlign(Granule)),
+            Using(GenPoolAlgorithm.FirstFitAlign(2 * Granule)),
+            With(4096, [0]),
+            With(4096, [1]),
+            With(4096, [64]),
+            With(4096, [4000]),
+            With(4096, [0, 64]),
+            With(4096, [0, 4000]),
+        ];
+        Assert.Equal(pools.Length, pools.Select(Digest).Distinct().Count());
+    }
+
+    // Goal: what Reset keeps is handed out once each, whatever its place among what was kept.
+    [Fact]
+    public void Chunks_that_were_kept_are_each_used_once()
+    {
+        var pool = new GenPool(Granule);
+        foreach (var order in new int[][] { [3, 5, 7], [5, 7, 3], [7, 3, 5], [5, 5, 3], [3, 3, 3] })
+        {
+            foreach (var granules in order)
+            {
+                pool.AddOwner((ulong)granules * Base, 0, (ulong)granules * Granule, granules);
+                Assert.Equal(0, pool.Chunks.First().BusyRuns().Count());
+                Assert.True(pool.AllocOwner((ulong)granules * Granule).Succeeded);
+            }
+
+            Assert.Equal([2, 1, 0], pool.Chunks.Select(chunk => chunk.Number));
+            Assert.Equal(order.Reverse().Select(count => (long)count), pool.Chunks.Select(chunk => chunk.GranuleCount));
+            Assert.Equal(3, pool.Chunks.Distinct().Count());
+            Assert.Equal((ulong)order.Sum() * Granule, pool.SizeBytes);
+            pool.Algorithm = GenPoolAlgorithm.BestFit;
+            pool.Reset();
+            Assert.Equal(GenPoolAlgorithm.FirstFit, pool.Algorithm);
+            Assert.Equal((0UL, 0UL), (pool.SizeBytes, pool.AvailBytes));
+        }
+    }
+
     private static ulong Digest(GenPool pool)
     {
         var hash = StateHash.Seed;

@@ -277,6 +277,85 @@ public sealed class GenPoolTableTests
         Assert.Equal(1UL << 32, pool.AvailBytes);
     }
 
+    [Fact]
+    public void A_request_of_exactly_what_is_free_is_served()
+    {
+        var pool = With(130, []);
+        var whole = pool.AllocOwner(130 * Granule);
+        Assert.Equal((0L, 0UL), (whole.Index(), pool.AvailBytes));
+        Assert.False(pool.AllocOwner(1).Succeeded);
+        pool.FreeOwner(whole.Address, 130 * Granule);
+        Assert.Equal(130 * Granule, pool.AvailBytes);
+        Assert.Equal(2, With(130, [0, 1]).Index(128, GenPoolAlgorithm.BestFit));
+        Assert.Null(With(130, [0, 1]).Index(129, GenPoolAlgorithm.BestFit));
+    }
+
+    [Fact]
+    public void Counts_are_sums_over_the_chunks()
+    {
+        var pool = With(4, [0]);
+        pool.AddOwner(2 * Base, 0, 100, null);
+        Assert.Equal(((4 * Granule) + 100, (3 * Granule) + 100), (pool.SizeBytes, pool.AvailBytes));
+    }
+
+    [Fact]
+    public void A_range_is_inside_when_one_chunk_holds_all_of_it()
+    {
+        var pool = With(4, []);
+        pool.AddOwner(Base + (4 * Granule), 0, Granule, null);
+        Assert.True(pool.Contains(Base, 4 * Granule));
+        Assert.True(pool.Contains(Base + 5, (4 * Granule) - 5));
+        Assert.False(pool.Contains(Base, (4 * Granule) + 1));
+        Assert.False(pool.Contains(Base - 1, 1));
+        Assert.False(pool.Contains(Base + (5 * Granule), 1));
+        Assert.True(pool.Contains(Base + (4 * Granule), Granule));
+    }
+
+    [Fact]
+    public void A_device_is_told_the_bus_address()
+    {
+        var pool = With(4, [0]);
+        Assert.True(pool.DmaAlloc(Granule, out var bus).Succeeded);
+        Assert.Equal(0x9000_0000 + Granule, bus);
+        Assert.Equal(3, pool.DmaAlloc(Granule, GenPoolAlgorithm.Fixed(3 * Granule), out bus).Index());
+        Assert.Equal(0x9000_0000 + (3 * Granule), bus);
+        Assert.False(pool.DmaAlloc(2 * Granule, out bus).Succeeded);
+        Assert.Null(bus);
+        Assert.Equal(0x9000_0003UL, pool.ToBusAddress(Base + 3));
+        Assert.Equal(GenPool.NoBusAddress, pool.ToBusAddress(Base - 1));
+        Assert.Equal(0x9000_0000 + (4 * Granule) - 1, pool.ToBusAddress(Base + (4 * Granule) - 1));
+        Assert.Equal(GenPool.NoBusAddress, pool.ToBusAddress(Base + (4 * Granule)));
+    }
+
+    [Fact]
+    public void The_pools_algorithm_is_that_of_calls_that_name_none()
+    {
+        var pool = With(16, [0, 4, 5, 8]);
+        pool.Algorithm = GenPoolAlgorithm.BestFit;
+        Assert.Equal(6, pool.AllocOwner(2 * Granule).Index());
+        var stepper = pool.BeginAlloc(3 * Granule);
+        Assert.Equal(1, stepper.Run().Index());
+        var named = pool.BeginAlloc(Granule, GenPoolAlgorithm.Fixed(15 * Granule));
+        Assert.Equal(15, named.Run().Index());
+        Assert.Equal((4096UL, 1UL), (pool.GranuleBytes, new GenPool(1).GranuleBytes));
+    }
+
+    [Fact]
+    public void A_stepper_says_what_it_is_about()
+    {
+        var pool = With(66, [.. Enumerable.Range(0, 63)], owner: "owner");
+        var alloc = pool.BeginAlloc((2 * Granule) - 1);
+        Assert.Equal((null, 0L, 2L), (alloc.Chunk, alloc.Granule, alloc.GranuleCount));
+        alloc.Run();
+        Assert.Equal((pool.Chunks.Single(), 63L), (alloc.Chunk, alloc.Granule));
+        var free = pool.BeginFree(alloc.Result.Address, 2 * Granule);
+        Assert.Equal((null, 2L, false), (free.Chunk, free.GranuleCount, free.IsDone));
+        free.Next();
+        Assert.Equal((pool.Chunks.Single(), 63L), (free.Chunk, free.Granule));
+        Assert.Equal(new GenPoolFree("owner", GenPoolFault.None), free.Run());
+        Assert.Equal(GenPoolStep.Done, free.Next());
+    }
+
     private static List<GenPoolStep> Steps(Func<(GenPoolStep Upcoming, GenPoolStep Done, bool IsLast)> next)
     {
         var steps = new List<GenPoolStep>();
