@@ -27,6 +27,8 @@ public sealed class WorldJudge : IKernelListener
     private readonly List<P2pAllocation> _live = [];
     private readonly List<RefObject> _healthy = [];
     private readonly List<byte> _nodes = [];
+    private readonly PoolJudge _pool;
+    private readonly DevPagemap?[] _owedResets = new DevPagemap?[64];
     private ulong _inAddResource;
     private ulong _inTeardown;
     private ulong _inShow;
@@ -37,6 +39,7 @@ public sealed class WorldJudge : IKernelListener
     {
         _profile = profile;
         _device = device;
+        _pool = new(this);
     }
 
     /// <summary>Rules broken so far.</summary>
@@ -91,6 +94,8 @@ public sealed class WorldJudge : IKernelListener
         _inTeardown = 0;
         _inShow = 0;
         _lastReleased = int.MaxValue;
+        _pool.Reset();
+        Array.Clear(_owedResets);
     }
 
     /// <summary>The kernel dies under the running actor: the history ends here.</summary>
@@ -145,6 +150,7 @@ public sealed class WorldJudge : IKernelListener
                 BreakIf(happened.Count == 0, KernelRule.NoGetFromZero);
                 break;
             case EventKind.RefTrygetLive:
+                _pool.OnTryGetLive(Actor, (RefObject)happened.Subject!);
                 OnTryGetLive((RefObject)happened.Subject!, (PercpuRefFlags)happened.Count);
                 break;
             case EventKind.RefKill:
@@ -177,8 +183,39 @@ public sealed class WorldJudge : IKernelListener
             case EventKind.PoolCreate:
                 Remember(_made, happened.Other!);
                 break;
+            case EventKind.RefPut:
+                _pool.OnPut(Actor, (RefObject)happened.Subject!);
+                break;
             case EventKind.PoolDestroy:
                 BreakIf(((P2pPool)happened.Other!).InFlight != 0, KernelRule.DestroyEmpty);
+                _pool.OnDestroy((P2pPool)happened.Other!);
+                break;
+            case EventKind.ChunkAdd:
+                _pool.OnChunk(happened.Start, happened.SizeBytes, (RefObject?)happened.Other);
+                break;
+            case EventKind.AllocBegin:
+                _pool.OnAllocBegin(Actor, (P2pPool)happened.Other!, happened.SizeBytes);
+                break;
+            case EventKind.AllocEnd:
+                _pool.OnAllocEnd(Actor, (P2pPool)happened.Other!, happened.Err is Errno.OK, happened.Start);
+                break;
+            case EventKind.FreeBegin:
+                _pool.OnFreeBegin(Actor, (P2pPool)happened.Other!);
+                break;
+            case EventKind.FreeEnd:
+                _pool.OnFreeEnd(Actor, happened.Start, (RefObject?)happened.Other, happened.Err is Errno.OK);
+                break;
+            case EventKind.FieldSet:
+                _pool.IsCleared = false;
+                break;
+            case EventKind.FieldClear:
+                _pool.IsCleared = true;
+                break;
+            case EventKind.FieldRead:
+                OnFieldRead(happened);
+                break;
+            case EventKind.ActionAddFailed:
+                OnActionAddFailed(happened);
                 break;
             case EventKind.ChunkTry:
                 BreakIf(((RefObject)happened.Other!).Container.IsFreed, KernelRule.OwnerAlive);
@@ -256,13 +293,19 @@ public sealed class WorldJudge : IKernelListener
                 KernelRule.NoOverlap);
         }
 
+        _pool.OnAllocated(Actor, result.Allocation, SharedRef());
         _live.Add(result.Allocation);
         ClientHolds++;
     }
 
-    /// <summary>A client is about to give an allocation back.</summary>
-    public void FreeCalled(in P2pAllocation allocation)
+    /// <summary>A client has given an allocation back.</summary>
+    public void FreeReturned(in P2pAllocation allocation)
     {
+        if (!IsOver)
+        {
+            _pool.OnFreed(Actor, allocation, SharedRef());
+        }
+
         _live.Remove(allocation);
         ClientHolds--;
     }
@@ -306,6 +349,7 @@ public sealed class WorldJudge : IKernelListener
         StateHash.Mix(ref hash, _inTeardown);
         StateHash.Mix(ref hash, _inShow);
         StateHash.Mix(ref hash, (ulong)ClientHolds);
+        _pool.HashInto(ref hash);
     }
 
     private static void Remember<T>(List<T> list, T one)
@@ -317,9 +361,9 @@ public sealed class WorldJudge : IKernelListener
         }
     }
 
-    private void Break(KernelRule rule) => Broken |= rule;
+    internal void Break(KernelRule rule) => Broken |= rule;
 
-    private void BreakIf(bool isBroken, KernelRule rule)
+    internal void BreakIf(bool isBroken, KernelRule rule)
     {
         if (isBroken)
         {
@@ -387,9 +431,62 @@ public sealed class WorldJudge : IKernelListener
         }
     }
 
+    private void OnFieldRead(in KernelEvent read)
+    {
+        if (read.Fn == "test")
+        {
+            _pool.OnFieldTest(Actor);
+        }
+        else
+        {
+            BreakIf(read.Count != 0 && _device.Field is null, KernelRule.PublishedImpliesSetup);
+        }
+    }
+
+    /// <summary>
+    /// A registration failed: its function has to run before the call that asked for it returns. Only a mapping's
+    /// release leaves a trace of having run.
+    /// </summary>
+    private void OnActionAddFailed(in KernelEvent failed)
+    {
+        foreach (var map in _maps)
+        {
+            if (failed.Fn == DevresFns.WireName(DevresFn.MemremapRelease)
+                && ReferenceEquals(map.Container, failed.Other))
+            {
+                _owedResets[Actor] = map;
+            }
+        }
+    }
+
+    private void OnRegistrationReturned()
+    {
+        if (_owedResets[Actor] is not { } owed)
+        {
+            return;
+        }
+
+        Break(KernelRule.OrReset);
+        _owedResets[Actor] = null;
+    }
+
+    private RefObject? SharedRef()
+    {
+        foreach (var counted in _refs)
+        {
+            if (counted is { Resource: -1, Container: PciP2pdma })
+            {
+                return counted;
+            }
+        }
+
+        return null;
+    }
+
     private void OnAddResourceEnd(Errno error, P2pPagemap? added)
     {
         _inAddResource &= ~ActorBit;
+        OnRegistrationReturned();
         if (error is Errno.OK)
         {
             return;
@@ -414,11 +511,22 @@ public sealed class WorldJudge : IKernelListener
         BreakIf(hasResidue, KernelRule.ErrorNoResidue);
     }
 
-    private void OnTeardownEnd(DevPagemap map) =>
+    private void OnTeardownEnd(DevPagemap map)
+    {
         BreakIf(
             _profile.Has(KernelSwitch.RequireCleanup) && map.HasCleanupCallback
             && map is not { KillCalls: 1, CleanupCalls: 1 },
             KernelRule.CleanupOnceAfterKill);
+        if (ReferenceEquals(_owedResets[Actor], map))
+        {
+            _owedResets[Actor] = null;
+            foreach (var node in _device.Devres.Nodes)
+            {
+                BreakIf(
+                    node.Fn == (int)DevresFn.MemremapRelease && ReferenceEquals(node.Data, map), KernelRule.OrReset);
+            }
+        }
+    }
 
     private void OnRun(in KernelEvent run)
     {
@@ -460,6 +568,7 @@ public sealed class WorldJudge : IKernelListener
 
     private void OnBindEnd(Errno error)
     {
+        OnRegistrationReturned();
         if ((_inTeardown & ActorBit) != 0)
         {
             _inTeardown &= ~ActorBit;

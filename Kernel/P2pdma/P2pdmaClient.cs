@@ -84,6 +84,11 @@ public static class P2pdmaClient
         }
 
         var isPublished = await ReadField(host, device, "pci_has_p2pmem reads the flag") is { IsPublished: true };
+        if (!THost.NeverSuspends)
+        {
+            host.Emit(new KernelEvent(EventKind.FieldRead) { Fn = "published", Count = isPublished ? 1 : 0 });
+        }
+
         if (usesRcu)
         {
             await host.Point(Step.RcuExit, 0, host.RcuMask);

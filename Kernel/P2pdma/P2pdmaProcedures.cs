@@ -384,8 +384,8 @@ public static class P2pdmaProcedures
         where THost : struct, IKernelHost<THost>
     {
         await host.Point(Step.FieldTest, device.Mask, 0);
-        TellRead(host, device, "test");
         var p2pdma = device.Field;
+        TellFieldTest(host, p2pdma);
         if (p2pdma is null)
         {
             return new(default, Errno.ENODEV, null);
@@ -431,7 +431,7 @@ public static class P2pdmaProcedures
         where THost : struct, IKernelHost<THost>
     {
         await host.Point(Step.FieldTest, device.Mask, 0);
-        TellRead(host, device, "test");
+        TellFieldTest(host, device.Field);
         if (device.Field is null)
         {
             return new(default, Errno.ENODEV, null);
@@ -475,6 +475,7 @@ public static class P2pdmaProcedures
     {
         var stepper = pool.Pool.BeginAlloc(sizeBytes);
         var isInFlight = false;
+        var hasBegun = false;
         while (!stepper.IsDone)
         {
             var step = StepOf(stepper.Upcoming);
@@ -485,6 +486,11 @@ public static class P2pdmaProcedures
             {
                 isInFlight = true;
                 pool.InFlight++;
+                if (!hasBegun)
+                {
+                    hasBegun = true;
+                    host.Emit(new KernelEvent(EventKind.AllocBegin, null, pool) { SizeBytes = sizeBytes });
+                }
             }
 
             if (step is Step.PoolOwner && stepper.Chunk?.Owner is RefObject owner)
@@ -501,7 +507,18 @@ public static class P2pdmaProcedures
             }
         }
 
-        return stepper.Result;
+        var result = stepper.Result;
+        if (hasBegun)
+        {
+            host.Emit(new KernelEvent(EventKind.AllocEnd, null, pool)
+            {
+                Start = result.Address,
+                SizeBytes = sizeBytes,
+                Err = result.Succeeded ? Errno.OK : Errno.ENOMEM,
+            });
+        }
+
+        return result;
     }
 
     internal static ValueTask<GenPoolFree> FreeSteps<THost>(
@@ -517,18 +534,36 @@ public static class P2pdmaProcedures
         where THost : struct, IKernelHost<THost>
     {
         var stepper = pool.Pool.BeginFree(address, sizeBytes);
+        var hasBegun = false;
         pool.InFlight++;
         while (!stepper.IsDone)
         {
             var step = StepOf(stepper.Upcoming);
             await host.Point(step, pool.Mask, step is Step.PoolOwner ? 0 : pool.Mask);
             await Live(host, pool, "gen_pool_free_owner clears the bits");
+            if (!hasBegun)
+            {
+                hasBegun = true;
+                host.Emit(new KernelEvent(EventKind.FreeBegin, null, pool) { Start = address, SizeBytes = sizeBytes });
+            }
+
             Tell(host, pool, stepper.Next(), stepper.Chunk, stepper.Granule, stepper.GranuleCount,
                 stepper.Result.Fault is not GenPoolFault.None);
         }
 
         pool.InFlight--;
-        return stepper.Result;
+        var result = stepper.Result;
+        if (hasBegun)
+        {
+            host.Emit(new KernelEvent(EventKind.FreeEnd, null, result.Owner as RefObject)
+            {
+                Start = address,
+                SizeBytes = sizeBytes,
+                Err = result.Fault is GenPoolFault.None ? Errno.OK : Errno.EINVAL,
+            });
+        }
+
+        return result;
     }
 
     [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
@@ -612,6 +647,16 @@ public static class P2pdmaProcedures
         await host.Point(Step.FieldClear, 0, device.Mask);
         device.Field = null;
         host.Emit(new KernelEvent(EventKind.FieldClear));
+    }
+
+    /// <summary>Only a judge of single steps hears what a client sees of the field.</summary>
+    private static void TellFieldTest<THost>(THost host, PciP2pdma? seen)
+        where THost : struct, IKernelHost<THost>
+    {
+        if (!THost.NeverSuspends)
+        {
+            host.Emit(new KernelEvent(EventKind.FieldRead, null, seen) { Fn = "test" });
+        }
     }
 
     private static Step StepOf(GenPoolStep step) => step switch

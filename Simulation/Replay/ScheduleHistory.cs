@@ -58,7 +58,10 @@ public sealed class ScheduleHistory : IKernelListener
 
     public void Emit(in KernelEvent happened)
     {
-        if (happened.Subject is DevPagemap { Consumer: PagemapConsumer.Foreign })
+        // What the finer steps say, the operations of the clients say too.
+        if (happened.Subject is DevPagemap { Consumer: PagemapConsumer.Foreign }
+            || happened.Kind is EventKind.AllocBegin or EventKind.AllocEnd or EventKind.FreeBegin or EventKind.FreeEnd
+                or EventKind.FieldRead)
         {
             return;
         }

@@ -141,7 +141,7 @@ public sealed class WorldParts : P2pdmaObjects
         {
             _held[slot] = null;
             await P2pdmaProcedures.Free(host, _world.Device, allocation);
-            _world.Judge.FreeCalled(allocation);
+            _world.Judge.FreeReturned(allocation);
             Clients?.Freed(allocation);
         }
     }

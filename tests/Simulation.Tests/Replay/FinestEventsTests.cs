@@ -16,10 +16,10 @@ public sealed class FinestEventsTests
         var told = report.Steps.SelectMany(step => step.Events).Select(text => text.Split(' ')[0]);
         Assert.Equal(
             [
-                "rcu_read_begin", "field_read", "field_read", "bits_set", "avail_dec", "chunk_try",
-                "rcu_read_begin", "ref_tryget_live", "rcu_read_end", "rcu_read_end",
+                "rcu_read_begin", "field_read", "field_read", "alloc_begin", "bits_set", "avail_dec", "chunk_try",
+                "alloc_end", "rcu_read_begin", "ref_tryget_live", "rcu_read_end", "rcu_read_end",
             ],
-            told.Take(10));
+            told.Take(12));
     }
 
     [Fact]
