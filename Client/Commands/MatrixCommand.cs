@@ -20,11 +20,15 @@ internal static class MatrixCommand
         var profiles = Only("--profile", "Only these profiles.", "P");
         var schedules = CommonOptions.WholeLong(
             "--schedules", 1, 1_000_000_000, "Most schedules of one cell; a cell stopped by it is bounded.");
+        var twice = new Option<bool>("--twice")
+        {
+            Description = "Explore every cell twice and compare the digests of all histories.",
+        };
         var json = CommonOptions.Json();
         var command = new Command(
             "matrix", "Explores every small world under every profile and compares with the table.")
         {
-            table, scenarios, profiles, schedules, json,
+            table, scenarios, profiles, schedules, twice, json,
         };
         command.SetAction(parsed => ExploreCommand.Guard(terminal, () => Run(
             terminal,
@@ -32,6 +36,7 @@ internal static class MatrixCommand
             parsed.GetValue(scenarios) ?? [],
             parsed.GetValue(profiles) ?? [],
             new ExploreOptions { SchedulesMax = parsed.GetValue(schedules) ?? 2_000_000 },
+            parsed.GetValue(twice),
             parsed.GetValue(json))));
         return command;
     }
@@ -45,7 +50,8 @@ internal static class MatrixCommand
     };
 
     private static int Run(
-        Terminal terminal, string? path, string[] scenarios, string[] profiles, ExploreOptions options, bool isJson)
+        Terminal terminal, string? path, string[] scenarios, string[] profiles, ExploreOptions options, bool isTwice,
+        bool isJson)
     {
         var expected = Expectations(path);
         var ids = scenarios.Select(id => Explorer.FindScenario(id).Id).ToHashSet();
@@ -59,7 +65,8 @@ internal static class MatrixCommand
                 ? null
                 : (scenario, profile) => (ids.Count == 0 || ids.Contains(scenario.Id))
                     && (names.Count == 0 || names.Contains(profile.Name)),
-            cell => Progress(terminal, cell));
+            cell => Progress(terminal, cell),
+            isTwice ? Repetition.Run : null);
         var seconds = clock.Elapsed.TotalSeconds;
         if (isJson)
         {

@@ -24,12 +24,14 @@ internal static class MuseumCommand
 
     private static int Run(Terminal terminal, bool isJson)
     {
-        var shown = new List<(MuseumResult Result, double Seconds, string? Token)>();
+        var shown = new List<(MuseumResult Result, double Seconds, ShrunkSchedule? Shrunk, double ShrinkSeconds)>();
         foreach (var entry in MuseumCatalog.All)
         {
             var clock = Stopwatch.StartNew();
             var result = MuseumCatalog.Show(entry, new ExploreOptions());
-            shown.Add((result, clock.Elapsed.TotalSeconds, TokenOf(result)));
+            var seconds = clock.Elapsed.TotalSeconds;
+            clock.Restart();
+            shown.Add((result, seconds, Shrink(result), clock.Elapsed.TotalSeconds));
             terminal.SayProgress($"{entry.Name}: {(result.Holds ? "found, fix clean" : "DIFFERS")}");
         }
 
@@ -53,7 +55,11 @@ internal static class MuseumCommand
                     fixSchedules = one.Result.FixSchedules,
                     fixIsExhausted = one.Result.FixIsExhausted,
                     seconds = one.Seconds,
-                    token = one.Token,
+                    shrinkSeconds = one.ShrinkSeconds,
+                    switches = one.Shrunk?.Switches,
+                    steps = one.Shrunk?.Steps,
+                    isOneMinimal = one.Shrunk?.IsOneMinimal,
+                    token = one.Shrunk?.Token.ToString(),
                 }),
             });
         }
@@ -65,7 +71,7 @@ internal static class MuseumCommand
         return shown.All(one => one.Result.Holds) ? ExitCode.Valid : ExitCode.Invalid;
     }
 
-    private static string? TokenOf(MuseumResult result)
+    private static ShrunkSchedule? Shrink(MuseumResult result)
     {
         if (result.Schedule is not { } schedule)
         {
@@ -73,14 +79,17 @@ internal static class MuseumCommand
         }
 
         var (scenario, profile) = Explorer.Find(result.Entry.Scenario, result.Entry.BrokenProfile);
-        return new ReplayToken(scenario, profile, schedule.Choices).ToString();
+        return Shrinker.Shrink(scenario, profile, result.Entry.Rule, schedule);
     }
 
-    private static void Print(Terminal terminal, List<(MuseumResult Result, double Seconds, string? Token)> shown)
+    private static void Print(
+        Terminal terminal,
+        List<(MuseumResult Result, double Seconds, ShrunkSchedule? Shrunk, double ShrinkSeconds)> shown)
     {
         var table = new Table { Border = TableBorder.Simple };
-        table.AddColumns("defect", "world", "rule", "found under", "after", "clean under", "schedules", "s");
-        foreach (var (result, seconds, _) in shown)
+        table.AddColumns(
+            "defect", "world", "rule", "found under", "after", "clean under", "schedules", "s", "shrunk to", "s");
+        foreach (var (result, seconds, shrunk, shrinkSeconds) in shown)
         {
             var entry = result.Entry;
             table.AddRow(
@@ -91,14 +100,16 @@ internal static class MuseumCommand
                 result.Found ? ExploreCommand.Number(result.FoundAfter) : "NOT FOUND",
                 result.FixIsClean ? entry.FixedProfile : $"{entry.FixedProfile}: NOT CLEAN",
                 $"{ExploreCommand.Number(result.FixSchedules)} {(result.FixIsExhausted ? "(all)" : "(bounded)")}",
-                ExploreCommand.Number(seconds, "0.00"));
+                ExploreCommand.Number(seconds, "0.00"),
+                shrunk is null ? "" : $"{shrunk.Steps} steps{(shrunk.IsOneMinimal ? "" : ", NOT 1-minimal")}",
+                ExploreCommand.Number(shrinkSeconds, "0.00"));
         }
 
         terminal.Screen.Write(table);
-        foreach (var (result, _, token) in shown)
+        foreach (var (result, _, shrunk, _) in shown)
         {
             terminal.Say($"{result.Entry.Name}: {result.Entry.What}");
-            terminal.Say($"  fixed by {result.Entry.FixedBy}; fleet replay {token}");
+            terminal.Say($"  fixed by {result.Entry.FixedBy}; fleet replay {shrunk?.Token}");
         }
 
         terminal.Say($"{shown.Count(one => one.Result.Holds)} of {shown.Count} found, with a clean fix.");

@@ -116,4 +116,7 @@ public enum Step : byte
 
     /// <summary>A page changes hands through a user mapping: zapped from it, or counted for it.</summary>
     PageUnmap,
+
+    /// <summary>A kill becomes visible to the other CPUs.</summary>
+    ShowKill,
 }

@@ -123,6 +123,26 @@ public sealed class WorldJudge : IKernelListener
         IsOver = true;
     }
 
+    /// <summary>Freed memory was touched that still has its contents: a defect, and the kernel lives on.</summary>
+    public void TouchFreed(KernelObject? subject, string where)
+    {
+        if (IsOver)
+        {
+            return;
+        }
+
+        Witness?.Emit(new KernelEvent(EventKind.Oops, null, subject)
+        {
+            Text = OopsKinds.WireName(OopsKind.UseAfterFree),
+            Fn = where,
+        });
+        Break(KernelRule.ObjLive);
+        if ((_inShow & ActorBit) != 0)
+        {
+            Break(KernelRule.SysfsSafe);
+        }
+    }
+
     public void Emit(in KernelEvent happened)
     {
         if (IsOver)

@@ -47,6 +47,13 @@ public sealed class RefObject : KernelObject, IPercpuRefEvents
     /// <summary>The initial reference was dropped by a kill in this life.</summary>
     internal bool IsKilled { get; set; }
 
+    /// <summary>A kill is seen by other CPUs only some time after it, and before its grace period begins.</summary>
+    /// <remarks>A choice of small worlds. Source: kernel-model G (8), H.5.</remarks>
+    public bool ShowsKillsLate { get; set; }
+
+    /// <summary>A kill that the other CPUs do not see yet.</summary>
+    public bool IsKillHidden { get; internal set; }
+
     /// <summary>What the count must be: kernel-model A.3, from who holds what.</summary>
     internal long Owed => Held + (IsKilled ? 0 : 1) + (Count!.IsSwitching ? 1 : 0);
 
@@ -84,10 +91,20 @@ public sealed class RefObject : KernelObject, IPercpuRefEvents
         Count!.Init(InitialMode);
         Held = 0;
         IsKilled = false;
+        IsKillHidden = false;
         Reaped.Reinit();
         IsExited = false;
         BackedMapping = false;
         Releases = 0;
+    }
+
+    /// <summary>
+    /// The kill is seen by everybody from now on; the grace period of its mode switch begins no earlier.
+    /// </summary>
+    public void ShowKill()
+    {
+        IsKillHidden = false;
+        Rcu!.Restart(Count!);
     }
 
     /// <summary>Forgets everything, for a new life of the same object.</summary>
@@ -95,6 +112,7 @@ public sealed class RefObject : KernelObject, IPercpuRefEvents
     {
         Held = 0;
         IsKilled = false;
+        IsKillHidden = false;
         Count?.Reset();
         Reaped.Reinit();
         IsExited = false;
@@ -130,7 +148,8 @@ public sealed class RefObject : KernelObject, IPercpuRefEvents
         {
             case 0:
                 StateHash.Mix(
-                    ref hash, (ulong)(Count?.ReadFlags() ?? 0) | (IsExited ? 8UL : 0) | (IsKilled ? 16UL : 0));
+                    ref hash, (ulong)(Count?.ReadFlags() ?? 0) | (IsExited ? 8UL : 0) | (IsKilled ? 16UL : 0)
+                        | (IsKillHidden ? 32UL : 0));
                 break;
             case 1:
                 StateHash.Mix(ref hash, Value);

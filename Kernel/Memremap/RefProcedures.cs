@@ -39,7 +39,7 @@ public static class RefProcedures
         }
 
         host.RcuEnter();
-        var flags = target.Count!.ReadFlags();
+        var flags = target.IsKillHidden ? PercpuRefFlags.None : target.Count!.ReadFlags();
         host.Emit(new KernelEvent(EventKind.RefTrygetLive, target) { Count = (long)flags });
         if ((flags & PercpuRefFlags.Dead) != 0)
         {
@@ -54,7 +54,7 @@ public static class RefProcedures
             await host.Die(OopsKind.UseAfterFree, target.Container, "percpu_ref_tryget_live increments");
         }
 
-        var taken = target.Count.TryGetLiveIncrement(flags);
+        var taken = target.Count!.TryGetLiveIncrement(flags);
         target.Held += taken ? 1 : 0;
         host.RcuExit();
         return taken;
@@ -186,7 +186,9 @@ public static class RefProcedures
             Text = target.Count!.IsDying ? "dead" : null,
         });
         target.IsKilled = true;
+        var wasPercpu = target.Count.IsPercpu;
         var pending = target.Count.Kill();
+        target.IsKillHidden |= target.ShowsKillsLate && wasPercpu;
         if (host.HearsSteps && target.Count.IsSwitching)
         {
             host.Emit(new KernelEvent(EventKind.SwitchBegin, target) { Count = target.Value });

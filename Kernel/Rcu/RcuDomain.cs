@@ -77,6 +77,20 @@ public sealed class RcuDomain
     /// <summary>Queues a callback to run after a grace period that begins now.</summary>
     public void Call(IRcuCallback callback) => _queue.Add(new(callback, Synchronize()));
 
+    /// <summary>Lets the grace period of a queued callback begin now instead of when it was queued.</summary>
+    public void Restart(IRcuCallback callback)
+    {
+        for (var i = 0; i < _queue.Count; i++)
+        {
+            if (ReferenceEquals(_queue[i].Callback, callback))
+            {
+                _queue.RemoveAt(i);
+                Call(callback);
+                return;
+            }
+        }
+    }
+
     /// <summary>Begins a synchronous grace period; wait until <see cref="HasElapsed"/>.</summary>
     public RcuGracePeriod Synchronize() => new(_begun);
 

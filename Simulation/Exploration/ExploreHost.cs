@@ -48,11 +48,24 @@ public readonly struct ExploreHost : IDirectHost<ExploreHost>
     public PointAwaiter<ExploreHost> Wait(Step step, IReadiness ready, ulong reads, ulong writes)
     {
         _actor.Arm(step, reads, writes, ready);
+        if (_actor.RunsFree && !ready.IsReady)
+        {
+            // A prologue has no scheduler: what it waits for comes now, or its world cannot begin.
+            _world.Settle();
+            _actor.RunsFree = ready.IsReady;
+        }
+
         return new(_actor);
     }
 
     public DeathAwaiter Die(OopsKind kind, KernelObject? subject, string where)
     {
+        if (kind is OopsKind.UseAfterFree && _world.Scenario.FreedMemoryKeeps)
+        {
+            _world.Judge.TouchFreed(subject, where);
+            return new(survives: true);
+        }
+
         _world.Judge.Die(kind, subject, where);
         return new(survives: false);
     }

@@ -23,6 +23,23 @@ public enum Strategy : byte
 
     /// <summary>Random priorities with a few change points: finds bugs of small depth with known probability.</summary>
     Pct,
+
+    /// <summary>Random, from schedules that reached a state or a pair of steps which no other had reached.</summary>
+    Coverage,
+}
+
+/// <summary>When the callback of a grace period runs, once every reader has left.</summary>
+/// <remarks>Source: kernel-model H.5.</remarks>
+public enum GraceLength : byte
+{
+    /// <summary>At any time: the scheduler chooses.</summary>
+    Any,
+
+    /// <summary>At once, before anybody else steps.</summary>
+    Shortest,
+
+    /// <summary>Only when nobody else can step.</summary>
+    Longest,
 }
 
 /// <summary>Bounds and choices of an exploration.</summary>
@@ -33,7 +50,8 @@ public sealed record ExploreOptions
     /// <summary>Most schedules; an exploration that is stopped by it is bounded, not exhausted.</summary>
     public long SchedulesMax { get; init; } = 20_000_000;
 
-    /// <summary>Chooses for <see cref="Strategy.Random"/> and <see cref="Strategy.Pct"/>.</summary>
+    /// <summary>Chooses for <see cref="Strategy.Random"/>, <see cref="Strategy.Pct"/> and
+    /// <see cref="Strategy.Coverage"/>.</summary>
     public ulong Seed { get; init; } = 1;
 
     /// <summary>Priority changes of <see cref="Strategy.Pct"/>: bugs of this depth less one are found.</summary>
@@ -44,6 +62,15 @@ public sealed record ExploreOptions
 
     /// <summary>Ends at the first schedule that breaks one of these.</summary>
     public Kernel.Judging.RuleSet StopAt { get; init; }
+
+    /// <summary>When callbacks run.</summary>
+    public GraceLength Grace { get; init; }
+
+    /// <summary>Of identical actors that have not begun, only the first begins.</summary>
+    public bool UsesSymmetry { get; init; } = true;
+
+    /// <summary>Keeps the digest of every history in the order in which they were run, to compare two runs.</summary>
+    public bool KeepsHistories { get; init; }
 
     /// <summary>Keeps the digest of every final state, to compare strategies.</summary>
     public bool KeepsFinalStates { get; init; }

@@ -58,6 +58,16 @@ public sealed record ExploreReport
     /// <summary>Digests of the final states, where they were kept.</summary>
     public IReadOnlySet<ulong>? FinalStates { get; init; }
 
+    /// <summary>Digests of the histories, where they were kept.</summary>
+    public IReadOnlyList<ulong>? HistoryDigests { get; init; }
+
+    /// <summary>Steps that could have failed, and the most times that one schedule came to each.</summary>
+    public IReadOnlyDictionary<Kernel.Host.FailPoint, int> FailPoints { get; init; } =
+        new Dictionary<Kernel.Host.FailPoint, int>();
+
+    /// <summary>States and pairs of steps that were reached, where the strategy counts them.</summary>
+    public long Covered { get; init; }
+
     /// <summary>Share of histories that broke a rule.</summary>
     public double BadShare => Histories == 0 ? 0 : (double)Bad / Histories;
 }

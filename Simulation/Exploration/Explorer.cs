@@ -28,8 +28,16 @@ public static class Explorer
         {
             var world = new World(scenario, profile);
             var strategy = options.Strategy is Strategy.Auto
-                ? scenario.Actors.Count > 3 ? Strategy.StateCache : Strategy.SourceDpor
+                ? scenario.Actors.Count > 3 || options.Grace is not GraceLength.Any
+                    ? Strategy.StateCache : Strategy.SourceDpor
                 : options.Strategy;
+            if (strategy is Strategy.SourceDpor or Strategy.SleepSets && options.Grace is not GraceLength.Any)
+            {
+                throw new ArgumentException(
+                    "Grace periods of a fixed length make every step depend on the callbacks; accepted with --grace: "
+                    + "the strategies auto, exhaustive, statecache, random, pct, coverage.");
+            }
+
             return new Search(world, options, strategy).Run();
         });
 
@@ -54,11 +62,12 @@ public static class Explorer
     }
 
     /// <exception cref="ArgumentException">With one sentence that says what would be accepted.</exception>
-    public static Scenario FindScenario(string scenarioId) => ScenarioCatalog.TryFind(scenarioId, out var scenario)
+    public static Scenario FindScenario(string scenarioId) => ScenarioEdit.TryFind(scenarioId, out var scenario)
         ? scenario
         : throw new ArgumentException(
             $"There is no small world '{scenarioId}'; accepted: "
-            + $"{string.Join(", ", ScenarioCatalog.All.Select(one => one.Id))}.");
+            + $"{string.Join(", ", ScenarioCatalog.All.Select(one => one.Id))}, "
+            + "with changes such as +late, +keeps, +L1, +fail=add_resource.pool_add@1 or -B2 behind it.");
 
     internal static T OnOwnThread<T>(Func<T> work)
     {

@@ -1,6 +1,7 @@
 using System.Numerics;
 using System.Runtime.Intrinsics;
 using Fleet.Kernel;
+using Fleet.Kernel.Host;
 using Fleet.Kernel.Judging;
 
 namespace Fleet.Simulation.Exploration;
@@ -28,6 +29,10 @@ internal sealed class Search(World world, ExploreOptions options, Strategy strat
     private readonly HashSet<ulong>? _finalStates = options.KeepsFinalStates ? [] : null;
     private readonly bool[] _sighted = new bool[world.Scenario.Sightings.Count];
     private readonly ulong[] _partHashes = new ulong[world.DeclaredParts.Count];
+    private readonly List<ulong>? _digests = options.KeepsHistories ? [] : null;
+    private readonly uint[] _identical = Identical(world);
+    private readonly int[] _asked = new int[world.Asked.Length];
+    private readonly HashSet<ulong> _covered = [];
     private RuleSet _broken;
     private FoundSchedule? _firstBlocked;
     private long _schedules;
@@ -46,17 +51,18 @@ internal sealed class Search(World world, ExploreOptions options, Strategy strat
         internal uint Enabled;
         internal uint Backtrack;
         internal uint Sleep;
+        internal uint Begun;
         internal byte Chosen;
         internal Vector128<byte> Clock;
     }
 
     internal ExploreReport Run()
     {
-        var isExhausted = strategy is Strategy.Random or Strategy.Pct ? Sample() : DepthFirst();
+        var isExhausted = strategy is Strategy.Random or Strategy.Pct or Strategy.Coverage ? Sample() : DepthFirst();
         var profile = world.Profile.Name;
         return new ExploreReport
         {
-            Scenario = world.Scenario.Id,
+            Scenario = world.Scenario.Name,
             Profile = profile,
             Strategy = strategy,
             IsExhausted = isExhausted,
@@ -80,8 +86,20 @@ internal sealed class Search(World world, ExploreOptions options, Strategy strat
             ],
             Warnings = (_warningsMin == int.MaxValue ? 0 : _warningsMin, _warningsMax),
             FinalStates = _finalStates,
+            HistoryDigests = _digests,
+            Covered = _covered.Count,
+            FailPoints = Enumerable.Range(0, _asked.Length)
+                .Where(i => _asked[i] > 0)
+                .ToDictionary(i => (FailPoint)i, i => _asked[i]),
         };
     }
+
+    private static uint[] Identical(World world) =>
+    [
+        .. world.Scenario.Identical.Select(group => group
+            .Select(name => world.Actors.First(actor => actor.Name == name).Index)
+            .Aggregate(0U, (mask, index) => mask | (1U << index))),
+    ];
 
     private static bool AreDependent(ulong reads, ulong writes, ulong otherReads, ulong otherWrites) =>
         (writes & (otherReads | otherWrites)) != 0 || (reads & otherWrites) != 0;
@@ -123,7 +141,8 @@ internal sealed class Search(World world, ExploreOptions options, Strategy strat
                 }
                 else
                 {
-                    var enabled = world.EnabledMask();
+                    frame.Begun = depth == 0 ? 0 : _frames[depth - 1].Begun | (1U << _frames[depth - 1].Chosen);
+                    var enabled = Offered(world.EnabledMask(), frame.Begun);
                     if (enabled == 0)
                     {
                         break;
@@ -210,6 +229,7 @@ internal sealed class Search(World world, ExploreOptions options, Strategy strat
         var choices = new ChoiceStream(options.Seed);
         var priorities = new int[World.ActorsMax];
         var changes = new int[options.PctChanges];
+        var corpus = new List<byte[]>();
         while (_schedules < options.SchedulesMax && (options.StopAt.Bits & _broken.Bits) == 0)
         {
             _schedules++;
@@ -230,11 +250,18 @@ internal sealed class Search(World world, ExploreOptions options, Strategy strat
             }
 
             var depth = 0;
-            for (var enabled = world.EnabledMask(); enabled != 0; enabled = world.EnabledMask())
+            var isNew = false;
+            var parent = strategy is Strategy.Coverage && corpus.Count > 0 && choices.Below(8) != 0
+                ? corpus[choices.Below(corpus.Count)] : [];
+            var follows = parent.Length == 0 ? 0 : choices.Below(parent.Length);
+            var last = 0UL;
+            for (var enabled = Offered(world.EnabledMask(), 0);
+                enabled != 0 && depth < DepthMax;
+                enabled = Offered(world.EnabledMask(), 0))
             {
-                var chosen = strategy is Strategy.Random
-                    ? Nth(enabled, choices.Below(BitOperations.PopCount(enabled)))
-                    : Highest(enabled, priorities);
+                var chosen = strategy is Strategy.Pct ? Highest(enabled, priorities)
+                    : depth < follows && (enabled & (1U << parent[depth])) != 0 ? parent[depth]
+                    : Nth(enabled, choices.Below(BitOperations.PopCount(enabled)));
                 for (var i = 0; i < changes.Length; i++)
                 {
                     if (strategy is Strategy.Pct && changes[i] == depth)
@@ -246,7 +273,14 @@ internal sealed class Search(World world, ExploreOptions options, Strategy strat
 
                 var (_, writes) = world.Pending(chosen);
                 _frames[depth].Chosen = (byte)chosen;
+                var here = ((ulong)chosen << 8) | (ulong)world.NextStep(chosen);
                 Step(chosen, records: false);
+                if (strategy is Strategy.Coverage)
+                {
+                    isNew |= _covered.Add((last << 16) | here) | _covered.Add(world.StateDigest());
+                    last = here;
+                }
+
                 if (options.ChecksWrites)
                 {
                     CheckWrites(chosen, writes);
@@ -257,6 +291,10 @@ internal sealed class Search(World world, ExploreOptions options, Strategy strat
 
             _depthMax = Math.Max(_depthMax, depth);
             Judge(depth);
+            if (isNew)
+            {
+                corpus.Add(ChoicesOf(depth));
+            }
         }
 
         return false;
@@ -294,6 +332,55 @@ internal sealed class Search(World world, ExploreOptions options, Strategy strat
         }
 
         world.StepActor(actor);
+    }
+
+    /// <summary>
+    /// Who may step, of those who can: callbacks as the length of a grace period has it, and of identical actors that
+    /// have not begun only the first, as beginning with another gives the same histories with the names swapped.
+    /// </summary>
+    private uint Offered(uint enabled, uint begun)
+    {
+        var callback = 1U << world.Scenario.Actors.Count;
+        if (options.Grace is GraceLength.Shortest && (enabled & callback) != 0)
+        {
+            return callback;
+        }
+
+        if (options.Grace is GraceLength.Longest && (enabled & ~callback) != 0)
+        {
+            enabled &= ~callback;
+        }
+
+        if (options.UsesSymmetry)
+        {
+            foreach (var group in _identical)
+            {
+                var waiting = group & ~begun & enabled;
+                enabled &= ~waiting | Lowest(waiting);
+            }
+        }
+
+        return enabled;
+    }
+
+    private static uint Lowest(uint mask) => mask & unchecked((uint)-(int)mask);
+
+    /// <summary>Names each of a set of identical actors that have not begun by the first of them.</summary>
+    private uint FirstOfIdentical(uint actors, uint begun)
+    {
+        if (options.UsesSymmetry)
+        {
+            foreach (var group in _identical)
+            {
+                var waiting = group & ~begun;
+                if ((actors & waiting) != 0)
+                {
+                    actors = (actors & ~waiting) | Lowest(waiting);
+                }
+            }
+        }
+
+        return actors;
     }
 
     /// <summary>A leaf: the judge's last word, and what it adds to what was known.</summary>
@@ -336,13 +423,33 @@ internal sealed class Search(World world, ExploreOptions options, Strategy strat
             _finalStates?.Add(world.StateDigest());
         }
 
+        for (var i = 0; i < _asked.Length; i++)
+        {
+            _asked[i] = Math.Max(_asked[i], world.Asked[i]);
+        }
+
+        if (_digests is not null)
+        {
+            var digest = StateHash.Seed;
+            StateHash.Mix(ref digest, judge.Broken.Bits);
+            StateHash.Mix(ref digest, world.StateDigest());
+            for (var i = 0; i < depth; i++)
+            {
+                StateHash.Mix(ref digest, (ulong)_frames[i].Chosen);
+            }
+
+            _digests.Add(digest);
+        }
+
         for (var i = 0; i < _sighted.Length; i++)
         {
             _sighted[i] = _sighted[i] || world.Scenario.Sightings[i].IsSeen(world);
         }
     }
 
-    private FoundSchedule Found(int depth)
+    private FoundSchedule Found(int depth) => new(ChoicesOf(depth), _schedules, world.Judge.Broken);
+
+    private byte[] ChoicesOf(int depth)
     {
         var choices = new byte[depth];
         for (var i = 0; i < depth; i++)
@@ -350,7 +457,7 @@ internal sealed class Search(World world, ExploreOptions options, Strategy strat
             choices[i] = _frames[i].Chosen;
         }
 
-        return new(choices, _schedules, world.Judge.Broken);
+        return choices;
     }
 
     private void SavePending(int depth)
@@ -465,11 +572,21 @@ internal sealed class Search(World world, ExploreOptions options, Strategy strat
             return;
         }
 
+        var mine = 1U << _frames[depth].Chosen;
+        if (_identical.Length != 0)
+        {
+            initials = FirstOfIdentical(initials, earlier.Begun);
+            mine = FirstOfIdentical(mine, earlier.Begun);
+            if ((initials & (earlier.Backtrack | earlier.Sleep)) != 0)
+            {
+                return;
+            }
+        }
+
         var candidates = initials & earlier.Enabled;
         if (candidates != 0)
         {
-            var mine = 1U << _frames[depth].Chosen;
-            earlier.Backtrack |= (candidates & mine) != 0 ? mine : candidates & unchecked((uint)-(int)candidates);
+            earlier.Backtrack |= (candidates & mine) != 0 ? mine : Lowest(candidates);
         }
     }
 

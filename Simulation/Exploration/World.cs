@@ -28,6 +28,9 @@ public sealed class World
     private readonly Actor[] _actors;
     private readonly Actor _prologue;
     private readonly Actor _rcu;
+    private readonly Actor? _cpu;
+    private readonly List<RefObject> _refs = [];
+    private readonly int[] _asked = new int[FailPoints.Names.Count() + 1];
     private readonly Func<ExploreHost, ValueTask>[] _procedures;
     private readonly List<ArmedInjection> _injections = [];
     private int _nextBit;
@@ -42,11 +45,16 @@ public sealed class World
         CallbacksMask = NextMask();
         _procedures = [.. scenario.Actors.Select(one => one.Procedure)];
         _actors =
-            [.. scenario.Actors.Select((one, i) => new Actor(one.Name, i)), new Actor("rcu", scenario.Actors.Count)];
-        _rcu = _actors[^1];
+        [
+            .. scenario.Actors.Select((one, i) => new Actor(one.Name, i)),
+            new Actor("rcu", scenario.Actors.Count),
+            .. scenario.ShowsKillsLate ? [new Actor("cpu", scenario.Actors.Count + 1)] : Array.Empty<Actor>(),
+        ];
+        _rcu = _actors[scenario.Actors.Count];
+        _cpu = scenario.ShowsKillsLate ? _actors[^1] : null;
         foreach (var actor in _actors)
         {
-            actor.ReaderMask = actor == _rcu ? 0 : NextMask();
+            actor.ReaderMask = actor == _rcu || actor == _cpu ? 0 : NextMask();
             AllReadersMask |= actor.ReaderMask;
         }
 
@@ -83,6 +91,9 @@ public sealed class World
     /// <summary>Failures that were armed and have struck.</summary>
     public int InjectionsHit { get; private set; }
 
+    /// <summary>How often each step that can fail was about to run since <see cref="Begin"/>.</summary>
+    internal ReadOnlySpan<int> Asked => _asked;
+
     internal ulong AllReadersMask { get; }
 
     internal ulong CallbacksMask { get; }
@@ -111,6 +122,7 @@ public sealed class World
         Judge.Reset();
         Parts.Reset();
         InjectionsHit = 0;
+        Array.Clear(_asked);
         _injections.Clear();
         foreach (var (point, hit) in _scenario.Injections)
         {
@@ -126,7 +138,7 @@ public sealed class World
             _prologue.Start(prologue(new ExploreHost(this, _prologue)));
             if (!_prologue.TryFinish() && !Judge.IsOver)
             {
-                throw new ExplorationException($"The prologue of {_scenario.Id} waits for something.");
+                throw new StuckPrologueException($"The prologue of {_scenario.Name} waits for something.");
             }
         }
 
@@ -146,7 +158,9 @@ public sealed class World
             return 0;
         }
 
-        var enabled = Rcu.IsNextRunnable ? 1U << _rcu.Index : 0;
+        var enabled = HiddenKill() is null
+            ? Rcu.IsNextRunnable ? 1U << _rcu.Index : 0
+            : 1U << _cpu!.Index;
         for (var i = 0; i < _procedures.Length; i++)
         {
             enabled |= _actors[i].IsEnabled ? 1U << i : 0;
@@ -175,11 +189,18 @@ public sealed class World
             return Rcu.NextCallback is { } next ? (AllReadersMask, CallbacksMask | next.Touches) : default;
         }
 
+        if (actor == _cpu?.Index)
+        {
+            return HiddenKill() is { } hidden ? (AllReadersMask, CallbacksMask | hidden.Mask) : default;
+        }
+
         return (_actors[actor].Reads, _actors[actor].Writes);
     }
 
     /// <summary>What the next step of an actor is.</summary>
-    public Step NextStep(int actor) => actor == _rcu.Index ? Step.SwitchCallback : _actors[actor].Step;
+    public Step NextStep(int actor) => actor == _rcu.Index ? Step.SwitchCallback
+        : actor == _cpu?.Index ? Step.ShowKill
+        : _actors[actor].Step;
 
     /// <summary>Runs one step, up to that actor's next point.</summary>
     public void StepActor(int actor)
@@ -194,6 +215,12 @@ public sealed class World
             }
 
             Rcu.RunCallback();
+            return;
+        }
+
+        if (actor == _cpu?.Index)
+        {
+            HiddenKill()!.ShowKill();
             return;
         }
 
@@ -262,6 +289,8 @@ public sealed class World
         {
             counted.CountMask = NextMask();
             counted.ReapedMask = NextMask();
+            counted.ShowsKillsLate = _scenario.ShowsKillsLate;
+            _refs.Add(counted);
         }
 
         if (one is DevPagemap map)
@@ -273,8 +302,20 @@ public sealed class World
         return one;
     }
 
+    /// <summary>Runs every callback that may run; only while nobody else steps.</summary>
+    internal void Settle()
+    {
+        while (HiddenKill() is { } hidden)
+        {
+            hidden.ShowKill();
+        }
+
+        Rcu.RunCallbacks();
+    }
+
     internal Errno Inject(FailPoint point, KernelObject? subject)
     {
+        _asked[(int)point]++;
         for (var i = 0; i < _injections.Count; i++)
         {
             var armed = _injections[i];
@@ -315,6 +356,25 @@ public sealed class World
     internal async ValueTask SysfsRemove(ExploreHost host, PciDevice device) =>
         await host.Wait(Step.SysfsRemove, new ShowsEnded(device), device.Mask, device.Mask);
 
+    /// <summary>The callback of a switch waits until the kill is seen, so one at a time is enough.</summary>
+    private RefObject? HiddenKill()
+    {
+        if (_cpu is null)
+        {
+            return null;
+        }
+
+        foreach (var counted in _refs)
+        {
+            if (counted.IsKillHidden)
+            {
+                return counted;
+            }
+        }
+
+        return null;
+    }
+
     private ulong NextMask()
     {
         if (_nextBit == 64)
@@ -342,6 +402,9 @@ public sealed class World
 /// A defect of the explorer, of a world or of a declaration in the law; never a finding about the kernel.
 /// </summary>
 public class ExplorationException(string message) : Exception(message);
+
+/// <summary>What happens before a world waits for something that nobody does there.</summary>
+public sealed class StuckPrologueException(string message) : ExplorationException(message);
 
 /// <summary>A step changed what it had not declared: reductions that believe the declaration lose schedules.</summary>
 public sealed class UndeclaredWriteException(string message) : ExplorationException(message);

@@ -47,6 +47,7 @@ public static class MatrixRunner
     /// <param name="table">The expectations, see <see cref="MatrixTable.Parse"/>.</param>
     /// <param name="overrules">Differences that a decision has settled.</param>
     /// <param name="options">The same for every cell.</param>
+    /// <param name="explore">How a cell is explored; null for once.</param>
     /// <param name="chosen">Which cells; null for all.</param>
     /// <param name="done">Called after each cell, from one thread.</param>
     public static MatrixReport Run(
@@ -54,8 +55,10 @@ public static class MatrixRunner
         IReadOnlyList<Overrule> overrules,
         ExploreOptions options,
         Func<Scenario, KernelProfile, bool>? chosen = null,
-        Action<MatrixCell>? done = null)
+        Action<MatrixCell>? done = null,
+        Func<Scenario, KernelProfile, ExploreOptions, ExploreReport>? explore = null)
     {
+        explore ??= Explorer.Run;
         var expected = table.ToDictionary(cell => (cell.Scenario, cell.Profile));
         var settled = overrules.ToDictionary(one => (one.Scenario, one.Profile));
         var cells = new List<MatrixCell>();
@@ -69,7 +72,7 @@ public static class MatrixRunner
                 }
 
                 var key = (scenario.Id, profile.Name);
-                var report = scenario.AppliesTo(profile) ? Explorer.Run(scenario, profile, options) : null;
+                var report = scenario.AppliesTo(profile) ? explore(scenario, profile, options) : null;
                 var cell = Compare(
                     scenario, profile, report, expected.GetValueOrDefault(key), settled.GetValueOrDefault(key));
                 cells.Add(cell);

@@ -12,8 +12,9 @@ namespace Fleet.Simulation.Replay;
 /// One pasteable line that reproduces a schedule: version, scenario, profile, who steps how often, digest.
 /// </summary>
 /// <remarks>
-/// <c>x1:S8:ALL:a5d1a4c8:1f2e3d4c</c>: five steps of the first actor, one of the fourth, and so on. Injections belong
-/// to the scenario, so they need no place. The digest covers the line, so a mangled one is refused.
+/// <c>x1:S8:ALL:a5d1a4c8:1f2e3d4c</c>: five steps of the first actor, one of the fourth, and so on. What was
+/// changed of the scenario stands behind its id (<see cref="ScenarioEdit"/>): <c>S8+late-B1</c>. The digest covers the
+/// line, so a mangled one is refused; <c>x1</c> is the version of the worlds and of their steps.
 /// </remarks>
 public sealed record ReplayToken(Scenario Scenario, KernelProfile Profile, IReadOnlyList<byte> Choices)
 {
@@ -35,10 +36,10 @@ public sealed record ReplayToken(Scenario Scenario, KernelProfile Profile, IRead
 
         var fields = text.Split(':');
         if (fields is not [Version, var id, var profileName, var runs, var digest]
-            || !ScenarioCatalog.TryFind(id, out var scenario)
+            || !ScenarioEdit.TryFind(id, out var scenario)
             || !KernelProfile.TryParse(profileName, out var profile)
             || !scenario.AppliesTo(profile)
-            || !TryReadRuns(runs, scenario.Actors.Count + 1, out var choices))
+            || !TryReadRuns(runs, scenario.Steppers, out var choices))
         {
             return false;
         }
@@ -83,7 +84,7 @@ public sealed record ReplayToken(Scenario Scenario, KernelProfile Profile, IRead
 
     private string Body()
     {
-        var text = new StringBuilder($"{Version}:{Scenario.Id}:{Profile.Name}:");
+        var text = new StringBuilder($"{Version}:{Scenario.Name}:{Profile.Name}:");
         for (var i = 0; i < Choices.Count;)
         {
             var end = i;

@@ -60,8 +60,7 @@ public sealed class ScheduleHistory : IKernelListener
     {
         // What the finer steps say, the operations of the clients say too.
         if (happened.Subject is DevPagemap { Consumer: PagemapConsumer.Foreign }
-            || happened.Kind is EventKind.AllocBegin or EventKind.AllocEnd or EventKind.FreeBegin or EventKind.FreeEnd
-                or EventKind.FieldRead)
+            || happened.Kind is EventKind.AllocBegin or EventKind.AllocEnd or EventKind.FreeBegin or EventKind.FreeEnd)
         {
             return;
         }

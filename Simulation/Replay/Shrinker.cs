@@ -14,6 +14,10 @@ namespace Fleet.Simulation.Replay;
 /// <param name="IsOneMinimal">Without any one of its steps it no longer breaks the rule; checked by running
 /// each.</param>
 /// <param name="SchedulesTried">Schedules run for it.</param>
+/// <remarks>
+/// The world shrinks too: actors, failures and resources without which the rule is still broken are left out of the
+/// token's scenario.
+/// </remarks>
 public sealed record ShrunkSchedule(
     ReplayToken Token, KernelRule Rule, int Switches, int Steps, bool IsLeast, bool IsOneMinimal, long SchedulesTried);
 
@@ -21,17 +25,65 @@ public sealed record ShrunkSchedule(
 /// Looks for the schedule with the fewest context switches, then the fewest steps, that breaks a rule.
 /// </summary>
 /// <remarks>
-/// Searches anew with 0, 1, 2 … switches instead of trimming the schedule that was found, so the result is the least of
-/// all and not only one that cannot be trimmed; states that were reached as cheaply before are not entered again.
+/// First leaves out of the world what it can; then searches anew with 0, 1, 2 … switches instead of trimming the
+/// schedule that was found, so the result is the least of all and not only one that cannot be trimmed; states that were
+/// reached as cheaply before are not entered again.
 /// </remarks>
 public static class Shrinker
 {
+    private const long WorldSchedulesMax = 100_000;
+
     /// <param name="schedulesMax">Bound of the search; beyond it the found schedule is returned as it is, cut at the
     /// rule.</param>
     /// <returns>Null when the found schedule does not break the rule.</returns>
     public static ShrunkSchedule? Shrink(
         Scenario scenario, KernelProfile profile, KernelRule rule, FoundSchedule found,
-        long schedulesMax = 2_000_000) =>
+        long schedulesMax = 2_000_000)
+    {
+        var shrunk = ShrinkSchedule(scenario, profile, rule, found, schedulesMax);
+
+        // A leak or a wait without end is judged by what nobody does any more: a smaller world has others.
+        if (KernelRules.ClassOf(rule) is not WorldVerdict.Invalid)
+        {
+            return shrunk;
+        }
+
+        var options = new ExploreOptions
+        {
+            StopAt = RuleSet.Of(rule),
+            SchedulesMax = WorldSchedulesMax,
+            ChecksWrites = false,
+        };
+        foreach (var edit in ScenarioEdit.Smaller(scenario).ToList())
+        {
+            // Smaller, and not at the price of a longer schedule.
+            if (ScenarioEdit.Apply(scenario, edit) is { } smaller && smaller.AppliesTo(profile)
+                && TryExplore(smaller, profile, options)?.First.GetValueOrDefault(rule) is { } still
+                && ShrinkSchedule(smaller, profile, rule, still, schedulesMax) is { } other
+                && (shrunk is null || (other.Steps <= shrunk.Steps && other.Switches <= shrunk.Switches)))
+            {
+                (scenario, shrunk) = (smaller, other);
+            }
+        }
+
+        return shrunk;
+    }
+
+    /// <summary>A world that its own steps do not fit is no smaller world.</summary>
+    private static ExploreReport? TryExplore(Scenario scenario, KernelProfile profile, ExploreOptions options)
+    {
+        try
+        {
+            return Explorer.Run(scenario, profile, options);
+        }
+        catch (Exception e) when (e is ExplorationException or IndexOutOfRangeException)
+        {
+            return null;
+        }
+    }
+
+    private static ShrunkSchedule? ShrinkSchedule(
+        Scenario scenario, KernelProfile profile, KernelRule rule, FoundSchedule found, long schedulesMax) =>
         Explorer.OnOwnThread(() =>
         {
             var world = new World(scenario, profile);

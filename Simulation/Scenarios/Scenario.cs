@@ -52,6 +52,27 @@ public sealed record Scenario
 
     public IReadOnlyList<Sighting> Sightings { get; init; } = [];
 
+    /// <summary>Groups of actors that do the same from the start: swapping two that have not begun changes
+    /// nothing.</summary>
+    public IReadOnlyList<IReadOnlyList<string>> Identical { get; init; } = [];
+
+    /// <summary>Other CPUs see a kill some time after it; an actor <c>cpu</c> shows it to them.</summary>
+    public bool ShowsKillsLate { get; init; }
+
+    /// <summary>Freed memory is not reused, so that who reads it finds what was there; else it is poison.</summary>
+    public bool FreedMemoryKeeps { get; init; }
+
+    /// <summary>
+    /// What was changed of the scenario of this id, as a token says it; see <see cref="ScenarioEdit"/>.
+    /// </summary>
+    public IReadOnlyList<string> Edits { get; init; } = [];
+
+    /// <summary>The id with the edits: what a token names it by.</summary>
+    public string Name => Id + string.Concat(Edits);
+
+    /// <summary>Actors that step: those with a procedure, <c>rcu</c>, and <c>cpu</c> where kills show late.</summary>
+    internal int Steppers => Actors.Count + (ShowsKillsLate ? 2 : 1);
+
     /// <summary>False for a cell that the matrix calls <c>n/a</c>.</summary>
     public bool AppliesTo(KernelProfile profile)
     {

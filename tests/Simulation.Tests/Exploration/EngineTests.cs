@@ -80,6 +80,7 @@ public sealed class EngineTests
     [Theory]
     [InlineData(Strategy.Random)]
     [InlineData(Strategy.Pct)]
+    [InlineData(Strategy.Coverage)]
     public void Sampling_finds_the_page_race_and_repeats_with_its_seed(Strategy strategy)
     {
         var options = new ExploreOptions { Strategy = strategy, SchedulesMax = 400, Seed = 7 };

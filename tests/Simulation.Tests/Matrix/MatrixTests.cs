@@ -2,6 +2,7 @@ using Fleet.Kernel.Judging;
 using Fleet.Simulation.Exploration;
 using Fleet.Simulation.Matrix;
 using Fleet.Simulation.Museum;
+using Fleet.Simulation.Replay;
 
 namespace Fleet.Simulation.Tests.Matrix;
 
@@ -30,6 +31,21 @@ public sealed class MatrixTests
             .Select(entry => MuseumCatalog.Show(entry, new ExploreOptions()))
             .Where(result => !result.Holds)
             .Select(result => $"{result.Entry.Name}: found {result.Found}, fix clean {result.FixIsClean}"));
+
+    // Goal: what a person has to read of a museum piece is as little as can be, and there soon.
+    [Fact]
+    public void Every_museum_piece_shrinks_to_a_schedule_of_which_no_step_can_go()
+    {
+        foreach (var entry in MuseumCatalog.All)
+        {
+            var (scenario, profile) = Explorer.Find(entry.Scenario, entry.BrokenProfile);
+            var found = Explorer.Run(scenario, profile, new ExploreOptions { StopAt = RuleSet.Of(entry.Rule) });
+            var shrunk = Shrinker.Shrink(scenario, profile, entry.Rule, found.First[entry.Rule])!;
+            Assert.True(shrunk.IsOneMinimal, entry.Name);
+            Assert.True(shrunk.Steps <= found.First[entry.Rule].Choices.Count, entry.Name);
+            Assert.True(Replayer.Run(shrunk.Token.ToString()).Broken.Has(entry.Rule), entry.Name);
+        }
+    }
 
     [Fact]
     public void A_certain_cell_cannot_be_overruled()
