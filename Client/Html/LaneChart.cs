@@ -56,7 +56,7 @@ public sealed class LaneChart(IReadOnlyList<string> lanes, IReadOnlyList<LaneMar
         for (var lane = 0; lane < lanes.Count; lane++)
         {
             Write(page, $"<text class=\"b\" x=\"{X(lane) - 5}\" y=\"18\">");
-            Write(page, $"{HtmlText.Short(lanes[lane], LabelMax + 3)}<title>{HtmlText.Escape(lanes[lane])}</title>");
+            Write(page, $"{HtmlText.Short(lanes[lane], LabelMax)}<title>{HtmlText.Escape(lanes[lane])}</title>");
             Write(page, $"</text><line class=\"rail\" x1=\"{X(lane)}\" x2=\"{X(lane)}\" y1=\"{Top - 12}\" ");
             Write(page, $"y2=\"{height - 6}\"/>\n");
         }
