@@ -102,9 +102,10 @@ internal static class HeaderJson
     }
 
     private static long? Number(JsonElement root, string name) => root.TryGetProperty(name, out var value)
-        ? value.ValueKind is JsonValueKind.Number && value.TryGetInt64(out var number) && number >= 0
+        ? value.ValueKind is JsonValueKind.Number && value.TryGetInt64(out var number)
+            && number is >= 0 and <= RecordParser.ClockBoundMax
             ? number
-            : throw Bad($"\"{name}\" has to be a whole number from 0 on")
+            : throw Bad($"\"{name}\" has to be a whole number from 0 to {RecordParser.ClockBoundMax}")
         : null;
 
     private static bool Flag(JsonElement root, string name, bool absent) => root.TryGetProperty(name, out var value)

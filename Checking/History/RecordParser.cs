@@ -9,6 +9,15 @@ namespace Fleet.Checking.History;
 /// <summary>Turns one line into a record, or says why it is none.</summary>
 internal sealed class RecordParser(ObjectTable objects, bool extensions)
 {
+    /// <summary>Last position of an object: positions are added up, and their sum stays a number.</summary>
+    private const long SeqMax = 1L << 48;
+
+    /// <summary>Farthest moment, ns from the clock's zero: 146 years; clocks are compared by adding bounds.</summary>
+    private const long TimeMax = 1L << 62;
+
+    /// <summary>Most by which clocks may be said to differ, ns: 36 years.</summary>
+    internal const long ClockBoundMax = 1L << 60;
+
     private static readonly FrozenDictionary<string, Errno> Errnos =
         Enum.GetValues<Errno>().Where(e => e is not Errno.OK).ToFrozenDictionary(e => e.ToString());
 
@@ -129,10 +138,10 @@ internal sealed class RecordParser(ObjectTable objects, bool extensions)
             {
                 case CommonField.Obj: obj = Name(ref reader, "obj"); break;
                 case CommonField.Gen: gen = (int)Number(ref reader, "gen", 0, int.MaxValue); break;
-                case CommonField.Seq: seq = Number(ref reader, "seq", 1); break;
+                case CommonField.Seq: seq = Number(ref reader, "seq", 1, SeqMax); break;
                 case CommonField.Life: life = (int)Number(ref reader, "life", 0, int.MaxValue); break;
                 case CommonField.Proc: proc = objects.InternProcess(Text(ref reader, "proc")); break;
-                case CommonField.Time: time = Number(ref reader, "t", long.MinValue); break;
+                case CommonField.Time: time = Number(ref reader, "t", -TimeMax, TimeMax); break;
                 case CommonField.Actor: actor = Text(ref reader, "actor"); break;
                 case CommonField.Err: err = Error(ref reader); break;
                 case CommonField.After: after = After(ref reader); break;
@@ -225,15 +234,15 @@ internal sealed class RecordParser(ObjectTable objects, bool extensions)
             }
             else if (Is(ref reader, "intended"u8))
             {
-                op.IntendedNs = Number(ref reader, "intended", long.MinValue);
+                op.IntendedNs = Number(ref reader, "intended", -TimeMax, TimeMax);
             }
             else if (Is(ref reader, "sent"u8))
             {
-                op.SentNs = Number(ref reader, "sent", long.MinValue);
+                op.SentNs = Number(ref reader, "sent", -TimeMax, TimeMax);
             }
             else if (Is(ref reader, "done"u8))
             {
-                op.DoneNs = Number(ref reader, "done", long.MinValue);
+                op.DoneNs = Number(ref reader, "done", -TimeMax, TimeMax);
             }
             else if (Is(ref reader, "outcome"u8))
             {
@@ -390,7 +399,7 @@ internal sealed class RecordParser(ObjectTable objects, bool extensions)
             {
                 case CommonField.Obj: obj = Name(ref reader, "obj"); break;
                 case CommonField.Gen: gen = (int)Number(ref reader, "gen", 0, int.MaxValue); break;
-                case CommonField.Seq: seq = Number(ref reader, "seq", 0); break;
+                case CommonField.Seq: seq = Number(ref reader, "seq", 0, SeqMax); break;
                 case CommonField.Life: life = (int)Number(ref reader, "life", 0, int.MaxValue); break;
                 default: reader.Skip(); break;
             }

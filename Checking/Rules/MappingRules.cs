@@ -344,6 +344,11 @@ public sealed class TagMismatch : Rule, IAccessRule
         MapStream map, in Operation op, out ulong expected, out bool own, out MapStream.PageTag known)
     {
         (expected, own, known) = (0, true, default);
+        if (op.PageCount > MapStream.TaggedPagesMax)
+        {
+            return false;
+        }
+
         for (var page = 0; page < Math.Max(1, op.PageCount); page++)
         {
             var now = map.TagOf(unchecked(op.Pfn + (ulong)page));

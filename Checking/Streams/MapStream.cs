@@ -8,6 +8,9 @@ namespace Fleet.Checking.Streams;
 /// <summary>One page map: whether its memory is there, what was written to its pages, and who reached them.</summary>
 internal sealed class MapStream(CheckContext context, DeviceGroup group, int obj) : ObjectStream(context, group, obj)
 {
+    /// <summary>Pages of one access whose contents are followed; 16 MiB.</summary>
+    internal const int TaggedPagesMax = 4096;
+
     private Dictionary<ulong, PageTag>? _tags;
     private List<MapLife>? _lives;
     private HashSet<ulong>? _finalPuts;
@@ -230,7 +233,16 @@ internal sealed class MapStream(CheckContext context, DeviceGroup group, int obj
             life.AccessSentNs = Math.Max(life.AccessSentNs, record.SentNs);
         }
 
-        if (record.Direction is AccessDirection.Write)
+        if (record.Direction is AccessDirection.Write && record.PageCount > TaggedPagesMax)
+        {
+            // Too wide to remember page by page: what these pages hold is not known any more.
+            var (first, count) = (record.Pfn, (ulong)record.PageCount);
+            foreach (var pfn in _tags?.Keys.Where(pfn => unchecked(pfn - first) < count).ToList() ?? [])
+            {
+                _tags!.Remove(pfn);
+            }
+        }
+        else if (record.Direction is AccessDirection.Write)
         {
             _tags ??= [];
             for (var page = 0; page < Math.Max(1, record.PageCount); page++)
