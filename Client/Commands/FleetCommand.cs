@@ -30,6 +30,7 @@ public static class FleetCommand
             InventoryCommand.Create(terminal),
             ScenarioCommand.Create(terminal),
             ReportCommand.Create(terminal),
+            ResumeCommand.Create(terminal),
             DoctorCommand.Create(terminal),
         };
 

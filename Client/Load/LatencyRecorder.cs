@@ -1,4 +1,5 @@
 using Fleet.Kernel.History;
+using Fleet.Storage.Results;
 using HdrHistogram;
 
 namespace Fleet.Client.Load;
@@ -122,6 +123,18 @@ public sealed class LatencyRecorder
         histogram.TotalCount == 0 ? null
         : percentile >= 100 ? histogram.GetMaxValue() / 1000.0
         : histogram.GetValueAtPercentile(percentile) / 1000.0;
+
+    /// <summary>A histogram as the rows that a store keeps.</summary>
+    public static IEnumerable<LatencyBucket> BucketsOf(string metric, string of, HistogramBase histogram)
+    {
+        var name = of.Length == 0 ? metric : $"{of}/{metric}";
+        foreach (var value in histogram.RecordedValues())
+        {
+            var low = histogram.LowestEquivalentValue(value.ValueIteratedTo);
+            var high = histogram.HighestEquivalentValue(value.ValueIteratedTo);
+            yield return new(name, "all", low * 1000, (high * 1000) + 999, value.CountAddedInThisIterationStep);
+        }
+    }
 
     private static long Microseconds(long ns) => Math.Clamp(ns / 1000, 0, HighestUs);
 

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 
 namespace Fleet.Client.Load;
 
@@ -42,7 +43,7 @@ public sealed class ResourceWatch(Func<CancellationToken, Task<IReadOnlyList<(st
         var readings = new List<(string Gauge, double Value)>();
         using (var process = Process.GetCurrentProcess())
         {
-            readings.Add((Memory, process.WorkingSet64));
+            readings.Add((Memory, PrivateBytes() ?? process.WorkingSet64));
             readings.Add((Heap, GC.GetTotalMemory(forceFullCollection: false)));
             readings.Add(("handles", process.HandleCount));
             readings.Add(("threads", process.Threads.Count));
@@ -86,6 +87,20 @@ public sealed class ResourceWatch(Func<CancellationToken, Task<IReadOnlyList<(st
         {
             return [.. _gauges.Select(gauge => Summarize(gauge.Key, gauge.Value))];
         }
+    }
+
+    /// <summary>Memory of this process alone: mapped files, such as a spool, are the kernel's to take back.</summary>
+    private static double? PrivateBytes()
+    {
+        const string path = "/proc/self/status";
+        const string key = "RssAnon:";
+        var line = File.Exists(path)
+            ? File.ReadLines(path).FirstOrDefault(one => one.StartsWith(key, StringComparison.Ordinal))
+            : null;
+        return line is not null && long.TryParse(
+            line.AsSpan(key.Length).Trim().TrimEnd("kB").Trim(), CultureInfo.InvariantCulture, out var kib)
+            ? kib * 1024.0
+            : null;
     }
 
     private static GaugeSummary Summarize(string name, Gauge gauge)

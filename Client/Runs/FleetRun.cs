@@ -61,7 +61,7 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
     /// <exception cref="Storage.StorageException">The store cannot be used; nothing is left behind.</exception>
     public async Task<RunSummary> RunAsync(CancellationToken interrupt)
     {
-        var spoolDirectory = Path.Combine(request.Store.Directory ?? Path.GetTempPath(), request.Name + ".spool");
+        var spoolDirectory = RunRecovery.SpoolDirectoryOf(request.Store, request.Name);
         try
         {
             return await RunAsync(spoolDirectory, interrupt);
@@ -157,6 +157,7 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
                 resources = request.Plan.ResourceCount,
                 silos = request.Silos,
                 cluster = request.Cluster,
+                probes = Scenario.RequiredProbes,
                 phases = Scenario.Phases.Select(phase => new { phase.Name, phase.For.TotalSeconds, phase.RateShare }),
             },
             SummaryJson),
@@ -375,7 +376,8 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
             [.. report.Probes.Select(
                 probe => new ProbeCount(probe.Key, probe.Value, Scenario.RequiredProbes.Contains(probe.Key)))], ct);
         await writer.AddLatencyAsync(
-            [.. generator.Latency.All().SelectMany(one => BucketsOf(one.Metric, one.Of, one.Histogram))], ct);
+            [.. generator.Latency.All().SelectMany(
+                one => LatencyRecorder.BucketsOf(one.Metric, one.Of, one.Histogram))], ct);
         await writer.AddFaultsAsync(
             [
                 .. live.Faults,
@@ -391,17 +393,6 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
 
     private static Storage.Results.RuleEvidence ToEvidence(string checker, Checking.Rules.RuleEvidence rule) =>
         new(checker, rule.Rule, rule.Ok, rule.Violated, rule.Undecided);
-
-    private static IEnumerable<LatencyBucket> BucketsOf(string metric, string of, HistogramBase histogram)
-    {
-        var name = of.Length == 0 ? metric : $"{of}/{metric}";
-        foreach (var value in histogram.RecordedValues())
-        {
-            var low = histogram.LowestEquivalentValue(value.ValueIteratedTo);
-            var high = histogram.HighestEquivalentValue(value.ValueIteratedTo);
-            yield return new(name, "all", low * 1000, (high * 1000) + 999, value.CountAddedInThisIterationStep);
-        }
-    }
 
     private RunSummary Summarize(
         LiveResult live,

@@ -1,0 +1,152 @@
+using System.Diagnostics;
+using System.Text.Json;
+using Fleet.Checking;
+using Fleet.Client.Load;
+using Fleet.Kernel.History;
+using Fleet.Storage;
+using Fleet.Storage.Results;
+using Fleet.Storage.Spool;
+
+namespace Fleet.Client.Runs;
+
+/// <summary>What became of a run that was cut off.</summary>
+/// <param name="OperationsFound">Stored before, and found in its spool.</param>
+/// <param name="OperationsUnknown">Numbers that were reserved and have no record: nobody knows their outcome.</param>
+public sealed record RecoveredRun(
+    string Run, RunVerdict Verdict, int ExitCode, IReadOnlyList<string> Reasons, long OperationsFound,
+    long OperationsUnknown, long Events, int Findings, string Location);
+
+/// <summary>Finishes a run whose process was killed: stores what its spool holds, judges, seals.</summary>
+/// <remarks>
+/// The fleet of an embedded run died with its process, so the load does not go on; everything that was acknowledged is
+/// stored and judged.
+/// </remarks>
+public static class RunRecovery
+{
+    private const string SpoolSuffix = ".spool";
+
+    /// <summary>The directory in which the process of a run keeps its spool.</summary>
+    public static string SpoolDirectoryOf(StoreAddress store, string run) =>
+        Path.Combine(store.Directory ?? Path.GetTempPath(), run + SpoolSuffix);
+
+    /// <exception cref="UsageException">The run is over, or its process still runs.</exception>
+    /// <exception cref="StorageException">There is no such run, or its file is held by another process.</exception>
+    public static async Task<RecoveredRun> ResumeAsync(
+        IResultStore store, StoreAddress address, string run, IRunProgress progress, CancellationToken ct)
+    {
+        await using var writer = await store.ResumeRunAsync(run, ct);
+        await DemandGoneAsync(writer, run, ct);
+        progress.Begin("storing what the spool still holds");
+        var spool = SpoolDirectoryOf(address, run);
+        DrainReport? stored = Directory.Exists(spool) ? await SpoolDrain.RecoverAsync(spool, writer, ct) : null;
+
+        progress.Begin("checking what is stored");
+        var isComplete = stored?.IsExact ?? false;
+        var probes = ProbesOf(writer.Info.Settings);
+        var verdict = await StoredCheck.CheckAsync(writer.Reader, null, isComplete, isQuiescent: false, probes, ct);
+        var report = verdict.Report;
+        List<string> reasons =
+        [
+            .. verdict.Disagreements.Select(one => $"Two checkers disagree: {one}"), .. report.Reasons,
+            stored is null
+                ? $"The run was cut off and its spool is not at {spool}: what it held is lost."
+                : "The run was cut off: what was recorded until then is stored and judged.",
+        ];
+        var exit = verdict.Disagreements.Count > 0 || (stored is { IsExact: false }) ? ExitCode.Harness
+            : report.ExitCode is ExitCode.Valid or ExitCode.Unknown ? ExitCode.Interrupted
+            : report.ExitCode;
+        await StoreAsync(writer, verdict, probes, ct);
+        var location = await writer.SealAsync(
+            new(report.Verdict, exit)
+            {
+                Complete = isComplete && report.Complete,
+                Quiescent = false,
+                EndedAt = DateTimeOffset.UtcNow,
+            },
+            ct);
+        if (stored is { IsExact: true })
+            Directory.Delete(spool, recursive: true);
+        return new(
+            run, report.Verdict, exit, reasons, stored?.OperationsStored ?? 0, stored?.OperationsUnknown ?? 0,
+            stored?.EventsStored ?? 0, report.Findings.Count, location);
+    }
+
+    /// <summary>What is stored is judged as a whole; a process that still writes would add to it afterwards.</summary>
+    private static async Task DemandGoneAsync(IRunWriter writer, string run, CancellationToken ct)
+    {
+        foreach (var process in await writer.Reader.ProcessesAsync(ct))
+        {
+            if (process.Host == Environment.MachineName && process.Pid != Environment.ProcessId
+                && IsAlive(process.Pid))
+            {
+                throw new UsageException(
+                    $"The run {run} is still going: its process {process.Name} ({process.Pid}) lives; accepted: a run "
+                    + "that was cut off.");
+            }
+        }
+    }
+
+    private static bool IsAlive(int pid)
+    {
+        try
+        {
+            using var process = Process.GetProcessById(pid);
+            return process.ProcessName is "dotnet" or "fleet" or "Fleet.Silo";
+        }
+        catch (ArgumentException)
+        {
+            return false; // No process has this number.
+        }
+    }
+
+    private static IReadOnlyList<string> ProbesOf(string settings)
+    {
+        try
+        {
+            using var json = JsonDocument.Parse(settings);
+            return json.RootElement.TryGetProperty("probes", out var probes)
+                ? [.. probes.EnumerateArray().Select(probe => probe.GetString() ?? "")]
+                : [];
+        }
+        catch (JsonException)
+        {
+            return []; // Of another version: nothing is required of it.
+        }
+    }
+
+    private static async Task StoreAsync(
+        IRunWriter writer, StoredVerdict verdict, IReadOnlyList<string> required, CancellationToken ct)
+    {
+        var report = verdict.Report;
+        var latency = new LatencySink();
+        await writer.Reader.StreamUnplacedAsync(latency, ct);
+        await writer.Reader.StreamAsync(latency, ct);
+        await writer.AddLatencyAsync(
+            [.. latency.Recorder.All().SelectMany(one => LatencyRecorder.BucketsOf(one.Metric, one.Of, one.Histogram))],
+            ct);
+        await writer.AddEvidenceAsync([.. verdict.Sql.Select(result => result.Evidence)], ct);
+        await writer.AddFindingsAsync("stored", report.Findings, ct);
+        await writer.AddEvidenceAsync(
+            [.. report.Rules.Select(rule => new RuleEvidence(
+                "stored", rule.Rule, rule.Ok, rule.Violated, rule.Undecided))], ct);
+        await writer.AddProbesAsync(
+            [.. report.Probes.Select(probe => new ProbeCount(
+                probe.Key, probe.Value, required.Contains(probe.Key)))], ct);
+    }
+
+    /// <summary>Times the stored operations again; those of unknown outcome have no end.</summary>
+    private sealed class LatencySink : IHistorySink
+    {
+        public LatencyRecorder Recorder { get; } = new();
+
+        public void Observe(HistoryEvent record)
+        {
+        }
+
+        public void Observe(in Operation record)
+        {
+            if (record.Outcome is not OperationOutcome.Unknown)
+                Recorder.Record(record);
+        }
+    }
+}
