@@ -227,7 +227,7 @@ internal sealed class DuckRunWriter : IRunWriter
             connection.Open();
 
             // A checkpoint rewrites the last row group; between batches that costs more than the rows themselves.
-            Execute(connection, "SET checkpoint_threshold = '1GB'");
+            Execute(connection, "SET checkpoint_threshold = '128MB'");
             return connection;
         }
         catch (DuckDBException e)
