@@ -109,7 +109,9 @@ public sealed record RunRequest(
                 fault.Errno!.Value,
                 fault.When is FaultSchedule.Probability probability ? probability.Value : 0,
                 fault.When is FaultSchedule.Nth nth ? nth.Number : 0)),
-        ]);
+        ],
+        Scenario.Fleet.Sections is SectionPlacement.Shared,
+        Scenario.Fleet.Placement is GrainPlacement.Spread);
 
     private static FleetPlan PlanOf(FleetOptions fleet)
     {

@@ -9,14 +9,6 @@ public static class RunSupport
     /// <exception cref="UsageException">The scenario asks for something that is described but not run yet.</exception>
     public static void Demand(Scenario scenario, bool hasPrivateServer = false)
     {
-        if (scenario.Fleet.Placement is GrainPlacement.Spread)
-            Refuse(scenario, "fleet.placement: spread", "colocated");
-
-        // Placed as asked, but no device sees another's mappings here, so the conflict that is asked for would never
-        // come.
-        if (scenario.Fleet.Sections is SectionPlacement.Shared)
-            Refuse(scenario, "fleet.sections: shared", "own");
-
         foreach (var fault in scenario.Faults)
             Demand(scenario, fault, hasPrivateServer);
     }

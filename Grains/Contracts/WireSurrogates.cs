@@ -2,6 +2,7 @@ using Fleet.Kernel;
 using Fleet.Kernel.History;
 using Fleet.Kernel.Memremap;
 using Fleet.Kernel.P2pdma;
+using Fleet.Protocol.Machines;
 using Fleet.Protocol.Maps;
 using Fleet.Protocol.Plans;
 using Fleet.Protocol.Refs;
@@ -334,6 +335,21 @@ public sealed class MapLifeConverter : IConverter<MapLife, MapLifeSurrogate>
         value.DropsInBulk);
 }
 
+[GenerateSerializer, Immutable, Alias("fleet.MapRange")]
+public readonly record struct MapRangeSurrogate(
+    [property: Id(0)] string Map,
+    [property: Id(1)] ulong StartPfn,
+    [property: Id(2)] long PageCount);
+
+[RegisterConverter]
+public sealed class MapRangeConverter : IConverter<MapRange, MapRangeSurrogate>
+{
+    public MapRange ConvertFromSurrogate(in MapRangeSurrogate surrogate) =>
+        new(surrogate.Map, surrogate.StartPfn, surrogate.PageCount);
+
+    public MapRangeSurrogate ConvertToSurrogate(in MapRange value) => new(value.Map, value.StartPfn, value.PageCount);
+}
+
 [GenerateSerializer, Immutable, Alias("fleet.PciBar")]
 public readonly record struct PciBarSurrogate(
     [property: Id(0)] int Bar,
@@ -376,7 +392,9 @@ public readonly record struct RunPlanSurrogate(
     [property: Id(2)] ulong Seed,
     [property: Id(3)] TimeSpan Patience,
     [property: Id(4)] double LeaseSeconds,
-    [property: Id(5)] InjectionPlan[] Injections);
+    [property: Id(5)] InjectionPlan[] Injections,
+    [property: Id(6)] bool SharesSections,
+    [property: Id(7)] bool IsSpread);
 
 [RegisterConverter]
 public sealed class RunPlanConverter : IConverter<RunPlan, RunPlanSurrogate>
@@ -384,10 +402,12 @@ public sealed class RunPlanConverter : IConverter<RunPlan, RunPlanSurrogate>
     public RunPlan ConvertFromSurrogate(in RunPlanSurrogate surrogate) =>
         new(
         surrogate.Run, surrogate.Profile, surrogate.Seed, surrogate.Patience, surrogate.LeaseSeconds,
-        surrogate.Injections);
+        surrogate.Injections, surrogate.SharesSections, surrogate.IsSpread);
 
     public RunPlanSurrogate ConvertToSurrogate(in RunPlan value) =>
-        new(value.Run, value.Profile, value.Seed, value.Patience, value.LeaseSeconds, [.. value.Injections]);
+        new(
+        value.Run, value.Profile, value.Seed, value.Patience, value.LeaseSeconds, [.. value.Injections],
+        value.SharesSections, value.IsSpread);
 }
 
 [GenerateSerializer, Immutable, Alias("fleet.DevicePlan")]

@@ -32,9 +32,17 @@ public sealed class ColocatedPlacementDirector : IPlacementDirector
         }
 
         Array.Sort(silos);
-        var bucket = Hash(target.GrainIdentity.Key.AsSpan()) % (uint)silos.Length;
+
+        // Only the messages that build a run carry the wish, so it is those that place its grains. What is activated
+        // again after its silo died is placed with its device.
+        var bucket = (target.RequestContextData?.ContainsKey(SpreadKey) is true
+            ? target.GrainIdentity.GetUniformHashCode() : Hash(target.GrainIdentity.Key.AsSpan()))
+            % (uint)silos.Length;
         return Task.FromResult(silos[bucket]);
     }
+
+    /// <summary>In the request context of a run that wants each object of a device on a silo of its own.</summary>
+    internal const string SpreadKey = "fleet.spread";
 
     /// <summary>FNV-1a of a key up to its second slash: equal in every process and version.</summary>
     internal static uint Hash(ReadOnlySpan<byte> key)

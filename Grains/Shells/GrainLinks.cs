@@ -1,4 +1,5 @@
 using Fleet.Protocol.Devices;
+using Fleet.Protocol.Machines;
 using Fleet.Protocol.Maps;
 using Fleet.Protocol.Refs;
 using Fleet.Protocol.Resources;
@@ -12,6 +13,19 @@ public sealed class GrainLinks(IGrainFactory grains) : IFleetLinks
     public IResourceLink Resource(string key) => new ResourceLink(grains.GetGrain<IP2pdmaResourceGrain>(key));
 
     public IMapLink Map(string key) => new MapLink(grains.GetGrain<IPgmapGrain>(key));
+
+    public IPgmapArrayLink PgmapArray(string host) => new PgmapArrayLink(grains.GetGrain<IPgmapArrayGrain>(host));
+
+    private sealed class PgmapArrayLink(IPgmapArrayGrain grain) : IPgmapArrayLink
+    {
+        public ValueTask<string?> Conflict(MapRange range) => grain.Conflict(range);
+
+        public ValueTask Store(MapRange range) => grain.Store(range);
+
+        public ValueTask Kill(string map) => grain.Kill(map);
+
+        public ValueTask Erase(string map) => grain.Erase(map);
+    }
 
     private sealed class ResourceLink(IP2pdmaResourceGrain grain) : IResourceLink
     {

@@ -2,6 +2,7 @@ using Fleet.Kernel;
 using Fleet.Protocol.Plans;
 using Fleet.Protocol.Wire;
 using Orleans.Concurrency;
+using Orleans.Runtime;
 
 namespace Fleet.Grains.Shells;
 
@@ -18,6 +19,11 @@ internal sealed class HostGrain : Grain, IHostGrain
     {
         DelayDeactivation(TimeSpan.FromDays(3650));
         _plan = plan;
+        if (run.IsSpread)
+        {
+            RequestContext.Set(ColocatedPlacementDirector.SpreadKey, true);
+        }
+
         var failed = new List<FailedBind>();
         var bound = 0;
         await Each(async (grain, device) =>

@@ -6,6 +6,7 @@ using Fleet.Kernel.Host;
 using Fleet.Kernel.Memremap;
 using Fleet.Kernel.P2pdma;
 using Fleet.Kernel.Profiles;
+using Fleet.Protocol.Machines;
 using Fleet.Protocol.Maps;
 using Fleet.Protocol.Plans;
 using Fleet.Protocol.Refs;
@@ -62,6 +63,9 @@ public sealed partial class DeviceAgent
 
     internal KernelProfile Profile => _profile!;
 
+    /// <summary>Page maps of the same machine that may be in the way; null where none can be.</summary>
+    internal IPgmapArrayLink? Neighbours { get; private set; }
+
     internal bool HasRefPerResource => Profile.Has(KernelSwitch.RefPerResource);
 
     /// <summary>Says what the device is; a second time it changes nothing.</summary>
@@ -88,6 +92,7 @@ public sealed partial class DeviceAgent
 
         (_run, _plan, _profile) = (run, plan, profile);
         _injection = run.Injections.Count == 0 ? null : new Injection(run, plan.Name);
+        Neighbours = run.SharesSections ? _links.PgmapArray(plan.Host) : null;
         _mapping = plan.HasPlainMapping ? new(_context, plan.MapName(0)) : null;
         await Log.OpenAsync();
         if (_mapping is not null)
@@ -214,6 +219,19 @@ public sealed partial class DeviceAgent
 
     internal DeviceMap NewMap(int resource, DevPagemap map) =>
         new(_context.Objects.Intern(Plan.MapName(resource)), map, _links.Map(Plan.ResourceKey(resource)));
+
+    /// <summary>A page map of another device, found in the way of one of this device's.</summary>
+    internal DevPagemap NeighbourOf(DevPagemap map, string name)
+    {
+        var neighbour = new DevPagemap(
+            NoContainer.Instance, map.Type, PagemapConsumer.Foreign, map.StartPfn, map.PageCount);
+        neighbour.Handle = new DeviceMap(
+            _context.Objects.Intern(name), neighbour, _links.Map(name["map:".Length..]));
+        return neighbour;
+    }
+
+    internal MapRange RangeOf(DevPagemap map) =>
+        new(_context.Objects.Name(((DeviceMap)map.Handle!).Id), map.StartPfn, map.PageCount);
 
     internal MapLife LifeOf(DevPagemap map)
     {

@@ -5,6 +5,7 @@ using Fleet.Kernel.Host;
 using Fleet.Kernel.Memremap;
 using Fleet.Kernel.P2pdma;
 using Fleet.Kernel.Profiles;
+using Fleet.Protocol.Machines;
 using Fleet.Protocol.Maps;
 using Fleet.Protocol.Refs;
 using Fleet.Protocol.Resources;
@@ -124,6 +125,14 @@ internal readonly struct FleetHost(DeviceAgent agent, string actor, Ticket? tick
         counted.Slot.MarkDying();
         await agent.CommitAsync();
         agent.Learn(counted, await counted.Link.Kill(counted.Life, agent.Log.Last));
+        if (agent.Neighbours is { } neighbours)
+        {
+            foreach (var map in counted.Maps)
+            {
+                await neighbours.Kill(agent.RangeOf(map.Map).Map);
+            }
+        }
+
         counted.Switch = agent.SwitchAsync(target, counted);
     }
 
@@ -160,14 +169,25 @@ internal readonly struct FleetHost(DeviceAgent agent, string actor, Ticket? tick
     }
 
     /// <summary>
-    /// The fleet's builder gives each resource memory sections of its own, so none is in another's way.
+    /// Where the fleet's builder gives each resource memory sections of its own, none is in another's way.
     /// </summary>
-    public ValueTask<DevPagemap?> MapConflict(DevPagemap target) => default;
+    public ValueTask<DevPagemap?> MapConflict(DevPagemap target)
+    {
+        return agent.Neighbours is { } neighbours ? Ask(agent, neighbours, target) : default;
+
+        static async ValueTask<DevPagemap?> Ask(DeviceAgent agent, IPgmapArrayLink neighbours, DevPagemap target) =>
+            await neighbours.Conflict(agent.RangeOf(target)) is { } name ? agent.NeighbourOf(target, name) : null;
+    }
 
     public async ValueTask MapStore(DevPagemap target)
     {
         var map = Of(target);
         await agent.CommitAsync();
+        if (agent.Neighbours is { } neighbours)
+        {
+            await neighbours.Store(agent.RangeOf(target));
+        }
+
         agent.Learn(map, await map.Link.Store(agent.LifeOf(target), agent.Log.Last));
     }
 
@@ -210,6 +230,10 @@ internal readonly struct FleetHost(DeviceAgent agent, string actor, Ticket? tick
         var map = Of(target);
         await agent.CommitAsync();
         agent.Learn(map, await map.Link.Erase(target.Life, agent.Log.Last));
+        if (agent.Neighbours is { } neighbours)
+        {
+            await neighbours.Erase(agent.RangeOf(target).Map);
+        }
     }
 
     /// <summary>What a client's own operation says at its position, so that nothing more is stored.</summary>

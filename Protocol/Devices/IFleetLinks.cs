@@ -1,3 +1,4 @@
+using Fleet.Protocol.Machines;
 using Fleet.Protocol.Maps;
 using Fleet.Protocol.Resources;
 
@@ -9,4 +10,7 @@ public interface IFleetLinks
     IResourceLink Resource(string key);
 
     IMapLink Map(string key);
+
+    /// <summary>The map of page maps of a machine; null where every resource has sections of its own.</summary>
+    IPgmapArrayLink? PgmapArray(string host) => null;
 }

@@ -18,9 +18,11 @@ public sealed record InjectionPlan(string Point, Kernel.Errno Errno, double Prob
 /// <param name="Patience">How long a bind or unbind is awaited within one call, before its ticket is handed
 /// out.</param>
 /// <param name="LeaseSeconds">A session that is not renewed for this long is barred and reaped.</param>
+/// <param name="SharesSections">Resources of a host may lie in one memory section, and so in each other's way.</param>
+/// <param name="IsSpread">The objects of one device may live on several silos.</param>
 public sealed record RunPlan(
     string Run, string Profile, ulong Seed, TimeSpan Patience, double LeaseSeconds,
-    IReadOnlyList<InjectionPlan> Injections);
+    IReadOnlyList<InjectionPlan> Injections, bool SharesSections = false, bool IsSpread = false);
 
 /// <summary>The drivers that a device may be bound to, as plans name them.</summary>
 public static class DriverNames
@@ -66,14 +68,16 @@ public sealed record DevicePlan(string Key, string Driver, IReadOnlyList<PciBar>
     /// <summary>Key of a request queue's counter where the page map counts on a ref of its own.</summary>
     public string QueueKey => Key + "/queue";
 
+    /// <summary>Name of its machine.</summary>
+    public string Host => Key[..Key.IndexOf('/', StringComparison.Ordinal)];
+
     /// <summary>Name of the request queue: <c>queue:HOST/pmemN</c>, N being the number of the region.</summary>
     public string QueueName
     {
         get
         {
-            var slash = Key.IndexOf('/', StringComparison.Ordinal);
             var region = Key[(Key.LastIndexOf(':') + 1)..];
-            return $"queue:{Key[..slash]}/pmem{region[region.TrimEnd("0123456789".ToCharArray()).Length..]}";
+            return $"queue:{Host}/pmem{region[region.TrimEnd("0123456789".ToCharArray()).Length..]}";
         }
     }
 

@@ -5,6 +5,7 @@ using Fleet.Kernel;
 using Fleet.Kernel.History;
 using Fleet.Kernel.Memremap;
 using Fleet.Kernel.P2pdma;
+using Fleet.Protocol.Machines;
 using Fleet.Protocol.Maps;
 using Fleet.Protocol.Plans;
 using Fleet.Protocol.Refs;
@@ -37,6 +38,7 @@ public sealed class WireContractTests
         FrontRequest.Of("h/d", new FreeRequest(1, 2, 3, 4, 5, 6)),
         new MapLife(1, 2, "h/d/bar4", 3, 4),
         new MapLife(1, 2, "h/d/range0", 3, 4, MemoryType.FsDax, true),
+        new MapRange("map:h/d/bar4", 1, 2),
         new PinRequest(1, 2, 3),
         new PinReply(Errno.ENXIO, Somewhere, 1, PinReply.FirstNumber, 5),
         new UnpinRequest(1, 2, 3, 4),

@@ -133,8 +133,6 @@ public sealed class ScenarioFileTests : IDisposable
     }
 
     [Theory]
-    [InlineData("fleet.placement=spread", "spread")]
-    [InlineData("fleet.sections=shared", "shared")]
     [InlineData("faults=[ { kind: silo-kill, at: { kind: interval, mean: 20s } } ]", "silo-kill")]
     public void What_is_described_but_not_run_yet_is_read_and_then_refused(string change, string word)
     {
