@@ -6,20 +6,26 @@ namespace Fleet.Protocol.Resources;
 /// <summary>The fence around a life that a failover ended.</summary>
 public sealed partial class ResourceAgent
 {
+    private int _fencedBelow;
+
     /// <summary>Life of the device's binding that is served; 0 for none.</summary>
     public int Life { get; private set; }
 
     /// <summary>Ends the life at once: nothing of it is counted any more, and no wait of it ends.</summary>
+    /// <remarks>
+    /// Recorded also by an incarnation that never knew that life: the one that did may have had no time to. Open the
+    /// log first.
+    /// </remarks>
     /// <param name="life">Lives below this one are over.</param>
     public At Fence(int life, At cause)
     {
-        if (!Log.IsOpen || Life == 0 || Life >= life)
+        if (life <= _fencedBelow)
         {
             return Log.Last;
         }
 
         // A message of the fenced life must not fit: the next one is larger than any before it.
-        Life = 0;
+        (_fencedBelow, Life) = (life, Life < life ? 0 : Life);
         return Log.Add(EventKind.Fenced, actor: "failover", after: [Device(cause)]);
     }
 }

@@ -186,6 +186,7 @@ public static class ClusterSimulation
                 reply = await AskAsync(place, at => at.AwaitTicket(ticket, LongPollNs));
             }
 
+            _load.KnownGens[place] = reply.At.Gen;
             if (reply.Err is not Errno.OK)
             {
                 _load.Operators.Revive(place);

@@ -26,6 +26,19 @@ internal sealed class DeviceActivation : Activation, ICaller
 
     public void Receive(HotCall call)
     {
+        if (Agent.Log.Gen < call.KnownGen)
+        {
+            Stop();
+            return;
+        }
+
+        if (call.Operation.Kind is OperationKind.Alloc && call.KnownGen != 0 && call.KnownGen != Agent.Log.Gen)
+        {
+            // Addressed to the incarnation before, which may have executed it: this one must not do so again.
+            call.Return(this, new(Errno.ENODEV, new(Agent.Log.Gen, 0, 0), 0, 0, -1, -1, 0));
+            return;
+        }
+
         if (!call.MayExecute(_clients, this, out var known))
         {
             return;

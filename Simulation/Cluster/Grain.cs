@@ -76,6 +76,13 @@ internal abstract class Activation(VirtualCluster cluster, Grain grain, Silo sil
         _waiting = null;
     }
 
+    /// <summary>A newer incarnation is known to somebody, so this one must answer nobody any more.</summary>
+    protected void Stop()
+    {
+        silo.Hosted.Remove(grain);
+        End();
+    }
+
     protected abstract ValueTask StartAsync();
 
     protected override bool Holds(Occurrence turn)

@@ -15,6 +15,14 @@ internal sealed class HotCall(VirtualCluster cluster, VirtualClient client) : Le
 
     public int Caller => client.Number;
 
+    /// <summary>The incarnation of the device that the caller relies on; 0 for any.</summary>
+    /// <remarks>
+    /// A handle names the one that gave it; an alloc and a question name the newest that their process has heard of.
+    /// What one incarnation has executed another does not remember, so without it a message that comes twice around
+    /// a failover would run in both.
+    /// </remarks>
+    public int KnownGen { get; init; }
+
     public int Session => client.Session;
 
     public bool IsQuestion => Operation.Kind is OperationKind.Query;

@@ -31,7 +31,18 @@ internal abstract class PartActivation(VirtualCluster cluster, Grain grain, Silo
     }
 
     /// <summary>Ends what an earlier incarnation of the device left here.</summary>
-    public abstract ValueTask<At> Fence(int deviceGen, int life, At cause);
+    public async ValueTask<At> Fence(int deviceGen, int life, At cause)
+    {
+        if (!Log.IsOpen && Cluster.Database.GenOf(Log.Name) == 0)
+        {
+            return default;
+        }
+
+        await Log.OpenAsync();
+        return await Committed(End(deviceGen, life, cause));
+    }
+
+    protected abstract At End(int deviceGen, int life, At cause);
 
     /// <summary>Nothing is loaded: a part begins with the life that its device gives it.</summary>
     protected override ValueTask StartAsync() => ValueTask.CompletedTask;
@@ -66,7 +77,7 @@ internal sealed class ResourceActivation : PartActivation
         return reply;
     }
 
-    public override ValueTask<At> Fence(int deviceGen, int life, At cause) => Committed(Agent.Fence(life, cause));
+    protected override At End(int deviceGen, int life, At cause) => Agent.Fence(life, cause);
 }
 
 internal sealed class MapActivation : PartActivation
@@ -85,6 +96,12 @@ internal sealed class MapActivation : PartActivation
 
     public void Receive(HotCall call)
     {
+        if (Agent.DeviceGen != 0 && Agent.DeviceGen < call.KnownGen)
+        {
+            Stop();
+            return;
+        }
+
         if (!call.MayExecute(_clients, this, out var known))
         {
             return;
@@ -132,8 +149,7 @@ internal sealed class MapActivation : PartActivation
         return reaped;
     }
 
-    public override ValueTask<At> Fence(int deviceGen, int life, At cause) =>
-        Committed(Agent.Fence(deviceGen, cause));
+    protected override At End(int deviceGen, int life, At cause) => Agent.Fence(deviceGen, cause);
 
     private async void ReturnSettled(HotCall call, FrontReply reply)
     {

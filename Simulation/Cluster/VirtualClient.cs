@@ -218,7 +218,7 @@ internal sealed class VirtualClient
     private void Alloc()
     {
         var device = _load.DeviceChoice.Next(_random);
-        var call = Begin(OperationKind.Alloc, device);
+        var call = Begin(OperationKind.Alloc, device, _load.KnownGens[device]);
         call.Operation.SizeBytes = (ulong)_load.Sizes[_load.SizeChoice.Next(_random)];
         Send(call, _cluster.DeviceGrain(device));
     }
@@ -226,7 +226,7 @@ internal sealed class VirtualClient
     private void Access(int place, AccessDirection direction)
     {
         var holding = _holdings[place];
-        var call = Begin(OperationKind.Access, holding.Device);
+        var call = Begin(OperationKind.Access, holding.Device, holding.Gen);
         ref var operation = ref call.Operation;
         operation.Alloc = new(_load.DeviceIds[holding.Device], holding.Gen, holding.Number);
         operation.Address = holding.Address;
@@ -244,7 +244,7 @@ internal sealed class VirtualClient
     private void Free(int place)
     {
         var holding = _holdings[place];
-        var call = Begin(OperationKind.Free, holding.Device);
+        var call = Begin(OperationKind.Free, holding.Device, holding.Gen);
         ref var operation = ref call.Operation;
         operation.Alloc = new(_load.DeviceIds[holding.Device], holding.Gen, holding.Number);
         operation.Address = holding.Address;
@@ -257,7 +257,7 @@ internal sealed class VirtualClient
     private void Ask()
     {
         var lost = _unresolved!.Operation;
-        var call = new HotCall(_cluster, this);
+        var call = new HotCall(_cluster, this) { KnownGen = _load.KnownGens[_asked!.Device] };
         _intendedNs = _cluster.NowNs;
         call.Operation = lost with
         {
@@ -270,11 +270,12 @@ internal sealed class VirtualClient
             Outcome = OperationOutcome.Unknown,
             Tag = 0,
         };
-        Send(call, _asked!);
+        Send(call, _asked);
     }
 
-    private HotCall Begin(OperationKind kind, int device) => new(_cluster, this)
+    private HotCall Begin(OperationKind kind, int device, int gen) => new(_cluster, this)
     {
+        KnownGen = gen,
         Operation =
         {
             Number = _load.NextNumber(),
@@ -361,6 +362,11 @@ internal sealed class VirtualClient
         var device = _asked!.Device;
         var obj = operation.Kind is OperationKind.Access ? operation.Map : operation.Device;
         operation.At = reply.At.Seq == 0 ? default : new(obj, reply.At.Gen, reply.At.Seq, reply.At.Life);
+        if (operation.Kind is not OperationKind.Access && reply.At.Gen > _load.KnownGens[device])
+        {
+            _load.KnownGens[device] = reply.At.Gen;
+        }
+
         if (operation.Kind is OperationKind.Access)
         {
             operation.Tag = operation.Direction is AccessDirection.Write && operation.Tag != 0

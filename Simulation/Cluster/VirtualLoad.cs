@@ -24,7 +24,7 @@ internal sealed class VirtualLoad
         DeviceChoice = new(_plan.DeviceWeights);
         Sizes = [.. _plan.Sizes.Select(size => size.Bytes)];
         SizeChoice = new(_plan.Sizes.Select(size => size.Weight));
-        Live = new int[DeviceIds.Length];
+        (Live, KnownGens) = (new int[DeviceIds.Length], new int[DeviceIds.Length]);
         Operators = new(this);
         for (var index = 0; index < _plan.Clients; index++)
         {
@@ -52,6 +52,9 @@ internal sealed class VirtualLoad
 
     /// <summary>Allocations that clients know of, by device: it only steers the load.</summary>
     public int[] Live { get; }
+
+    /// <summary>The newest incarnation of each device that any client has heard of.</summary>
+    public int[] KnownGens { get; }
 
     public UnbindOperators Operators { get; }
 
