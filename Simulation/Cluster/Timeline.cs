@@ -78,6 +78,17 @@ internal sealed class Timeline
         return true;
     }
 
+    /// <summary>Lets everything happen that is due by an instant, and the time pass until then.</summary>
+    public void RunUntil(long atNs)
+    {
+        while (_count > 0 && _heap[0].AtNs <= atNs)
+        {
+            Step();
+        }
+
+        NowNs = Math.Max(NowNs, atNs);
+    }
+
     private void Remove()
     {
         var last = _heap[--_count];

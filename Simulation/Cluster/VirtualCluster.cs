@@ -17,7 +17,7 @@ internal sealed class VirtualCluster : IEventClock
 
     private static readonly TimeSpan TurnMost = TimeSpan.FromMicroseconds(4);
 
-    private readonly int _thread = Environment.CurrentManagedThreadId;
+    private int _thread = Environment.CurrentManagedThreadId;
     private readonly RandomChoice _network;
     private readonly RandomChoice _turns;
     private readonly RandomChoice _liveness;
@@ -97,6 +97,9 @@ internal sealed class VirtualCluster : IEventClock
             yield return _byKey[device.RefName(resource)];
         }
     }
+
+    /// <summary>The caller's thread is the only one from here on: nothing else runs between two calls.</summary>
+    public void AdoptThread() => _thread = Environment.CurrentManagedThreadId;
 
     public void DemandOwnThread()
     {
