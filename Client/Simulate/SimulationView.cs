@@ -55,7 +55,8 @@ internal static class SimulationView
             Say(terminal, "Run twice: both histories have the same digest.");
         Say(terminal, string.Create(
             CultureInfo.InvariantCulture,
-            $"{summary.Verdict.ToString().ToLowerInvariant()} (exit {summary.ExitCode}) · profile {summary.Profile} · "
+            $"{summary.Verdict.ToString().ToLowerInvariant()} (exit {summary.ExitCode}) · profile "
+            + $"{summary.Profile} · "
             + $"seed {summary.Seed} · simulated {summary.SimulatedSeconds:0.0} s in {summary.RealSeconds:0.00} s "
             + $"({summary.SimulatedOverReal:0.0} x real time) · history {summary.Digest}"));
         Say(terminal, $"Again: fleet run {summary.Scenario} --simulate --profile {summary.Profile} --seed "
