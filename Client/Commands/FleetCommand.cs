@@ -20,6 +20,8 @@ public static class FleetCommand
             ExplainCommand.Create(terminal),
             SqlCommand.Create(terminal),
             DbCommand.Create(terminal),
+            ExportCommand.Create(terminal),
+            ImportCommand.Create(terminal),
             TraceCommand.Create(terminal),
             ExploreCommand.Create(terminal),
             MatrixCommand.Create(terminal),

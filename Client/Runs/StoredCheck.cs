@@ -80,7 +80,7 @@ public static class StoredCheck
         return (header, finding, records);
     }
 
-    private static HistoryHeader HeaderOf(IRunReader reader, string? profile, bool isComplete, bool isQuiescent)
+    internal static HistoryHeader HeaderOf(IRunReader reader, string? profile, bool isComplete, bool isQuiescent)
     {
         var info = reader.Run.Info;
         return new()
