@@ -143,7 +143,7 @@ public sealed class GenPoolMemoryTests
             foreach (var granules in order)
             {
                 pool.AddOwner((ulong)granules * Base, 0, (ulong)granules * Granule, granules);
-                Assert.Equal(0, pool.Chunks.First().BusyRuns().Count());
+                Assert.Empty(pool.Chunks.First().BusyRuns());
                 Assert.True(pool.AllocOwner((ulong)granules * Granule).Succeeded);
             }
 
