@@ -3,6 +3,7 @@ using Fleet.LoadTests.Exploration;
 using Fleet.LoadTests.HotPath;
 using Fleet.LoadTests.Law;
 using Fleet.LoadTests.Measuring;
+using Fleet.LoadTests.Storage;
 
 namespace Fleet.LoadTests;
 
@@ -16,6 +17,7 @@ internal static class Program
             [MemoryBench.Name] = MemoryBench.RunAsync,
             [LawBench.Name] = LawBench.RunAsync,
             [ExploreBench.Name] = ExploreBench.RunAsync,
+            [StorageBench.Name] = StorageBench.RunAsync,
         };
 
     private static Task<int> Main(string[] args)

@@ -11,7 +11,10 @@ internal static class ExportCommand
 
     public static Command Create(Terminal terminal)
     {
-        var run = new Argument<string>("RUN") { Description = "Name of a run, the beginning of it, its file, or 'last'." };
+        var run = new Argument<string>("RUN")
+        {
+            Description = "Name of a run, the beginning of it, its file, or 'last'.",
+        };
         var format = new Option<string>("--format")
         {
             Description = "jsonl: one file in the history format; csv or parquet: one file for each view.",
@@ -37,7 +40,8 @@ internal static class ExportCommand
             IReadOnlyList<string> files = kind is "jsonl"
                 ? [await ExportAsync(reader, parsed.GetValue(to) ?? $"{name}.jsonl", ct)]
                 : await reader.ExportAsync(
-                    parsed.GetValue(to) ?? $"{name}-{kind}", kind is "csv" ? ExportFormat.Csv : ExportFormat.Parquet, ct);
+                    parsed.GetValue(to) ?? $"{name}-{kind}",
+                    kind is "csv" ? ExportFormat.Csv : ExportFormat.Parquet, ct);
             if (parsed.GetValue(store.Json))
                 terminal.WriteJson(new { run = name, format = kind, files });
             else
@@ -59,8 +63,8 @@ internal static class ExportCommand
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             throw new UsageException(
-                $"{ForeignText.Quote(path)} cannot be written ({ForeignText.Clean(e.Message)}); accepted: --out PATH of a "
-                + "file in a directory that exists.", e);
+                $"{ForeignText.Quote(path)} cannot be written ({ForeignText.Clean(e.Message)}); accepted: --out PATH of "
+                + "a file in a directory that exists.", e);
         }
     }
 }

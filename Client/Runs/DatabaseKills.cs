@@ -80,11 +80,13 @@ internal sealed class DatabaseKills
 
         var away = fault.For ?? AwayDefault;
         _said(string.Create(
-            CultureInfo.InvariantCulture, $"fault db-kill: the server is killed, and away for {away.TotalSeconds:0.#} s"));
+            CultureInfo.InvariantCulture,
+            $"fault db-kill: the server is killed, and away for {away.TotalSeconds:0.#} s"));
         await PauseAsync(away, over);
         await _server.UpAsync(CancellationToken.None);
         var downNs = MonotonicNs.Now - atNs;
-        _said(string.Create(CultureInfo.InvariantCulture, $"fault db-kill: the server is back after {downNs / 1e9:0.0} s"));
+        _said(string.Create(
+            CultureInfo.InvariantCulture, $"fault db-kill: the server is back after {downNs / 1e9:0.0} s"));
         _records.Enqueue(new(
             atNs, "db-kill", "private server", string.Join(' ', fault.Expect),
             string.Create(CultureInfo.InvariantCulture, $"all processes killed, back after {downNs / 1_000_000} ms")));

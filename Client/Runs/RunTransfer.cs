@@ -13,11 +13,15 @@ public static class RunTransfer
 
     /// <summary>Writes a run in the history format.</summary>
     /// <returns>Records written.</returns>
-    public static async Task<long> ExportAsync(IRunReader reader, Stream stream, bool isCompressed, CancellationToken ct)
+    public static async Task<long> ExportAsync(
+        IRunReader reader, Stream stream, bool isCompressed, CancellationToken ct)
     {
         var outcome = reader.Run.Outcome;
-        var header = StoredCheck.HeaderOf(reader, profile: null, outcome?.Complete ?? false, outcome?.Quiescent ?? false);
-        await using var target = isCompressed ? new GZipStream(stream, CompressionLevel.Fastest, leaveOpen: true) : stream;
+        var header = StoredCheck.HeaderOf(
+            reader, profile: null, outcome?.Complete ?? false, outcome?.Quiescent ?? false);
+        await using var target = isCompressed
+            ? new GZipStream(stream, CompressionLevel.Fastest, leaveOpen: true)
+            : stream;
         using var writer = new HistoryWriter(target, header, reader.Objects);
         var sink = new WriterSink(writer);
         await reader.StreamUnplacedAsync(sink, ct);
@@ -61,7 +65,8 @@ public static class RunTransfer
         await writer.AddEvidenceAsync(
             [.. report.Rules.Select(r => new RuleEvidence("stored", r.Rule, r.Ok, r.Violated, r.Undecided))], ct);
         await writer.AddEvidenceAsync([.. verdict.Sql.Select(result => result.Evidence)], ct);
-        await writer.AddProbesAsync([.. report.Probes.Select(probe => new ProbeCount(probe.Key, probe.Value, false))], ct);
+        await writer.AddProbesAsync(
+            [.. report.Probes.Select(probe => new ProbeCount(probe.Key, probe.Value, false))], ct);
         var outcome = new RunOutcome(report.Verdict, verdict.ExitCode)
         {
             Complete = isComplete,

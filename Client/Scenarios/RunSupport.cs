@@ -18,7 +18,9 @@ public static class RunSupport
         if (fault.Kind is FaultKind.DbKill)
         {
             if (!hasPrivateServer)
-                Refuse(scenario, "faults: db-kill of a server that Fleet did not start", "--store private, after fleet db up");
+                Refuse(
+                    scenario, "faults: db-kill of a server that Fleet did not start",
+                    "--store private, after fleet db up");
             if (fault.When is not (FaultSchedule.At or FaultSchedule.Interval))
                 Refuse(scenario, $"a db-kill by {Word(fault.When.GetType().Name)}",
                     "at: { kind: at, after: 3s } and every: { kind: interval, mean: 20s }");

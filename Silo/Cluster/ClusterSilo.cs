@@ -20,7 +20,7 @@ internal static class ClusterSilo
     private static readonly TimeSpan Look = TimeSpan.FromMilliseconds(500);
     private static readonly TimeSpan LeavePatience = TimeSpan.FromSeconds(10);
 
-    /// <summary>A database that was away for long finds every run abandoned at first; its driver needs a moment.</summary>
+    /// <summary>A database that was away for long finds every run abandoned at first; drivers need a moment.</summary>
     private const int StaleLooksMax = 20;
 
     /// <summary>Waits for a run of the cluster, serves it, and returns when it is over or the process is told to

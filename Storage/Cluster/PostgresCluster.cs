@@ -61,7 +61,8 @@ public sealed class PostgresCluster : IAsyncDisposable
     public async Task AnnounceAsync(string run, CancellationToken ct)
     {
         await using var command = _source.CreateCommand(
-            "INSERT INTO fleet.cluster_runs AS known (cluster, run_id) SELECT $1, run_id FROM fleet.runs WHERE run = $2 "
+            "INSERT INTO fleet.cluster_runs AS known (cluster, run_id) "
+            + "SELECT $1, run_id FROM fleet.runs WHERE run = $2 "
             + "ON CONFLICT (cluster) DO UPDATE SET run_id = excluded.run_id, renewed = excluded.renewed "
             + "WHERE known.renewed < clock_timestamp() - $3 RETURNING run_id");
         command.Parameters.Add(new NpgsqlParameter { Value = _cluster });

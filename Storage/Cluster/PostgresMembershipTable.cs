@@ -134,7 +134,7 @@ internal sealed class PostgresMembershipTable(NpgsqlDataSource source, string cl
         return true;
     }
 
-    /// <exception cref="OrleansException">The database is away; the kind that Orleans can carry to who asked.</exception>
+    /// <exception cref="OrleansException">The database is away; a kind that Orleans can carry to who asked.</exception>
     private async Task<MembershipTableData> ReadAsync(string restriction, params object[] values)
     {
         try

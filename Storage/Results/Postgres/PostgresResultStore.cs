@@ -72,6 +72,10 @@ internal sealed class PostgresResultStore : IResultStore
         {
             throw new StorageException($"There is a run {info.Run} in {Address} already; choose another name.", e);
         }
+        catch (PostgresException e) when (e.SqlState is PostgresErrorCodes.InsufficientPrivilege)
+        {
+            throw NoRight("makes runs", e);
+        }
 
         await using (var partitions = new NpgsqlCommand($"SELECT create_run_partitions({runId})", connection))
         {
@@ -118,7 +122,14 @@ internal sealed class PostgresResultStore : IResultStore
     {
         var (runId, _) = await FindAsync(run, ct) ?? throw NoSuchRun(run);
         await using var command = _source.CreateCommand($"SELECT drop_run({runId})");
-        await command.ExecuteNonQueryAsync(ct);
+        try
+        {
+            await command.ExecuteNonQueryAsync(ct);
+        }
+        catch (PostgresException e) when (e.SqlState is PostgresErrorCodes.InsufficientPrivilege)
+        {
+            throw NoRight("removes runs", e);
+        }
     }
 
     public ValueTask DisposeAsync() => _source.DisposeAsync();
@@ -135,6 +146,9 @@ internal sealed class PostgresResultStore : IResultStore
     }
 
     private string LocationOf(string run) => $"{Address} run {run}";
+
+    private StorageException NoRight(string verb, PostgresException cause) => new(
+        $"The user of {Address} may not do this ({cause.MessageText}); a member of fleet_writer {verb}.", cause);
 
     private StorageException NoSuchRun(string run) => new($"There is no run {run} in {Address}.");
 

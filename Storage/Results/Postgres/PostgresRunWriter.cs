@@ -68,7 +68,8 @@ internal sealed class PostgresRunWriter : IRunWriter
 
             await using var insert = new NpgsqlCommand(
                 "INSERT INTO processes (run_id, proc, name, clock, host, pid) "
-                + "SELECT $1, coalesce(max(proc), 0) + 1, $2, $3, $4, $5 FROM processes WHERE run_id = $1 RETURNING proc",
+                + "SELECT $1, coalesce(max(proc), 0) + 1, $2, $3, $4, $5 FROM processes WHERE run_id = $1 "
+                + "RETURNING proc",
                 connection);
             Fill(insert, [_runId, name, clock, host, pid]);
             var proc = (int)(await insert.ExecuteScalarAsync(token))!;

@@ -86,7 +86,8 @@ public sealed class RunTransferTests(PrivateDatabase database) : IClassFixture<P
     {
         var file = InResults("bad.jsonl");
         await File.WriteAllTextAsync(
-            file, """{"format":"fleet-history","version":1,"run":"bad","order":"per-object","sorted":"none"}""" + "\n{\n");
+            file,
+            """{"format":"fleet-history","version":1,"run":"bad","order":"per-object","sorted":"none"}""" + "\n{\n");
         using var output = new StringWriter();
         using var error = new StringWriter();
 

@@ -1,0 +1,187 @@
+using System.Diagnostics;
+using System.Globalization;
+using Fleet.Kernel.History;
+using Fleet.LoadTests.Measuring;
+using Fleet.Storage.Checks;
+using Fleet.Storage.Cluster;
+using Fleet.Storage.Query;
+using Fleet.Storage.Results;
+using Fleet.Storage.Server;
+
+namespace Fleet.LoadTests.Storage;
+
+/// <summary>PostgreSQL: ingest beside psql's own binary copy of the same rows, room, verdict, transitions.</summary>
+/// <remarks>On a private server of its own with its own defaults; rates are of wall time, since most of the work is
+/// done by other processes.</remarks>
+internal static class StorageBench
+{
+    public const string Name = "storage";
+
+    private const int RowsAtOnce = 120_000;
+    private const int ObjectsInFlight = 256;
+
+    public static async Task<IReadOnlyList<Line>> RunAsync(bool isQuick, CancellationToken ct)
+    {
+        var folder = Directory.CreateTempSubdirectory("fleet-bench-storage-");
+        File.SetUnixFileMode(folder.FullName, (UnixFileMode)0b111_101_101); // The server's own user enters it.
+        var server = PrivateServer.In(Path.Combine(folder.FullName, "db"));
+        try
+        {
+            var status = await server.UpAsync(ct);
+            await using var store = await ResultStores.OpenAsync(StoreAddress.Parse(status.Address), ct);
+            var psql = new Psql(status, folder.FullName);
+            return
+            [
+                .. await IngestAsync(store, psql, isQuick, ct), .. await TransitionsAsync(store, isQuick, ct),
+                .. await VerdictAsync(store, psql, isQuick ? 500_000 : 10_000_000, ct),
+            ];
+        }
+        finally
+        {
+            await server.DownAsync(CancellationToken.None);
+            folder.Delete(recursive: true);
+        }
+    }
+
+    private static async Task<IReadOnlyList<Line>> IngestAsync(
+        IResultStore store, Psql psql, bool isQuick, CancellationToken ct)
+    {
+        var history = new SyntheticHistory();
+        await using var writer = await store.CreateRunAsync(new RunInfo("ingest"), history.Objects, ct);
+        await using var second = await store.ResumeRunAsync("ingest", ct);
+        var batch = history.Next(RowsAtOnce, 1);
+        await writer.AppendAsync(batch, ct);
+        await second.AppendAsync(batch, ct);
+        var table = $"operations_{await psql.RunIdAsync("ingest", ct)}";
+        await psql.ExportAsync($"SELECT * FROM {table} LIMIT {batch.OperationCount}", ct);
+        var comparisons = await Interleaved.RunAsync(
+            Name,
+            new("psql \\copy, binary", Repeat(async () => await psql.CopyAsync(table, ct), batch.OperationCount)),
+            [
+                new("COPY, one connection", Repeat(() => writer.AppendAsync(batch, ct), batch.OperationCount)),
+                new(
+                    "COPY, two connections",
+                    Repeat(
+                        () => Task.WhenAll(
+                            Task.Run(() => writer.AppendAsync(batch, ct), ct),
+                            Task.Run(() => second.AppendAsync(batch, ct), ct)),
+                        batch.OperationCount * 2)),
+            ],
+            TimeSpan.FromSeconds(2), TimeSpan.FromSeconds(isQuick ? 2 : 5), isQuick ? 3 : 7);
+        return
+        [
+            .. comparisons.Select(comparison => Wall(
+                comparison, "rows/s",
+                comparison.Contender.Contains("one", StringComparison.Ordinal) ? "0.9 of psql's" : "",
+                string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"own CPU {1e9 / comparison.Figure:N0} ns/row, batches of {batch.OperationCount:N0}"))),
+        ];
+    }
+
+    private static async Task<IReadOnlyList<Line>> TransitionsAsync(
+        IResultStore store, bool isQuick, CancellationToken ct)
+    {
+        var objects = new ObjectTable();
+        await using var writer = await store.CreateRunAsync(new RunInfo("transitions"), objects, ct);
+        await using var log = PostgresLifecycle.Open(store, writer, "transitions", objects, 1);
+        var names = Enumerable.Range(0, ObjectsInFlight).Select(i => $"dev:bench/0000:{i:x2}:00.0").ToArray();
+        var gens = await Task.WhenAll(names.Select(name => log.NextAsync(name).AsTask()));
+        var seqs = new long[names.Length];
+        var comparisons = await Interleaved.RunAsync(
+            Name,
+            new("one after another", Timed(duration => CommitAsync(0, duration))),
+            [
+                new(
+                    string.Create(CultureInfo.InvariantCulture, $"{ObjectsInFlight} objects, group commit"),
+                    Timed(async duration => (await Task.WhenAll(
+                        Enumerable.Range(0, names.Length).Select(i => CommitAsync(i, duration)))).Sum())),
+            ],
+            TimeSpan.FromSeconds(2), TimeSpan.FromSeconds(isQuick ? 2 : 5), isQuick ? 3 : 5);
+        return [.. comparisons.Select(c => Wall(c, "transitions/s", "", "one event each, durable before the answer"))];
+
+        async Task<long> CommitAsync(int place, TimeSpan duration)
+        {
+            var began = Stopwatch.GetTimestamp();
+            var count = 0L;
+            for (; Stopwatch.GetElapsedTime(began) < duration; count++)
+            {
+                await log.CommitAsync(
+                [
+                    new HistoryEvent
+                    {
+                        Kind = EventKind.TeardownBegin,
+                        At = new(objects.Intern(names[place]), gens[place], ++seqs[place], 1),
+                        Proc = 1,
+                    },
+                ]);
+            }
+
+            return count;
+        }
+    }
+
+    private static async Task<IReadOnlyList<Line>> VerdictAsync(
+        IResultStore store, Psql psql, int operations, CancellationToken ct)
+    {
+        var history = new SyntheticHistory();
+        await using var writer = await store.CreateRunAsync(new RunInfo("verdict"), history.Objects, ct);
+        await writer.AppendAsync(history.Begin(), ct);
+        var loading = Stopwatch.StartNew();
+        for (var left = operations; left > 0; left -= RowsAtOnce)
+        {
+            await writer.AppendAsync(history.Next(Math.Min(left, RowsAtOnce), 1), ct);
+        }
+
+        var loaded = loading.Elapsed.TotalSeconds;
+        await writer.SealAsync(
+            new(RunVerdict.Valid, 0) { Complete = true, Quiescent = true, EndedAt = DateTimeOffset.UtcNow }, ct);
+        var table = $"operations_{await psql.RunIdAsync("verdict", ct)}";
+        var count = await psql.NumberAsync($"SELECT count(*) FROM {table}", ct);
+        var heap = await psql.NumberAsync($"SELECT pg_table_size('{table}')", ct);
+        var indexes = await psql.NumberAsync($"SELECT pg_indexes_size('{table}')", ct);
+        await using var reader = await store.OpenRunAsync("verdict", ct);
+        var judging = Stopwatch.StartNew();
+        var results = await SqlChecks.RunAsync(reader, true, true, new SqlLimits(TimeSpan.FromMinutes(10), 10), ct);
+        var seconds = judging.Elapsed.TotalSeconds;
+        return
+        [
+            Single("room in the heap", (double)heap / count, "B/operation", "at most 96", ""),
+            Single("room with the sealed indexes", (double)(heap + indexes) / count, "B/operation", "at most 130", ""),
+            Single(
+                "SQL verdict", seconds, "s", "under 60 s for 10 million",
+                string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"{count:N0} operations, {results.Sum(rule => rule.Violated)} violated; loaded in {loaded:N0} s")),
+        ];
+    }
+
+    private static Func<TimeSpan, Task<long>> Repeat(Func<Task> act, long rows) => async duration =>
+    {
+        var began = Stopwatch.GetTimestamp();
+        var done = 0L;
+        do
+        {
+            await act();
+            done += rows;
+        }
+        while (Stopwatch.GetElapsedTime(began) < duration);
+        return done;
+    };
+
+    private static Func<TimeSpan, Task<long>> Timed(Func<TimeSpan, Task<long>> run) => duration => run(duration);
+
+    private static Line Wall(Comparison comparison, string unit, string aim, string notes)
+    {
+        var ratios = comparison.Rounds.Zip(comparison.FloorRounds, (own, floor) => own.PerSecond / floor.PerSecond)
+            .Order().ToArray();
+        return new(
+            comparison.Benchmark, comparison.Contender,
+            Comparison.Median(comparison.Rounds.Select(round => round.PerSecond)), unit, comparison.Floor,
+            Comparison.Median(comparison.FloorRounds.Select(round => round.PerSecond)), Comparison.Median(ratios),
+            ratios[0], ratios[^1], aim, notes);
+    }
+
+    private static Line Single(string what, double figure, string unit, string aim, string notes) =>
+        new(Name, what, figure, unit, null, null, null, null, null, aim, notes);
+}
