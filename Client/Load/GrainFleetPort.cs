@@ -21,7 +21,7 @@ public sealed class GrainFleetPort(IGrainFactory grains, LoadFleet fleet) : IFle
     public ValueTask<FreeReply> FreeAsync(int device, FreeRequest request) => _devices[device].Free(request);
 
     public ValueTask<AccessReply> AccessAsync(int device, int resource, AccessRequest request) =>
-        fleet.Devices[device].HasPlainMapping
+        fleet.Holds[device] is HolderKind.Request
             ? _devices[device].Access(request) : _maps[device][resource].Access(request);
 
     public ValueTask<AllocReply[]> AllocManyAsync(int device, AllocRequest[] requests) =>

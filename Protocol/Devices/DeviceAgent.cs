@@ -34,6 +34,7 @@ public sealed partial class DeviceAgent
     private KernelProfile? _profile;
     private Injection? _injection;
     private long _allocations;
+    private bool _hasQueue;
     private Tally _tally;
 
     private struct Tally
@@ -90,7 +91,7 @@ public sealed partial class DeviceAgent
                 nameof(plan));
         }
 
-        (_run, _plan, _profile) = (run, plan, profile);
+        (_run, _plan, _profile, _hasQueue) = (run, plan, profile, plan.HasQueue);
         _injection = run.Injections.Count == 0 ? null : new Injection(run, plan.Name);
         Neighbours = run.SharesSections ? _links.PgmapArray(plan.Host) : null;
         _mapping = plan.HasPlainMapping ? new(_context, plan.MapName(0)) : null;
@@ -118,7 +119,7 @@ public sealed partial class DeviceAgent
             return new(new AllocReply(Errno.ESTALE, default, 0, 0, -1, -1));
         }
 
-        if (_plan!.HasQueue)
+        if (_hasQueue)
         {
             return AllocBio(request, _device.State as PmemDevice);
         }
