@@ -310,7 +310,15 @@ public sealed class WaitEffective : Rule, IRefRule
     void IRefRule.Judge(RefStream @ref, HistoryEvent record)
     {
         ref readonly var life = ref @ref.Now;
-        if (life.ZeroSeq != 0)
+        if (record.Count > 0)
+        {
+            // A single-step recording says what the count was: revived from zero, it is no zero of this wait.
+            @ref.Ledger.Violated(this, Class, "latched", @ref.Obj, () => new(
+                $"Let R = {@ref.Name}. Then the teardown's wait for it ended at seq {record.At.Seq}; however, R still "
+                + $"counted {record.Count}: a contradiction. The completion was left latched from before.",
+                @ref.Kill is { } kill ? [kill, record] : [record]));
+        }
+        else if (life.ZeroSeq != 0)
         {
             @ref.Ledger.Ok(this);
         }

@@ -130,7 +130,10 @@ public sealed class World
         }
 
         _prologue.RunsFree = true;
+        var witness = Judge.Witness;
+        Judge.Witness = null;
         Parts.BeginLayout(new ExploreHost(this, _prologue));
+        Judge.Witness = witness;
         Judge.Reset();
         if (_scenario.Prologue is { } prologue)
         {

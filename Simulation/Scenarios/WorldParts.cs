@@ -127,6 +127,7 @@ public sealed class WorldParts : P2pdmaObjects
     [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     public async ValueTask Alloc(ExploreHost host, int slot, ulong sizeBytes, bool expectsRoom = false)
     {
+        Clients?.AllocBegins(sizeBytes);
         var result = await P2pdmaProcedures.Alloc(host, _world.Device, sizeBytes);
         _world.Judge.AllocReturned(result, sizeBytes, expectsRoom);
         _held[slot] = result.Succeeded ? result.Allocation : null;
