@@ -45,6 +45,13 @@ public sealed class HistoryChecker
         _context = new(header, objects, _ledger, online: false) { IsExcerpt = excerpt };
     }
 
+    /// <summary>One of several that share the devices of a history between them.</summary>
+    internal HistoryChecker(CheckContext context, IReadOnlyList<string> probesRequired)
+    {
+        (_objects, _probesRequired) = (context.Objects, probesRequired);
+        (_ledger, _context) = (context.Ledger, context);
+    }
+
     /// <exception cref="RecordOrderException">It lies before a record of the same object that was added
     /// already.</exception>
     public void Add(HistoryEvent record)
@@ -102,6 +109,13 @@ public sealed class HistoryChecker
     /// <summary>Decides what only the end decides and draws the verdict; nothing may be added after it.</summary>
     public CheckReport Finish()
     {
+        var (records, lost, duplicates) = End();
+        return Judge(records, lost, duplicates);
+    }
+
+    /// <summary>Decides what only the end decides; the verdict is drawn from all of several checkers.</summary>
+    internal (long Records, long Lost, long Duplicates) End()
+    {
         if (_finished)
         {
             throw new InvalidOperationException("A history is finished once.");
@@ -121,7 +135,7 @@ public sealed class HistoryChecker
             lost += (group.Device?.Lost ?? 0) + group.Refs.Values.Sum(r => r.Lost) + group.Maps.Values.Sum(m => m.Lost);
         }
 
-        return Judge(lost, duplicates);
+        return (_records, lost, duplicates);
     }
 
     private static IEnumerable<ObjectStream> Streams(DeviceGroup group)
@@ -142,7 +156,7 @@ public sealed class HistoryChecker
         }
     }
 
-    private CheckReport Judge(long lost, long duplicates)
+    internal CheckReport Judge(long records, long lost, long duplicates)
     {
         var findings = _ledger.Findings();
         var rules = _ledger.Evidence();
@@ -201,7 +215,7 @@ public sealed class HistoryChecker
         }
 
         var verdict = invalid ? RunVerdict.Invalid : reasons.Count > 0 ? RunVerdict.Unknown : RunVerdict.Valid;
-        return new(verdict, findings, rules, probes, reasons, _records, complete);
+        return new(verdict, findings, rules, probes, reasons, records, complete);
     }
 
     private ObjectStream? Stream(int obj)

@@ -31,6 +31,12 @@ internal sealed class Ledger(ObjectTable objects, string profile, Action<Finding
     private readonly Lock _gate = new();
     private readonly Dictionary<(int Rule, FindingClass Class, string Variant), Finding> _findings = [];
 
+    /// <summary>
+    /// Devices are judged by several threads: of equal findings the one at the first object by name stands, so that
+    /// the report does not depend on which thread was first.
+    /// </summary>
+    public bool IsShared { get; init; }
+
     public ObjectTable Objects => objects;
 
     public void Ok(Rule rule) => Add(rule.Index * Outcomes);
@@ -52,10 +58,15 @@ internal sealed class Ledger(ObjectTable objects, string profile, Action<Finding
         lock (_gate)
         {
             var key = (rule.Index, @class, variant);
+            var count = 1L;
             if (_findings.TryGetValue(key, out var known))
             {
-                _findings[key] = known with { Count = known.Count + 1 };
-                return;
+                count = known.Count + 1;
+                if (!IsShared || string.CompareOrdinal(objects.Name(obj), known.Object) >= 0)
+                {
+                    _findings[key] = known with { Count = count };
+                    return;
+                }
             }
 
             var proof = prove();
@@ -66,8 +77,13 @@ internal sealed class Ledger(ObjectTable objects, string profile, Action<Finding
                 [.. proof.Records.Select(r => RecordJson.Record(r, objects))])
             {
                 Remedy = remedy,
+                Count = count,
             };
-            _findings.Add(key, finding);
+            _findings[key] = finding;
+            if (count > 1)
+            {
+                return;
+            }
         }
 
         onFinding?.Invoke(finding);

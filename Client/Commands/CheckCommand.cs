@@ -104,7 +104,14 @@ internal static class CheckCommand
         const string accepted = "a history file, *.jsonl or *.jsonl.gz, as docs describe it";
         try
         {
-            var (_, report) = HistoryFile.Check(file, new ObjectTable(), new HistoryFileOptions { Profile = profile });
+            var (_, report) = HistoryFile.Check(file, new ObjectTable(), new HistoryFileOptions
+            {
+                Profile = profile,
+                // Threads pay from some hundred thousand records on; a pipe has no length.
+                Workers = new FileInfo(file) is { Exists: true, Length: > 32 << 20 }
+                    ? Math.Max(1, Environment.ProcessorCount - 1)
+                    : 1,
+            });
             return (ForeignText.Clean(file), new(report, [], []));
         }
         catch (HistoryFormatException e)
