@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Fleet.LoadTests.Checking;
 using Fleet.LoadTests.Exploration;
 using Fleet.LoadTests.HotPath;
 using Fleet.LoadTests.Law;
@@ -18,6 +19,7 @@ internal static class Program
             [LawBench.Name] = LawBench.RunAsync,
             [ExploreBench.Name] = ExploreBench.RunAsync,
             [StorageBench.Name] = StorageBench.RunAsync,
+            [CheckerBench.Name] = CheckerBench.RunAsync,
         };
 
     private static Task<int> Main(string[] args)

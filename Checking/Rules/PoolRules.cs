@@ -13,16 +13,29 @@ internal static class FirstFit
 
     private const int StepsMax = 64;
 
+    /// <summary>No memory is larger; what claims to be is not searched.</summary>
+    private const ulong BytesMax = 1UL << 60;
+
     /// <summary>Finds the address that gen_pool_first_fit gives, in the newest chunk that has room.</summary>
     /// <returns>False when the records do not say it: a neighbour of an earlier life, or too many neighbours.</returns>
     public static bool TryFind(DeviceStream device, ulong sizeBytes, int life, out ulong address)
     {
         address = 0;
+        if (sizeBytes > BytesMax)
+        {
+            return true;
+        }
+
         var need = Granules(sizeBytes) * GranuleBytes;
         var steps = 0;
         for (var i = device.Mappings.Count - 1; i >= 0; i--)
         {
             var chunk = device.Mappings[i];
+            if (chunk.SizeBytes > BytesMax || chunk.Start > ulong.MaxValue - chunk.SizeBytes)
+            {
+                return false;
+            }
+
             var end = unchecked(chunk.Start + (chunk.SizeBytes / GranuleBytes * GranuleBytes));
             for (var start = chunk.Start; start < end && end - start >= need;)
             {
@@ -41,6 +54,12 @@ internal static class FirstFit
                 ref var neighbour = ref device.Live![slot];
                 if (neighbour.Life != life)
                 {
+                    return false;
+                }
+
+                if (neighbour.End < start || neighbour.End >= end)
+                {
+                    // It reaches beyond the chunk, or around the end of the addresses: NO-OVERLAP's to judge.
                     return false;
                 }
 
