@@ -16,6 +16,8 @@ public sealed class CommittedHistories
         ("owner-freed.jsonl", () => Planted("OWNER-ALIVE").Broken()),
         ("stuck-unbind.jsonl", () => Planted("UNBIND-LIVE").Broken()),
         ("client-misuse.jsonl", () => PlantedHistories.AccessAfterRemove(freed: true)),
+        ("stuck-behind-a-later-step.jsonl", PlantedHistories.StuckBehindLaterStep),
+        ("leak.jsonl", () => Planted("NO-LEAK").Broken()),
         ("two-incarnations.jsonl", () => Planted("ONE-INCARNATION").Broken()),
     ];
 
@@ -33,6 +35,31 @@ public sealed class CommittedHistories
             {
                 Assert.Equal(
                     make().Bytes(), File.ReadAllBytes(Path.Combine(AppContext.BaseDirectory, "histories", file)));
+            }
+        }
+    }
+
+    // Goal: every rule has a file that breaks it, and one that looks as dangerous and is legal, for whoever writes a
+    // checker of their own.
+    [Fact]
+    public void Every_rule_has_its_files()
+    {
+        var target = Environment.GetEnvironmentVariable("FLEET_WRITE_HISTORIES");
+        foreach (var pair in PlantedHistories.All.DistinctBy(p => p.Rule))
+        {
+            foreach (var (kind, make) in new[] { ("broken", pair.Broken), ("legal", pair.Clean) })
+            {
+                var file = Path.Combine("rules", $"{pair.Rule}.{kind}.jsonl");
+                if (target is not null)
+                {
+                    Directory.CreateDirectory(Path.Combine(target, "rules"));
+                    File.WriteAllBytes(Path.Combine(target, file), make().Bytes());
+                }
+                else
+                {
+                    Assert.Equal(
+                        make().Bytes(), File.ReadAllBytes(Path.Combine(AppContext.BaseDirectory, "histories", file)));
+                }
             }
         }
     }

@@ -783,6 +783,27 @@ internal static class PlantedHistories
         return w;
     }
 
+    /// <summary>
+    /// One ref for both resources: the release of the newer waits for pages that the release of the older gives back.
+    /// </summary>
+    internal static World StuckBehindLaterStep()
+    {
+        var w = new World { Header = new() { Profile = "X6-5", Quiescent = true } }.Bind(2);
+        w.Free(w.Alloc());
+        w.BeginUnbind();
+        w.BeginTeardown(1);
+        w.Kill(1);
+        w.Event(EventKind.WaitBegin, World.Ref(1));
+        w.Dev(EventKind.Hang, e => e with
+        {
+            Other = w.Id(World.Ref(1)),
+            Fn = "the release of bar1",
+            Text = "deadlock",
+            Actor = "unbind",
+        });
+        return w;
+    }
+
     private static World StuckAdd(bool stuck)
     {
         var w = new World();

@@ -41,6 +41,62 @@ public sealed class CommandLineTests
                 StringComparison.Ordinal);
     }
 
+    // Goal: who is to blame decides the exit code, and the sentence says who.
+    [Theory]
+    [InlineData("use-after-remove", ExitCode.Invalid, "(safety)", "A rule is broken")]
+    [InlineData("stuck-unbind", ExitCode.Invalid, "(liveness)", "still waiting for ref:h1/0000:01:00.0/bar0")]
+    [InlineData(
+        "stuck-behind-a-later-step", ExitCode.Invalid, "(liveness)",
+        "counts the pages of the mapping at 0x400000000, which only a later step of the same unbind gives back")]
+    [InlineData("leak", ExitCode.Invalid, "(leak)", "Something was never given back")]
+    [InlineData("two-incarnations", ExitCode.Infrastructure, "(infrastructure)", "Two incarnations served at once")]
+    [InlineData("client-misuse", ExitCode.Unknown, "(client)", "A client used what it had given back")]
+    [InlineData("waits-for-holder", ExitCode.Valid, "valid", "exit 0")]
+    public async Task A_history_is_attributed_to_who_is_to_blame(string file, int code, string @class, string sentence)
+    {
+        var (exit, output, error) = await RunAsync(
+            "check", "--history", Path.Combine(AppContext.BaseDirectory, "histories", file + ".jsonl"));
+
+        Assert.Empty(error);
+        Assert.Equal(code, exit);
+        Assert.Contains(@class, output, StringComparison.Ordinal);
+        Assert.Contains(sentence, output, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("{\"ev\":\"unbind_begin\"", 64)]
+    [InlineData("{\"ev\":\"frobnicate\",\"obj\":\"dev:a/1\",\"gen\":1,\"seq\":1}\n{}", 64)]
+    [InlineData("\u0000\u001b[31m\n{}", 64)]
+    public async Task A_malformed_line_is_named_by_its_number(string line, int code)
+    {
+        var file = Path.GetTempFileName();
+        try
+        {
+            await File.WriteAllTextAsync(file, "{\"format\":\"fleet-history\",\"version\":1}\n" + line + "\n");
+            var (exit, output, error) = await RunAsync("check", "--history", file);
+
+            Assert.Equal(code, exit);
+            Assert.Empty(output);
+            Assert.Contains(":2: ", error, StringComparison.Ordinal);
+            Assert.DoesNotContain(error, letter => char.IsControl(letter) && letter is not '\n' and not '\r');
+        }
+        finally
+        {
+            File.Delete(file);
+        }
+    }
+
+    // Fleet itself is wrong where its two checkers decide differently, whatever the rules found.
+    [Fact]
+    public void Two_checkers_that_disagree_are_a_defect_of_Fleet()
+    {
+        var report = new Fleet.Checking.CheckReport(
+            Fleet.Kernel.History.RunVerdict.Invalid, [], [], new Dictionary<string, long>(), [], 0, true);
+
+        Assert.Equal(ExitCode.Harness, new Fleet.Client.Runs.StoredVerdict(report, [], ["they differ"]).ExitCode);
+        Assert.Equal(ExitCode.Invalid, new Fleet.Client.Runs.StoredVerdict(report, [], []).ExitCode);
+    }
+
     [Theory]
     [InlineData("inventory import SAMPLE --json", "devices")]
     [InlineData("profile list --json", "profiles")]
