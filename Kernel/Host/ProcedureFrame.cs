@@ -56,7 +56,7 @@ internal sealed class ProcedureFrame<TStateMachine, TResult> : ProcedureFrame<TR
         ((ProcedureFrame<TStateMachine, TResult>)frame!)._stateMachine!.MoveNext();
 
     [ThreadStatic]
-    private static ProcedureFrame<TStateMachine, TResult>? t_kept;
+    private static ProcedureFrame<TStateMachine, TResult>? _kept;
 
     private readonly Action _moveNext;
     private TStateMachine? _stateMachine;
@@ -88,24 +88,24 @@ internal sealed class ProcedureFrame<TStateMachine, TResult> : ProcedureFrame<TR
         BeginAnew();
         _stateMachine = default;
         _context = null;
-        var below = t_kept;
+        var below = _kept;
         var kept = below is null ? 0 : below._keptBelow + 1;
         if (kept < KeptMax)
         {
             _next = below;
             _keptBelow = kept;
-            t_kept = this;
+            _kept = this;
         }
     }
 
     private static ProcedureFrame<TStateMachine, TResult> Rent()
     {
-        if (t_kept is not { } kept)
+        if (_kept is not { } kept)
         {
             return new();
         }
 
-        t_kept = kept._next;
+        _kept = kept._next;
         kept._next = null;
         return kept;
     }
