@@ -33,6 +33,7 @@ public static class FleetCommand
             ScenarioCommand.Create(terminal),
             ReportCommand.Create(terminal),
             ResumeCommand.Create(terminal),
+            CtlCommand.Create(terminal),
             DoctorCommand.Create(terminal),
         };
 

@@ -398,7 +398,8 @@ internal static class ReportPage
 
         public IReadOnlyList<(double X, string Label)> Ticks(int aimed)
         {
-            double[] steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400];
+            double[] steps =
+                [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400];
             var step = steps.FirstOrDefault(one => _seconds / one <= aimed, 86400);
             return [.. Enumerable.Range(0, (int)(_seconds / step) + 1).Select(
                 place => (place * step, Clock(place * step)))];

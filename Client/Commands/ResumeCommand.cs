@@ -1,7 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
 using Fleet.Client.Runs;
-using Fleet.Kernel.History;
 using Fleet.Storage.Results;
 
 namespace Fleet.Client.Commands;
@@ -21,7 +20,7 @@ internal static class ResumeCommand
             var address = RunStore.AddressOf(parsed.GetValue(store.Store), parsed.GetValue(store.Results));
             await using var opened = await ResultStores.OpenAsync(address, ct);
             var name = await RunStore.NameOfAsync(parsed.GetRequiredValue(run), opened, ct);
-            var recovered = await RunRecovery.ResumeAsync(opened, address, name, new Lines(terminal), ct);
+            var recovered = await RunRecovery.ResumeAsync(opened, address, name, new PartProgress(terminal), ct);
             if (parsed.GetValue(store.Json))
                 terminal.WriteJson(recovered);
             else
@@ -42,20 +41,5 @@ internal static class ResumeCommand
             terminal.Say(ForeignText.Clean(reason, 2000));
         terminal.Say($"{run.Verdict.ToString().ToLowerInvariant()} (exit {run.ExitCode})");
         terminal.Say($"Results: {run.Location}");
-    }
-
-    private sealed class Lines(Terminal terminal) : IRunProgress
-    {
-        public void Begin(string part) => terminal.SayProgress(part);
-
-        public void Show(RunMoment moment)
-        {
-        }
-
-        public void Say(string line) => terminal.SayProgress(ForeignText.Clean(line, 500));
-
-        public void Found(Finding finding)
-        {
-        }
     }
 }

@@ -1,8 +1,11 @@
 using System.CommandLine;
+using System.Globalization;
 using System.Runtime.InteropServices;
 using Fleet.Client.Inventory;
 using Fleet.Client.Runs;
 using Fleet.Client.Scenarios;
+using Fleet.Silo.Cluster;
+using Fleet.Storage.Results;
 using Fleet.Client.Simulate;
 
 namespace Fleet.Client.Commands;
@@ -53,6 +56,14 @@ internal static class RunCommand
             Description = "Silos that somebody started under this name, instead of starting them.",
             HelpName = "NAME",
         };
+        var generators = CommonOptions.Whole(
+            "--generators", 1, RunNames.GeneratorsMax,
+            "Generators that share the run; the load begins once all of them are there (fleet run --join).");
+        var join = new Option<string?>("--join")
+        {
+            Description = "Take a share of this run's load, whose first generator waits for it.",
+            HelpName = "RUN",
+        };
         var simulate = new Option<bool>("--simulate")
         {
             Description = "A virtual cluster on a virtual clock, all choices from the seed, instead of a live fleet.",
@@ -74,11 +85,16 @@ internal static class RunCommand
         var command = new Command("run", "Hammers a fleet, stores what happened, judges it.")
         {
             scenario, profile, inventory, devices, replicate, clients, duration, rate, seed, set, faults, patience,
-            keepGoing, silos, cluster, spoolBound, simulate, twice, history,
+            keepGoing, silos, cluster, generators, join, spoolBound, simulate, twice, history,
         };
         store.AddTo(command);
         command.SetAction(async (parsed, ct) =>
         {
+            if (parsed.GetValue(join) is { } joined)
+                return await JoinAsync(
+                    terminal, joined, RunStore.AddressOf(parsed.GetValue(store.Store), parsed.GetValue(store.Results)),
+                    parsed.GetValue(store.Json), ct);
+
             var options = new RunOptions
             {
                 Profile = parsed.GetValue(profile) is { } name ? ProfileCommand.Parse(name).Name : null,
@@ -94,6 +110,7 @@ internal static class RunCommand
                 Overrides = ScenarioCommand.Overrides(parsed.GetValue(set)),
                 Silos = parsed.GetValue(silos) ?? 0,
                 Cluster = parsed.GetValue(cluster),
+                Generators = parsed.GetValue(generators) ?? 1,
                 IsSimulated = parsed.GetValue(simulate),
                 SpoolBoundBytes = parsed.GetValue(spoolBound),
             };
@@ -137,6 +154,31 @@ internal static class RunCommand
         else
             SimulationView.Show(terminal, summary);
         return summary.ExitCode;
+    }
+
+    private static async Task<int> JoinAsync(
+        Terminal terminal, string run, StoreAddress store, bool asJson, CancellationToken ct)
+    {
+        if (!store.IsPostgres)
+            throw new UsageException(
+                "--join needs the store that the run's silos share; accepted: --store postgres://USER@HOST/DATABASE, "
+                + "or --store private.");
+
+        using var interrupt = CancellationTokenSource.CreateLinkedTokenSource(ct);
+        using var onInterrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, context =>
+        {
+            context.Cancel = !interrupt.IsCancellationRequested;
+            interrupt.Cancel();
+        });
+        var summary = await JoinedRun.RunAsync(run, store, new PartProgress(terminal), interrupt.Token);
+        if (asJson)
+            terminal.WriteJson(summary);
+        else
+            terminal.Say(string.Create(
+                CultureInfo.InvariantCulture,
+                $"{summary.Generator} of {summary.Run}: {summary.Operations:N0} operations, {summary.Stored:N0} "
+                + $"stored; the first generator says the verdict."));
+        return interrupt.IsCancellationRequested ? ExitCode.Interrupted : ExitCode.Valid;
     }
 
     private static async Task<int> RunAsync(Terminal terminal, RunRequest request, bool asJson, CancellationToken ct)

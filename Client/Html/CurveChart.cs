@@ -93,8 +93,8 @@ internal sealed class CurveChart(string what, IReadOnlyList<Curve> curves, Func<
 
         foreach (var (x, label, isBad) in Marks.Where(mark => mark.X >= first && mark.X <= last))
         {
-            Write(page, $"<line class=\"{(isBad ? "noline" : "mark")}\" x1=\"{X(x):0.#}\" x2=\"{X(x):0.#}\" y1=\"{Top}\" ");
-            Write(page, $"y2=\"{Top + PlotHeight}\"><title>{HtmlText.Escape(label)}</title></line>\n");
+            Write(page, $"<line class=\"{(isBad ? "noline" : "mark")}\" x1=\"{X(x):0.#}\" x2=\"{X(x):0.#}\" ");
+            Write(page, $"y1=\"{Top}\" y2=\"{Top + PlotHeight}\"><title>{HtmlText.Escape(label)}</title></line>\n");
         }
 
         foreach (var curve in curves)

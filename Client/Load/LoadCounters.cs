@@ -47,6 +47,24 @@ public sealed class LoadCounters
 
     public long Of(OperationKind kind) => Enum.GetValues<OperationOutcome>().Sum(outcome => Of(kind, outcome));
 
+    /// <summary>Every count above zero.</summary>
+    public IEnumerable<(OperationKind Kind, OperationOutcome Outcome, long Count)> All() =>
+        from kind in Enum.GetValues<OperationKind>()
+        from outcome in Enum.GetValues<OperationOutcome>()
+        where Of(kind, outcome) > 0
+        select (kind, outcome, Of(kind, outcome));
+
+    /// <summary>Adds what another generator counted.</summary>
+    public void Add(OperationKind kind, OperationOutcome outcome, long count)
+    {
+        Interlocked.Add(ref _operations[((int)kind * OutcomeCount) + (int)outcome], count);
+        Interlocked.Add(ref _total, count);
+    }
+
+    /// <summary>Adds answers that said no to another generator.</summary>
+    public void Add(OperationKind kind, Errno errno, long count) =>
+        Interlocked.Add(ref _errors[((int)kind * Errnos.Length) + Array.IndexOf(Errnos, errno)], count);
+
     /// <summary>Answers with an errno of one kind of operation.</summary>
     public long Of(OperationKind kind, Errno errno) =>
         Interlocked.Read(ref _errors[((int)kind * Errnos.Length) + Array.IndexOf(Errnos, errno)]);

@@ -27,6 +27,7 @@ public sealed class LoadGenerator : IAsyncDisposable
     private ArrivalSchedule? _schedule;
     private long _beginNs;
     private bool _hasGivenUp;
+    private int _clientsMax;
 
     /// <param name="name">Of the generator, unique in the run: clients are <c>client:NAME-…</c>.</param>
     /// <param name="session">Name of its session, as an object of the history.</param>
@@ -44,6 +45,12 @@ public sealed class LoadGenerator : IAsyncDisposable
             index => spool.OpenClient(spool.Objects.Intern($"client:{name}-operator-{index}"), _session));
         DeviceSampler = devices;
     }
+
+    /// <summary>Of all clients of the scenario, the share of this generator: its place from 0, and how many there
+    /// are.</summary>
+    public (int Place, int Of) Share { get; init; } = (0, 1);
+
+    public TimeSpan TicketPatience => _scenario.Unbind.Patience;
 
     public LoadCounters Counters { get; } = new();
 
@@ -65,7 +72,7 @@ public sealed class LoadGenerator : IAsyncDisposable
 
     /// <summary>Share of what was due until now that was sent; null in a closed loop.</summary>
     public double? AchievedShare => Achieved.Due > 0 ? (double)Achieved.Sent / Achieved.Due
-        : _schedule?.OperationsBy(Elapsed) is { } due and >= 1
+        : _schedule?.OperationsBy(Elapsed) / Share.Of is { } due and >= 1
             ? Math.Min(1, _clients.Sum(client => client.Sent) / due)
         : null;
 
@@ -97,6 +104,25 @@ public sealed class LoadGenerator : IAsyncDisposable
             _unbinds.TryAgain(device);
     }
 
+    /// <summary>Lets fewer clients of a closed load send, over all generators; 0 for as many as the phase
+    /// says.</summary>
+    public void Limit(int clientsMax)
+    {
+        if (clientsMax == _clientsMax)
+            return;
+
+        _clientsMax = clientsMax;
+        var share = _scenario.Phases.FirstOrDefault(phase => phase.Name == Clock.Current.Phase)?.RateShare ?? 0;
+        Clock.Change(old => old.IsDraining ? old : old with { ClientsActive = Active(share) });
+    }
+
+    /// <summary>Adds what another generator of the run was due to send and sent.</summary>
+    public void AddAchieved(long due, long sent, bool isDrained)
+    {
+        Achieved = (Achieved.Due + due, Achieved.Sent + sent);
+        IsDrained &= isDrained;
+    }
+
     /// <summary>Runs the phases, then drains.</summary>
     /// <param name="stop">Ends the phases early; what was begun is drained all the same.</param>
     public async Task RunAsync(CancellationToken stop)
@@ -108,7 +134,7 @@ public sealed class LoadGenerator : IAsyncDisposable
         var context = new LoadContext(
             _scenario.Load, _port, _fleet, Clock, Counters, Latency, _watch, _spool, DeviceSampler,
             new(_scenario.Load.SizeBytes), _unbinds, _schedule, begin);
-        var clients = Enumerable.Range(0, _scenario.Load.Clients)
+        var clients = Enumerable.Range(0, _scenario.Load.Clients).Where(index => index % Share.Of == Share.Place)
             .Select(index => new LoadClient(
                 context,
                 index,
@@ -175,9 +201,8 @@ public sealed class LoadGenerator : IAsyncDisposable
         var ends = begin;
         foreach (var phase in _scenario.Phases.Where(phase => phase.Name != Phase.Drain))
         {
-            var active = (int)Math.Ceiling(Math.Min(1, phase.RateShare) * _scenario.Load.Clients);
             ends += phase.For.Ticks * 100;
-            Clock.Enter(phase.Name, active, isDraining: false, ends + Clock.Current.PausedNs);
+            Clock.Enter(phase.Name, Active(phase.RateShare), isDraining: false, ends + Clock.Current.PausedNs);
             while (Clock.Current is var state && (state.IsPaused || state.EndsNs > MonotonicNs.Now))
             {
                 var left = TimeSpan.FromMicroseconds(Math.Max(0, state.EndsNs - MonotonicNs.Now) / 1000.0);
@@ -187,5 +212,11 @@ public sealed class LoadGenerator : IAsyncDisposable
                     return;
             }
         }
+    }
+
+    private int Active(double share)
+    {
+        var active = (int)Math.Ceiling(Math.Min(1, share) * _scenario.Load.Clients);
+        return _clientsMax > 0 ? Math.Min(active, _clientsMax) : active;
     }
 }

@@ -35,6 +35,9 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
 
     private static readonly TimeSpan CallPatience = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan LongPoll = TimeSpan.FromSeconds(1);
+    /// <summary>How much later than the first another generator may end before it counts as lost.</summary>
+    private static readonly TimeSpan OthersPatience = TimeSpan.FromSeconds(60);
+
     private static readonly TimeSpan QuickLook = TimeSpan.FromMilliseconds(500);
     private static readonly TimeSpan Lease = TimeSpan.FromSeconds(30);
 
@@ -96,7 +99,7 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         progress.Begin("storing what was recorded");
         var storing = Stopwatch.StartNew();
         var stored = await drain.CompleteAsync(CancellationToken.None);
-        var counts = await CountAsync(writer, generator, stored, live.Committed);
+        var counts = await CountAsync(writer, generator, stored, live);
         _seconds["store"] = storing.Elapsed.TotalSeconds;
 
         progress.Begin("checking what is stored");
@@ -169,20 +172,27 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         OnlineSnapshot Online, IReadOnlyList<CommittedEvents> Committed)
     {
         public IReadOnlyCollection<FaultRecord> Faults { get; init; } = [];
+
+        public OtherGenerators Others { get; init; } = OtherGenerators.None;
     }
 
     private static async Task<RunCounts> CountAsync(
-        IRunWriter writer, LoadGenerator generator, DrainReport stored, IReadOnlyList<CommittedEvents> committed)
+        IRunWriter writer, LoadGenerator generator, DrainReport stored, LiveResult live)
     {
         var (acknowledged, rows) = (stored.EventsAcknowledged, stored.EventsStored);
-        foreach (var process in committed)
+        foreach (var process in live.Committed)
         {
             acknowledged += process.Events;
             rows += (await writer.CountAsync(process.Proc, CancellationToken.None)).Events;
         }
 
+        var (reports, recovered) = (live.Others.Reports, live.Others.OperationsRecovered);
         return new(
-            generator.Counters.Operations, stored.OperationsAcknowledged, stored.OperationsStored, acknowledged, rows);
+            generator.Counters.Operations + recovered,
+            stored.OperationsAcknowledged + reports.Sum(one => one.Spooled) + recovered,
+            stored.OperationsStored + reports.Sum(one => one.Stored) + recovered,
+            acknowledged,
+            rows);
     }
 
     private async Task<IFleetTarget> StartTargetAsync(SpoolWriter spool, CancellationToken ct) => request.IsEmbedded
@@ -210,12 +220,28 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         await session.Open(request.Name, sessionNumber, Lease, [.. fleet.Hosts.Select(host => host.Name)]);
 
         var generator = new LoadGenerator(
-            Scenario, fleet, new GrainFleetPort(silo.Grains, fleet), spool, GeneratorName, SessionName, sessionNumber);
+            Scenario, fleet, new GrainFleetPort(silo.Grains, fleet), spool, GeneratorName, SessionName, sessionNumber)
+        {
+            Share = (0, request.Generators),
+        };
         generator.TryAgain(failed);
+        using var over = new CancellationTokenSource();
+        var renewing = RenewAsync(session, Lease, over.Token);
+        var run = silo.Grains.GetGrain<IRunGrain>(request.Name);
+        var shared = request.IsEmbedded ? null : new SharedRun(run, 1, generator);
+        if (shared is not null)
+        {
+            await run.Open(
+                SharedRun.ToJson(request.Shared!), request.Generators,
+                $"{Environment.MachineName}/{Environment.ProcessId}");
+            if (request.Generators > 1)
+                progress.Begin($"waiting for {request.Generators - 1} more: fleet run --join {request.Name} --store …");
+            await shared.AwaitStartAsync(interrupt);
+        }
+
         progress.Begin("running the load");
         var loading = Stopwatch.StartNew();
-        using var over = new CancellationTokenSource();
-        var renewing = RenewAsync(session, over.Token);
+        var others = OtherGenerators.None;
         var metrics = new MetricsStore(writer);
         var kills = DatabaseKills.Of(request, progress.Say);
         var killing = kills?.RunAsync(over.Token) ?? Task.CompletedTask;
@@ -235,10 +261,19 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         using (var stop = CancellationTokenSource.CreateLinkedTokenSource(interrupt))
         {
             var stopping = Task.WhenAll(
-                StopOnceDecidedAsync(stop, over.Token), StopOnMissAsync(monitor, stop, over.Token));
+                StopOnceDecidedAsync(stop, over.Token), StopOnMissAsync(monitor, stop, over.Token),
+                shared?.FollowAsync(stop, over.Token) ?? Task.CompletedTask);
             await generator.RunAsync(stop.Token);
             _seconds["load"] = loading.Elapsed.TotalSeconds;
             progress.Begin("waiting for what is open");
+            if (request.Generators > 1)
+            {
+                if (interrupt.IsCancellationRequested || _decided.Task.IsCompleted || _abortedBy is not null)
+                    await run.Order(null, isStopped: true, null);
+                others = await SharedRun.AwaitOthersAsync(
+                    run, silo.Grains, request.Name, writer, OthersPatience, CancellationToken.None);
+            }
+
             await AwaitQuietAsync(generator, silo.Grains, fleet);
             await over.CancelAsync();
             await Task.WhenAll(renewing, watching, stopping, killing);
@@ -254,11 +289,14 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         await generator.GiveUpAsync(LongPoll);
         var reports = await Task.WhenAll(
             fleet.Hosts.Select(host => silo.Grains.GetGrain<IHostGrain>(host.Name).Close().AsTask()));
+        foreach (var report in others.Reports)
+            SharedRun.Merge(report, generator);
         _seconds["live"] = starting.Elapsed.TotalSeconds;
         return new(
             generator, monitor, reaped, reports, await silo.SnapshotAsync(), await silo.CommittedAsync())
         {
             Faults = kills?.Records ?? [],
+            Others = others,
         };
     }
 
@@ -295,9 +333,9 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
             await generator.AwaitTicketsAsync(Scenario.Unbind.Patience);
     }
 
-    private static async Task RenewAsync(ISessionGrain session, CancellationToken over)
+    internal static async Task RenewAsync(ISessionGrain session, TimeSpan lease, CancellationToken over)
     {
-        using var timer = new PeriodicTimer(Lease / 3);
+        using var timer = new PeriodicTimer(lease / 3);
         try
         {
             while (await timer.WaitForNextTickAsync(over))
@@ -425,6 +463,7 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
                         $"Only {achieved:P1} of the operations that were due were sent: the rate was missed."));
         if (!counters.Failures.IsEmpty)
             reasons.Add("Calls failed that no fault of the plan explains.");
+        reasons.AddRange(live.Others.Lost);
         if (!generator.IsDrained)
             reasons.Add("Clients were not drained in time: rules that need a quiet end decide nothing.");
         reasons.AddRange(results.Where(result => result.State is ThresholdState.Missed or ThresholdState.NoData)
@@ -434,7 +473,8 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         var exit = disagreements.Count > 0 || !counts.AreEqual || report.ExitCode == ExitCode.Harness ? ExitCode.Harness
             : report.Verdict is RunVerdict.Invalid ? ExitCode.Invalid
             : interrupted ? ExitCode.Interrupted
-            : report.ExitCode == ExitCode.Infrastructure || !counters.Failures.IsEmpty ? ExitCode.Infrastructure
+            : report.ExitCode == ExitCode.Infrastructure || !counters.Failures.IsEmpty
+                || live.Others.Lost.Count > 0 ? ExitCode.Infrastructure
             : report.Verdict is RunVerdict.Unknown || rateMissed || isUndecided ? ExitCode.Unknown
             : isMissed ? ExitCode.Threshold
             : ExitCode.Valid;

@@ -43,6 +43,9 @@ public sealed record RunOptions
     /// <summary>A cluster of silos that somebody started.</summary>
     public string? Cluster { get; init; }
 
+    /// <summary>Generators that share the run; the others join it.</summary>
+    public int Generators { get; init; } = 1;
+
     /// <summary>On a virtual cluster and a virtual clock, instead of a live one.</summary>
     public bool IsSimulated { get; init; }
 
@@ -65,6 +68,12 @@ public sealed record RunRequest(
 
     /// <summary>Bytes that may wait on disk for the store before clients are held back; null for the default.</summary>
     public long? SpoolBoundBytes { get; init; }
+
+    /// <summary>Generators that share the run, this one included.</summary>
+    public int Generators { get; init; } = 1;
+
+    /// <summary>What the others need to make their shares.</summary>
+    public SharedPlan? Shared { get; init; }
 
     public bool IsEmbedded => Silos == 0 && Cluster is null;
 
@@ -89,8 +98,15 @@ public sealed record RunRequest(
                 $"{(options.Cluster is null ? "--silos" : "--cluster")} needs silos that share a database, and the "
                 + $"store is a directory; accepted: --store postgres://USER@HOST:PORT/DATABASE, or --store private.");
 
+        if (options.Generators > 1 && options.Silos == 0 && options.Cluster is null)
+            throw new UsageException(
+                "--generators needs silos that the generators can reach; accepted: --silos N or --cluster NAME with a "
+                + "PostgreSQL store.");
+
         return new(name, scenario, profile, PlanOf(scenario.Fleet), store, keepGoing, commandLine)
         {
+            Generators = options.Generators,
+            Shared = new(scenarioName, options with { Seed = (long)scenario.Seed, Faults = null }),
             Silos = options.Silos,
             Cluster = options.Cluster,
             SpoolBoundBytes = options.SpoolBoundBytes,

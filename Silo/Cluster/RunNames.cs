@@ -13,12 +13,25 @@ public static class RunNames
 
     public const string Session = "session:" + Generator;
 
+    /// <summary>Generators that may share a run.</summary>
+    public const int GeneratorsMax = 16;
+
+    /// <param name="number">From 1.</param>
+    public static string GeneratorOf(int number) => $"gen-{number}";
+
+    /// <param name="number">Of the generator, from 1.</param>
+    public static string SessionOf(int number) => "session:" + GeneratorOf(number);
+
     /// <summary>Returns a table that begins with the names; the generator's number in the run is 1.</summary>
     public static ObjectTable NewTable()
     {
         var objects = new ObjectTable();
-        objects.Intern(Generator);
-        objects.Intern(Session);
+        for (var number = 1; number <= GeneratorsMax; number++)
+        {
+            objects.Intern(GeneratorOf(number));
+            objects.Intern(SessionOf(number));
+        }
+
         return objects;
     }
 }

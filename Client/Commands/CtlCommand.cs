@@ -1,0 +1,80 @@
+using System.CommandLine;
+using System.Globalization;
+using Fleet.Client.Runs;
+using Fleet.Grains;
+using Fleet.Silo.Cluster;
+using Fleet.Storage.Cluster;
+using Fleet.Storage.Results;
+
+namespace Fleet.Client.Commands;
+
+/// <summary><c>fleet ctl</c>: looks at a run of several processes, and steers it.</summary>
+internal static class CtlCommand
+{
+    private static readonly TimeSpan ConnectPatience = TimeSpan.FromSeconds(10);
+
+    public static Command Create(Terminal terminal)
+    {
+        var clients = CommonOptions.Whole("--clients", 1, 100_000, "Clients that send, over all generators.");
+        var scale = Order(terminal, "scale", "Changes how many clients of a closed load send.", (run, parsed) =>
+            parsed.GetValue(clients) is { } count
+                ? run.Order(null, null, count)
+                : throw new UsageException("fleet ctl scale needs a number; accepted: --clients N."));
+        scale.Add(clients);
+        return new("ctl", "Looks at a run of several processes, and steers it.")
+        {
+            Order(terminal, "status", "Shows the generators of a run.", (run, _) => run.Status()),
+            Order(terminal, "pause", "Stops sending; the schedule stands still.",
+                (run, _) => run.Order(true, null, null)),
+            Order(terminal, "resume", "Sends again.", (run, _) => run.Order(false, null, null)),
+            scale,
+            Order(terminal, "stop", "Ends the load; what was recorded is stored and judged.",
+                (run, _) => run.Order(null, true, null)),
+        };
+    }
+
+    private static Command Order(
+        Terminal terminal, string verb, string description, Func<IRunGrain, ParseResult, ValueTask<RunStatus>> order)
+    {
+        var name = new Argument<string>("RUN") { Description = "Name of a run that goes on, or its beginning." };
+        var store = new StoreOptions();
+        var command = new Command(verb, description) { name };
+        store.AddTo(command);
+        command.SetAction(async (parsed, ct) =>
+        {
+            var address = RunStore.AddressOf(parsed.GetValue(store.Store), parsed.GetValue(store.Results));
+            if (!address.IsPostgres)
+                throw new UsageException(
+                    "A run in one process is steered at its terminal; accepted: --store of a run with --silos or "
+                    + "--cluster.");
+
+            await using var opened = await ResultStores.OpenAsync(address, ct);
+            var run = await RunStore.NameOfAsync(parsed.GetRequiredValue(name), opened, ct);
+            await using var writer = await opened.ResumeRunAsync(run, ct);
+            var clusterName = JoinedRun.ClusterOf(writer.Info);
+            await using var cluster = await PostgresCluster.OpenAsync(address, clusterName, ct);
+            await using var fleet = await ClusterFleet.ConnectAsync(
+                cluster, clusterName, 1, ConnectPatience, static () => { }, ct);
+            var status = await order(fleet.Grains.GetGrain<IRunGrain>(run), parsed);
+            if (parsed.GetValue(store.Json))
+                terminal.WriteJson(new { run, status });
+            else
+                Show(terminal, run, status);
+            return ExitCode.Valid;
+        });
+        return command;
+    }
+
+    private static void Show(Terminal terminal, string run, RunStatus status)
+    {
+        terminal.Say($"{run}: {status.State}, {status.Generators.Length} of {status.Seats} generators"
+            + (status.ClientsMax > 0 ? $", at most {status.ClientsMax} clients" : ""));
+        foreach (var one in status.Generators)
+        {
+            terminal.Say(string.Create(
+                CultureInfo.InvariantCulture,
+                $"  {RunNames.GeneratorOf(one.Number)} {one.State,-8} {one.Phase,-8} {one.Operations,12:N0} operations "
+                + $"{one.PerSecond,9:N0}/s  heard {one.SilentSeconds:0.0} s ago  {ForeignText.Clean(one.Process)}"));
+        }
+    }
+}
