@@ -4,6 +4,7 @@ using Fleet.LoadTests.Exploration;
 using Fleet.LoadTests.HotPath;
 using Fleet.LoadTests.Law;
 using Fleet.LoadTests.Measuring;
+using Fleet.LoadTests.Simulating;
 using Fleet.LoadTests.Storage;
 
 namespace Fleet.LoadTests;
@@ -20,6 +21,7 @@ internal static class Program
             [ExploreBench.Name] = ExploreBench.RunAsync,
             [StorageBench.Name] = StorageBench.RunAsync,
             [CheckerBench.Name] = CheckerBench.RunAsync,
+            [SimulateBench.Name] = SimulateBench.RunAsync,
         };
 
     private static Task<int> Main(string[] args)

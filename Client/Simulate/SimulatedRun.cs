@@ -113,7 +113,16 @@ public sealed record SimulatedRun(
             result.Simulated / real,
             result.Digest.ToString("x16", CultureInfo.InvariantCulture),
             isSame,
-            Request.CommandLine);
+            WithSeed(Request.CommandLine, scenario.Seed));
+    }
+
+    /// <summary>The command that gives the same history: a seed that was drawn is named in it.</summary>
+    private static string WithSeed(string command, ulong seed)
+    {
+        var words = command.Split(' ').ToList();
+        if (words.IndexOf("--seed") is >= 0 and var place)
+            words.RemoveRange(place, Math.Min(2, words.Count - place));
+        return string.Create(CultureInfo.InvariantCulture, $"{string.Join(' ', words)} --seed {seed}");
     }
 
     private string Keep(SimulationResult result, string which)

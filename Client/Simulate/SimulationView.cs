@@ -59,8 +59,7 @@ internal static class SimulationView
             + $"{summary.Profile} · "
             + $"seed {summary.Seed} · simulated {summary.SimulatedSeconds:0.0} s in {summary.RealSeconds:0.00} s "
             + $"({summary.SimulatedOverReal:0.0} x real time) · history {summary.Digest}"));
-        Say(terminal, $"Again: fleet run {summary.Scenario} --simulate --profile {summary.Profile} --seed "
-            + $"{summary.Seed}, with the other options as they were");
+        Say(terminal, $"Again: {ForeignText.Clean(summary.Command, 2000)}");
     }
 
     private static Table OperationsOf(SimulationSummary summary)
