@@ -244,7 +244,8 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         var others = OtherGenerators.None;
         var metrics = new MetricsStore(writer);
         var kills = DatabaseKills.Of(request, progress.Say);
-        var killing = kills?.RunAsync(over.Token) ?? Task.CompletedTask;
+        using var loadOver = new CancellationTokenSource();
+        var killing = kills?.RunAsync(loadOver.Token) ?? Task.CompletedTask;
         var management = silo.Grains.GetGrain<IManagementGrain>(0);
         var monitor = new RunMonitor(
             Scenario,
@@ -265,6 +266,8 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
                 shared?.FollowAsync(stop, over.Token) ?? Task.CompletedTask);
             await generator.RunAsync(stop.Token);
             _seconds["load"] = loading.Elapsed.TotalSeconds;
+            await loadOver.CancelAsync();
+            await killing; // A fault strikes the load; what waits for the database is not taken for stuck.
             progress.Begin("waiting for what is open");
             if (request.Generators > 1)
             {
@@ -276,7 +279,7 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
 
             await AwaitQuietAsync(generator, silo.Grains, fleet);
             await over.CancelAsync();
-            await Task.WhenAll(renewing, watching, stopping, killing);
+            await Task.WhenAll(renewing, watching, stopping);
             await metrics.EndAsync();
             await monitor.EndAsync();
             await metrics.EndAsync();
