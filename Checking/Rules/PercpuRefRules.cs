@@ -106,6 +106,13 @@ public sealed class KillOnce : Rule, IRefRule
             return;
         }
 
+        if (@ref.HasGapBetween(@ref.Now.KillSeq, record.At.Seq))
+        {
+            // A new life may have begun where records are missing.
+            @ref.Ledger.Undecided(this);
+            return;
+        }
+
         var first = @ref.Kill;
         @ref.Ledger.Violated(this, Class, "again", @ref.Obj, () => new(
             $"Let R = {@ref.Name}. Then R was killed at {Prose.At(first)} of this life; however, it was killed again "
@@ -246,6 +253,12 @@ public sealed class NoGetFromZero : Rule, IRefRule
             return;
         }
 
+        if (@ref.HasGapBetween(@ref.Now.ZeroSeq, record.At.Seq))
+        {
+            @ref.Ledger.Undecided(this);
+            return;
+        }
+
         var zero = @ref.Zero;
         var isGet = record.Kind is EventKind.RefGet;
         @ref.Ledger.Violated(this, Class, isGet ? "get" : "released-again", @ref.Obj, () => new(
@@ -278,7 +291,7 @@ public sealed class CleanupOnceAfterKill : Rule, IRefRule
         {
             @ref.Ledger.Ok(this);
         }
-        else if (life.KillSeq == 0 && @ref.HasGapBetween(life.InitSeq, record.At.Seq))
+        else if (@ref.HasGapBetween(Math.Max(life.InitSeq, life.CleanupSeq), record.At.Seq))
         {
             @ref.Ledger.Undecided(this);
         }

@@ -156,7 +156,7 @@ public sealed class HistoryFuzzTests(ITestOutputHelper output)
     /// <summary>Puts another number where one stands: small ones and the ends of the ranges.</summary>
     private static byte[] OtherNumber(byte[] line, Random random)
     {
-        var colons = Enumerable.Range(0, line.Length - 1)
+        var colons = Enumerable.Range(1, Math.Max(0, line.Length - 2))
             .Where(i => line[i] == ':' && char.IsAsciiDigit((char)line[i + 1]) && line[i - 1] == '"').ToList();
         if (colons.Count == 0)
         {
