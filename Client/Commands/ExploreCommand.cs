@@ -14,7 +14,8 @@ internal static class ExploreCommand
 {
     public static Command Create(Terminal terminal)
     {
-        var scenario = new Argument<string>("SCENARIO") { 
+        var scenario = new Argument<string>("SCENARIO")
+        {
             Description = "A small world, S1 to S30. Changes may follow its name: +late (other CPUs see a kill late), "
                 + "+keeps (freed memory keeps its contents), +fail=STEP@HIT (one step fails), "
                 + "-B (without actor B), +L1 (one resource).",

@@ -56,7 +56,7 @@ internal sealed class ProcedureFrame<TStateMachine, TResult> : ProcedureFrame<TR
         ((ProcedureFrame<TStateMachine, TResult>)frame!)._stateMachine!.MoveNext();
 
     [ThreadStatic]
-    private static ProcedureFrame<TStateMachine, TResult>? _kept;
+    private static ProcedureFrame<TStateMachine, TResult>? Kept;
 
     private readonly Action _moveNext;
     private TStateMachine? _stateMachine;
@@ -88,24 +88,24 @@ internal sealed class ProcedureFrame<TStateMachine, TResult> : ProcedureFrame<TR
         BeginAnew();
         _stateMachine = default;
         _context = null;
-        var below = _kept;
+        var below = Kept;
         var kept = below is null ? 0 : below._keptBelow + 1;
         if (kept < KeptMax)
         {
             _next = below;
             _keptBelow = kept;
-            _kept = this;
+            Kept = this;
         }
     }
 
     private static ProcedureFrame<TStateMachine, TResult> Rent()
     {
-        if (_kept is not { } kept)
+        if (Kept is not { } kept)
         {
             return new();
         }
 
-        _kept = kept._next;
+        Kept = kept._next;
         kept._next = null;
         return kept;
     }

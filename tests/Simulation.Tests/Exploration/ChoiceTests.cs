@@ -11,7 +11,7 @@ namespace Fleet.Simulation.Tests.Exploration;
 [Trait("tier", "sim")]
 public sealed class ChoiceTests
 {
-    private static int _runs;
+    private static int Runs;
 
     // Goal: leaving out identical clients loses no rule.
     // Method: two, then three clients that do the same beside an unbind; with the symmetry and without.
@@ -49,7 +49,7 @@ public sealed class ChoiceTests
                 new("A", async host =>
                 {
                     await host.Point(Step.None, 0, host.World.Parts.Order.Mask);
-                    if (_runs++ > 0)
+                    if (Runs++ > 0)
                     {
                         host.World.Parts.Order.OpenNow();
                     }
