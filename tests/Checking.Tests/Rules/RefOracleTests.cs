@@ -3,7 +3,7 @@ using Xunit.Abstractions;
 
 namespace Fleet.Checking.Tests.Rules;
 
-/// <summary>The rules of a percpu_ref against an oracle that tries everything that lost records may have been.</summary>
+/// <summary>The rules of a percpu_ref against an oracle that tries all that lost records may have been.</summary>
 [Trait("tier", "fast")]
 public sealed class RefOracleTests(ITestOutputHelper output)
 {
