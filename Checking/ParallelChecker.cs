@@ -5,7 +5,7 @@ using Fleet.Kernel.History;
 
 namespace Fleet.Checking;
 
-/// <summary>Judges a whole history on several threads: each device, with its refs and page maps, on one of them.</summary>
+/// <summary>Judges a whole history on several threads: a device, its refs and page maps on one of them.</summary>
 /// <remarks>
 /// Takes records in the order that <see cref="HistoryChecker"/> takes, and gives the same report: no rule looks at two
 /// devices. Of equal findings the one at the first object by name is shown.

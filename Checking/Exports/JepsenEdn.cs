@@ -52,8 +52,8 @@ public static class JepsenEdn
 
     private static bool IsNemesis(EventKind kind) => kind is EventKind.BindBegin or EventKind.BindEnd
         or EventKind.UnbindBegin or EventKind.UnbindEnd or EventKind.TeardownBegin or EventKind.TeardownEnd
-        or EventKind.MemoryAdd or EventKind.MemoryRemove or EventKind.Fenced or EventKind.Incarnation or EventKind.Inject
-        or EventKind.Oops or EventKind.Bug or EventKind.Hang or EventKind.Reap;
+        or EventKind.MemoryAdd or EventKind.MemoryRemove or EventKind.Fenced or EventKind.Incarnation
+        or EventKind.Inject or EventKind.Oops or EventKind.Bug or EventKind.Hang or EventKind.Reap;
 
     private static void WriteOperation(
         StreamWriter text, int index, long time, in ProcessOperation one, bool isCall, ObjectTable objects)

@@ -676,7 +676,8 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
     private void AddChunk(HistoryEvent record)
     {
         if (_tornDown is not null && _tornDown.Exists(
-            t => unchecked(record.Start - t.Start) < t.SizeBytes || unchecked(t.Start - record.Start) < record.SizeBytes))
+            t => unchecked(record.Start - t.Start) < t.SizeBytes
+                || unchecked(t.Start - record.Start) < record.SizeBytes))
         {
             Ledger.Hit(Probe.RebindReusesRange);
         }

@@ -61,7 +61,10 @@ internal static class ExplanationView
             evidence = finding.Evidence,
             references = explanation.References.Select(step => new
             {
-                seq = step.At.Seq, what = step.What, held = step.Held, forbidden = step.Forbidden,
+                seq = step.At.Seq,
+                what = step.What,
+                held = step.Held,
+                forbidden = step.Forbidden,
             }),
             minimal = explanation.Minimal.Select(record => LineOf(record, explained)),
             verified = explanation.Verified,

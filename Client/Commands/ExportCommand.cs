@@ -94,8 +94,8 @@ internal static class ExportCommand
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             throw new UsageException(
-                $"{ForeignText.Quote(path)} cannot be written ({ForeignText.Clean(e.Message)}); accepted: --out PATH of "
-                + "a file in a directory that exists.", e);
+                $"{ForeignText.Quote(path)} cannot be written ({ForeignText.Clean(e.Message)}); accepted: --out PATH "
+                + "of a file in a directory that exists.", e);
         }
     }
 

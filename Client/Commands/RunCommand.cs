@@ -4,9 +4,9 @@ using System.Runtime.InteropServices;
 using Fleet.Client.Inventory;
 using Fleet.Client.Runs;
 using Fleet.Client.Scenarios;
+using Fleet.Client.Simulate;
 using Fleet.Silo.Cluster;
 using Fleet.Storage.Results;
-using Fleet.Client.Simulate;
 
 namespace Fleet.Client.Commands;
 

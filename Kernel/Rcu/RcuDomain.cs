@@ -41,7 +41,7 @@ public sealed class RcuDomain
     /// </summary>
     public IRcuCallback? NextCallback => _queue.Count == 0 ? null : _queue[0].Callback;
 
-    /// <summary>Whether <see cref="NextCallback"/> may run now, and <see cref="TryTakeCallback"/> would give it.</summary>
+    /// <summary>Whether <see cref="NextCallback"/> may run now and <see cref="TryTakeCallback"/> gives it.</summary>
     public bool IsNextRunnable => _queue.Count != 0 && HasElapsed(_queue[0].Since);
 
     /// <summary>Opens a read section of an actor, or nests one deeper.</summary>

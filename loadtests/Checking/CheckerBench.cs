@@ -183,13 +183,15 @@ internal static class CheckerBench
 
             var live = operations[0] with
             {
-                Alloc = new(operations[0].Device, 1, 1_000_000), At = operations[0].At with { Seq = 201 },
+                Alloc = new(operations[0].Device, 1, 1_000_000),
+                At = operations[0].At with { Seq = 201 },
             };
             var from = Stopwatch.GetTimestamp();
             stream.Observe(live);
             stream.Observe(live with
             {
-                Alloc = new(operations[0].Device, 1, 1_000_001), At = live.At with { Seq = 202 },
+                Alloc = new(operations[0].Device, 1, 1_000_001),
+                At = live.At with { Seq = 202 },
             });
             taken.Add(Stopwatch.GetElapsedTime(from, told).TotalMicroseconds);
         }
@@ -223,8 +225,8 @@ internal static class CheckerBench
             Math.Max(peak, process.PeakWorkingSet64) / 1048576.0, "MiB", null, null, null, null, null, "256 MiB",
             string.Create(
                 CultureInfo.InvariantCulture,
-                $"of the whole process, {(GC.GetTotalMemory(true) - before) / 1048576.0:0.0} MiB of it live at the end; "
-                + $"{given / clock.Elapsed.TotalSeconds:N0} events/s, making them included"));
+                $"of the whole process, {(GC.GetTotalMemory(true) - before) / 1048576.0:0.0} MiB of it live at the "
+                + $"end; {given / clock.Elapsed.TotalSeconds:N0} events/s, making them included"));
     }
 
     private static byte[] Written(ObjectTable objects, HistoryRecord[] records)

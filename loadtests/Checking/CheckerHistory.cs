@@ -1,5 +1,5 @@
-using Fleet.Kernel.History;
 using Fleet.Checking.History;
+using Fleet.Kernel.History;
 
 namespace Fleet.LoadTests.Checking;
 
@@ -68,8 +68,13 @@ internal static class CheckerHistory
         {
             HistoryEvent Event(EventKind kind, int node = -1, int other = 0, int resource = -1) => new()
             {
-                Kind = kind, At = new(device, 1, ++seq, life), TimeNs = time += 50, Node = node, Other = other,
-                Start = resource < 0 ? 0 : StartOf(resource), SizeBytes = resource < 0 ? 0 : ResourceBytes,
+                Kind = kind,
+                At = new(device, 1, ++seq, life),
+                TimeNs = time += 50,
+                Node = node,
+                Other = other,
+                Start = resource < 0 ? 0 : StartOf(resource),
+                SizeBytes = resource < 0 ? 0 : ResourceBytes,
             };
             if (life == 1)
             {
@@ -81,7 +86,11 @@ internal static class CheckerHistory
             yield return Event(EventKind.FieldSet);
             for (var r = 0; r < Resources; r++)
             {
-                yield return Event(EventKind.DevresAdd, node: r, other: device) with { Text = "action", Fn = "release" };
+                yield return Event(EventKind.DevresAdd, node: r, other: device) with
+                {
+                    Text = "action",
+                    Fn = "release",
+                };
                 yield return Event(
                     EventKind.ChunkAdd, r, objects.Intern($"ref:{name}/bar{r}"), resource: r);
             }
@@ -92,10 +101,18 @@ internal static class CheckerHistory
                 var client = clients[round % clients.Length];
                 var op = new Operation
                 {
-                    Number = ++number, Client = client, Session = client, Device = device, Kind = OperationKind.Alloc,
-                    Outcome = OperationOutcome.Ok, SentNs = time += 20, DoneNs = time + 900,
-                    At = new(device, 1, ++seq, life), Alloc = new(device, 1, number),
-                    Address = StartOf(round % Resources) + ((ulong)(round / Resources % Held) * Page), SizeBytes = Page,
+                    Number = ++number,
+                    Client = client,
+                    Session = client,
+                    Device = device,
+                    Kind = OperationKind.Alloc,
+                    Outcome = OperationOutcome.Ok,
+                    SentNs = time += 20,
+                    DoneNs = time + 900,
+                    At = new(device, 1, ++seq, life),
+                    Alloc = new(device, 1, number),
+                    Address = StartOf(round % Resources) + ((ulong)(round / Resources % Held) * Page),
+                    SizeBytes = Page,
                     Owner = objects.Intern(round % Resources == 0 ? $"ref:{name}/bar0" : $"ref:{name}/bar1"),
                 };
                 live.Enqueue(op);
@@ -109,7 +126,11 @@ internal static class CheckerHistory
             yield return Event(EventKind.UnbindBegin);
             for (var r = Resources - 1; r >= 0; r--)
             {
-                yield return Event(EventKind.DevresRun, node: r, other: device) with { Text = "action", Fn = "release" };
+                yield return Event(EventKind.DevresRun, node: r, other: device) with
+                {
+                    Text = "action",
+                    Fn = "release",
+                };
                 yield return Event(EventKind.TeardownBegin, other: objects.Intern($"map:{name}/bar{r}"), resource: r);
                 for (var n = live.Count; n > 0; n--)
                 {
@@ -153,7 +174,10 @@ internal static class CheckerHistory
         {
             HistoryEvent Event(EventKind kind) => new()
             {
-                Kind = kind, At = new(map, 1, ++seq, life), TimeNs = time += 50, Pfn = pfn,
+                Kind = kind,
+                At = new(map, 1, ++seq, life),
+                TimeNs = time += 50,
+                Pfn = pfn,
                 Count = (long)(ResourceBytes / Page),
             };
             yield return Event(EventKind.MemoryAdd);
@@ -164,10 +188,21 @@ internal static class CheckerHistory
                 number += resource == 0 && i == 0 ? 1 : Resources;
                 yield return new Operation
                 {
-                    Number = number, Client = clients[i % clients.Length], Session = clients[i % clients.Length],
-                    Device = device, Kind = OperationKind.Access, Outcome = OperationOutcome.Ok, SentNs = time += 20,
-                    DoneNs = time + 900, At = new(map, 1, ++seq, life), Alloc = new(device, 1, number), Map = map,
-                    Pfn = pfn + (ulong)(i % Held), PageCount = 1, Via = AccessVia.Cpu, Tag = (ulong)number,
+                    Number = number,
+                    Client = clients[i % clients.Length],
+                    Session = clients[i % clients.Length],
+                    Device = device,
+                    Kind = OperationKind.Access,
+                    Outcome = OperationOutcome.Ok,
+                    SentNs = time += 20,
+                    DoneNs = time + 900,
+                    At = new(map, 1, ++seq, life),
+                    Alloc = new(device, 1, number),
+                    Map = map,
+                    Pfn = pfn + (ulong)(i % Held),
+                    PageCount = 1,
+                    Via = AccessVia.Cpu,
+                    Tag = (ulong)number,
                     Direction = AccessDirection.Write,
                 };
             }
@@ -193,7 +228,10 @@ internal static class CheckerHistory
             {
                 yield return new HistoryEvent
                 {
-                    Kind = kind, At = new(id, 1, ++seq, life), TimeNs = time += 50, Other = device,
+                    Kind = kind,
+                    At = new(id, 1, ++seq, life),
+                    TimeNs = time += 50,
+                    Other = device,
                 };
             }
         }

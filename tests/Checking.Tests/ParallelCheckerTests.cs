@@ -54,9 +54,17 @@ public sealed class ParallelCheckerTests
                 {
                     checker.Add(new Operation
                     {
-                        Number = seq, Kind = OperationKind.Alloc, Outcome = OperationOutcome.Ok, Device = device,
-                        Client = objects.Intern("client:c"), At = new(device, 1, seq, 1), SentNs = seq, DoneNs = seq,
-                        Alloc = new(device, 1, seq), Address = 0x1000, SizeBytes = 4096,
+                        Number = seq,
+                        Kind = OperationKind.Alloc,
+                        Outcome = OperationOutcome.Ok,
+                        Device = device,
+                        Client = objects.Intern("client:c"),
+                        At = new(device, 1, seq, 1),
+                        SentNs = seq,
+                        DoneNs = seq,
+                        Alloc = new(device, 1, seq),
+                        Address = 0x1000,
+                        SizeBytes = 4096,
                     });
                 }
             }

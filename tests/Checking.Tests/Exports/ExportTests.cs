@@ -99,7 +99,8 @@ public sealed class ExportTests
             var (client, call, returned) = (one.GetProperty("ClientId").GetInt32(), one.GetProperty("Call").GetInt64(),
                 one.GetProperty("Return").GetInt64());
             Assert.True(call <= returned);
-            Assert.True(!last.TryGetValue(client, out var before) || before < call, "a client does one thing at a time");
+            Assert.True(
+                !last.TryGetValue(client, out var before) || before < call, "a client does one thing at a time");
             last[client] = returned;
             Assert.Equal(op.SentNs, call);
             Assert.Equal(world.Objects.Name(op.Device), input.GetProperty("dev").GetString());

@@ -174,7 +174,10 @@ public sealed class HistoryFuzzTests(ITestOutputHelper output)
 
         var number = random.Next(6) switch
         {
-            0 => "0", 1 => "9223372036854775807", 2 => "2147483647", _ => random.Next(1, 60).ToString(),
+            0 => "0",
+            1 => "9223372036854775807",
+            2 => "2147483647",
+            _ => random.Next(1, 60).ToString(),
         };
         return With(line, from, length, Encoding.ASCII.GetBytes(number));
     }

@@ -29,8 +29,13 @@ public sealed class HistoryReaderTests
         var device = objects.Intern($"dev:{host}/0000:01:00.0");
         var written = new Operation
         {
-            Number = 1, Client = objects.Intern($"client:{host}"), Device = device, Kind = OperationKind.Alloc,
-            Outcome = OperationOutcome.Ok, At = new(device, 1, 1, 1), Alloc = new(device, 1, 7),
+            Number = 1,
+            Client = objects.Intern($"client:{host}"),
+            Device = device,
+            Kind = OperationKind.Alloc,
+            Outcome = OperationOutcome.Ok,
+            At = new(device, 1, 1, 1),
+            Alloc = new(device, 1, 7),
         };
         var file = new MemoryStream();
         using (var writer = new HistoryWriter(file, new(), objects))

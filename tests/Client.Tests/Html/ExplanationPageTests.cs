@@ -109,14 +109,28 @@ public sealed class ExplanationPageTests
         var (seq, time) = (0L, 0L);
         HistoryEvent Event(EventKind kind) => new()
         {
-            Kind = kind, At = new(device, 1, ++seq, 1), TimeNs = ++time, Other = map, Start = 0x1000_0000,
-            SizeBytes = 1 << 20, Text = host, Actor = host,
+            Kind = kind,
+            At = new(device, 1, ++seq, 1),
+            TimeNs = ++time,
+            Other = map,
+            Start = 0x1000_0000,
+            SizeBytes = 1 << 20,
+            Text = host,
+            Actor = host,
         };
         Operation Of(OperationKind kind, long number, int page) => new()
         {
-            Kind = kind, Number = ++time, Client = client, Device = device, Outcome = OperationOutcome.Ok,
-            SentNs = ++time, DoneNs = ++time, At = new(device, 1, ++seq, 1), Alloc = new(device, 1, number),
-            Address = 0x1000_0000 + ((ulong)page << 12), SizeBytes = 4096,
+            Kind = kind,
+            Number = ++time,
+            Client = client,
+            Device = device,
+            Outcome = OperationOutcome.Ok,
+            SentNs = ++time,
+            DoneNs = ++time,
+            At = new(device, 1, ++seq, 1),
+            Alloc = new(device, 1, number),
+            Address = 0x1000_0000 + ((ulong)page << 12),
+            SizeBytes = 4096,
         };
 
         yield return Event(EventKind.Incarnation) with { Fn = "first" };

@@ -12,8 +12,9 @@ internal sealed record PoolOperation(bool IsAlloc, int Granules, int? First, lon
 /// <summary>Judges histories of a first-fit pool of one chunk, of at most 128 granules.</summary>
 /// <remarks>
 /// Every operation must seem to happen at one moment between its call and its return, with the allowances of
-/// kernel-model B.2 and I21: beside others an allocation may be refused although there was room, and may land at another
-/// free place than the lowest; alone it may not. Method: Wing and Gong's search, states that failed are remembered.
+/// kernel-model B.2 and I21: beside others an allocation may be refused although there was room, and may land at
+/// another free place than the lowest; alone it may not. Method: Wing and Gong's search; states that failed are
+/// remembered.
 /// </remarks>
 internal sealed class PoolHistory(int granules, PoolOperation[] operations)
 {

@@ -32,7 +32,8 @@ public sealed class StoreAddressTests
     [InlineData("Host=h;Password=secret;Port=1", "Host=h;Password=***;Port=1")]
     [InlineData("cannot reach postgres://u:secret@h/d", "cannot reach postgres://u:***@h/d")]
     [InlineData("a postgres://u:s@1@h/d b postgres://v:t@h/d", "a postgres://u:***@h/d b postgres://v:***@h/d")]
-    [InlineData("fleet run --store postgres://h/d?password=x --json", "fleet run --store postgres://h/d?password=*** --json")]
+    [InlineData(
+        "fleet run --store postgres://h/d?password=x --json", "fleet run --store postgres://h/d?password=*** --json")]
     public void Redact_finds_passwords_in_texts(string text, string printed) =>
         Assert.Equal(printed, StoreAddress.Redact(text));
 
