@@ -29,11 +29,14 @@ internal sealed class PciDeviceGrain : Grain, IPciDeviceGrain
         return _agent.Configure(run, plan);
     }
 
-    public ValueTask<AllocReply> Alloc(AllocRequest request) => _agent.Alloc(request);
+    public ValueTask<AllocReply> Alloc(AllocRequest request) =>
+        Durable.ReplyAsync(_agent.Log, _agent.Alloc(request));
 
-    public ValueTask<FreeReply> Free(FreeRequest request) => _agent.Free(request);
+    public ValueTask<FreeReply> Free(FreeRequest request) =>
+        Durable.ReplyAsync(_agent.Log, _agent.Free(request));
 
-    public ValueTask<AccessReply> Access(AccessRequest request) => _agent.Access(request);
+    public ValueTask<AccessReply> Access(AccessRequest request) =>
+        Durable.ReplyAsync(_agent.Log, _agent.Access(request));
 
     public async ValueTask<AllocReply[]> AllocMany(AllocRequest[] requests)
     {
@@ -43,6 +46,7 @@ internal sealed class PciDeviceGrain : Grain, IPciDeviceGrain
             replies[i] = await _agent.Alloc(requests[i]);
         }
 
+        await _agent.Log.CommitAsync();
         return replies;
     }
 
@@ -54,6 +58,7 @@ internal sealed class PciDeviceGrain : Grain, IPciDeviceGrain
             replies[i] = await _agent.Free(requests[i]);
         }
 
+        await _agent.Log.CommitAsync();
         return replies;
     }
 

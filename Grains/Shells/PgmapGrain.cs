@@ -17,7 +17,8 @@ internal sealed class PgmapGrain : Grain, IPgmapGrain
     public PgmapGrain(FleetContext context, IFleetLinks links) =>
         _agent = new(context, this.GetPrimaryKeyString(), links.Resource);
 
-    public ValueTask<AccessReply> Access(AccessRequest request) => new(_agent.Access(request));
+    public ValueTask<AccessReply> Access(AccessRequest request) =>
+        Durable.ReplyAsync(_agent.Log, _agent.Access(request));
 
     public ValueTask<AccessReply[]> AccessMany(AccessRequest[] requests)
     {
@@ -27,7 +28,7 @@ internal sealed class PgmapGrain : Grain, IPgmapGrain
             replies[i] = _agent.Access(requests[i]);
         }
 
-        return new(replies);
+        return Durable.ReplyAsync(_agent.Log, replies);
     }
 
     public async ValueTask<PinReply> Pin(PinRequest request)

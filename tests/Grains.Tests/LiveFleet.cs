@@ -49,6 +49,10 @@ internal sealed class LiveFleet : IAsyncDisposable
 
     public IPciDeviceGrain DeviceGrain => Grains.GetGrain<IPciDeviceGrain>(Device);
 
+    /// <summary>From here on nothing becomes durable until the gate is given back; the task ends with the first commit
+    /// that waits for it.</summary>
+    public (TaskCompletionSource Gate, Task Waits) HoldCommits() => _log.Hold();
+
     public IReadOnlyList<HistoryEvent> Events => [.. _log.Events];
 
     /// <summary>Positions as the objects gave them; each is one more than the last of its object.</summary>
@@ -140,16 +144,27 @@ internal sealed class LiveFleet : IAsyncDisposable
 
     private sealed class MemoryLog : ILifecycleLog
     {
+        private TaskCompletionSource? _gate;
+        private TaskCompletionSource? _waits;
+
         public ConcurrentQueue<HistoryEvent> Events { get; } = [];
+
+        public (TaskCompletionSource Gate, Task Waits) Hold()
+        {
+            _waits = new(TaskCreationOptions.RunContinuationsAsynchronously);
+            _gate = new(TaskCreationOptions.RunContinuationsAsynchronously);
+            return (_gate, _waits.Task);
+        }
 
         public ValueTask CommitAsync(IReadOnlyList<HistoryEvent> events)
         {
+            _waits?.TrySetResult();
             foreach (var one in events)
             {
                 Events.Enqueue(one);
             }
 
-            return ValueTask.CompletedTask;
+            return _gate is { } gate ? new(gate.Task) : ValueTask.CompletedTask;
         }
     }
 }

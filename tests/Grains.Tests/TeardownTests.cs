@@ -51,6 +51,27 @@ public sealed class TeardownTests
         Assert.Empty(fleet.Checker.Snapshot().Findings);
     }
 
+    // Goal: a crash never takes a position away that lies before one in a client's record.
+    [Fact]
+    public async Task An_answer_leaves_when_all_before_its_position_is_durable()
+    {
+        await using var fleet = await LiveFleet.Start("ALL");
+        await fleet.Build();
+        var held = await fleet.Alloc();
+        var (gate, waits) = fleet.HoldCommits();
+        var unbind = fleet.Unbind();
+        await waits;
+
+        // A call after it is answered, so it has run by then.
+        var free = fleet.Free(held);
+        await fleet.DeviceGrain.Report();
+        Assert.False(free.IsCompleted);
+
+        gate.SetResult();
+        Assert.Equal(Errno.OK, (await free).Err);
+        Assert.Equal(Errno.OK, await unbind);
+    }
+
     // The callback of the mode switch runs beside the unbinding thread, so its end may stand before or after the wait's
     // begin.
     private static bool SameSetIgnoringSwitchRace(EventKind[] expected, EventKind[] actual) =>
