@@ -47,7 +47,7 @@ public sealed class AgreementTests
             {
                 var place = Interlocked.Increment(ref devices);
                 var difference = await Difference(fleet.Grains, place, Profiles[profile], resources, moves);
-                Assert.Null(difference);
+                Assert.True(difference is null, difference);
             },
             iter: sequences, threads: 2, print: one =>
                 $"{Profiles[one.Item1]}, {one.Item2} resource(s): {string.Join(", ", one.Item3)}");

@@ -55,6 +55,7 @@ internal sealed class DirectEngine(KernelProfile profile, IReadOnlyList<PciBar> 
         catch (KernelOopsException oops)
         {
             result = Result.None with { Err = Errno.EFAULT, Owner = (oops.Subject as P2pPagemap)?.Index ?? -1 };
+            LeaveSections();
         }
 
         Settle();
@@ -74,6 +75,7 @@ internal sealed class DirectEngine(KernelProfile profile, IReadOnlyList<PciBar> 
             catch (KernelOopsException)
             {
                 result = Result.None with { Err = Errno.EFAULT, Owner = memory.Owner?.Resource ?? -1 };
+                LeaveSections();
             }
         }
 
@@ -143,6 +145,15 @@ internal sealed class DirectEngine(KernelProfile profile, IReadOnlyList<PciBar> 
     {
         Assert.True(procedure.IsCompleted);
         return procedure.GetAwaiter().GetResult();
+    }
+
+    /// <summary>A task that dies keeps its locks, but no read section: its exit is a quiescent state.</summary>
+    private void LeaveSections()
+    {
+        while (Rcu.IsReading(0))
+        {
+            Rcu.ExitRead(0);
+        }
     }
 
     private int ResourceAt(ulong address) => _objects.Latest.Values
