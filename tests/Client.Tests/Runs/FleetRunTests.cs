@@ -96,7 +96,9 @@ public sealed class FleetRunTests : IDisposable
     [InlineData("run --duration soon", "--duration is 'soon'; accepted: ")]
     [InlineData("run --inventory /nowhere", "There is no inventory '/nowhere'; accepted: ")]
     [InlineData("run --set load.clients=none", "load.clients is 'none'; accepted: ")]
-    [InlineData("run --set faults=[{ kind: silo-kill, at: { kind: at, after: 1s }, expect: [] }]", "which this build does not run; accepted: ")]
+    [InlineData(
+        "run --set faults=[{ kind: silo-kill, at: { kind: at, after: 1s }, expect: [] }]",
+        "which this build does not run; accepted: ")]
     public async Task A_bad_run_is_one_sentence_and_leaves_nothing_behind(string line, string sentence)
     {
         using var output = new StringWriter();
