@@ -4,6 +4,7 @@ using Fleet.LoadTests.Exploration;
 using Fleet.LoadTests.HotPath;
 using Fleet.LoadTests.Law;
 using Fleet.LoadTests.Measuring;
+using Fleet.LoadTests.Scaling;
 using Fleet.LoadTests.Simulating;
 using Fleet.LoadTests.Storage;
 
@@ -22,6 +23,8 @@ internal static class Program
             [StorageBench.Name] = StorageBench.RunAsync,
             [CheckerBench.Name] = CheckerBench.RunAsync,
             [SimulateBench.Name] = SimulateBench.RunAsync,
+            [ScalingBench.Name] = ScalingBench.RunAsync,
+            [SimulatedScaling.Name] = SimulatedScaling.RunAsync,
         };
 
     private static Task<int> Main(string[] args)
