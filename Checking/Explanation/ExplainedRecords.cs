@@ -30,7 +30,8 @@ public sealed class ExplainedRecords
         _device = objects.DeviceOf(objects.Intern(finding.Object));
         Evidence = EvidenceOf(finding, objects);
         _lives = [.. Evidence.Select(e => (e.Gen, e.Life))];
-        foreach (var record in RecordsOf(finding, objects))
+        Proof = [.. RecordsOf(finding, objects)];
+        foreach (var record in Proof)
         {
             var alloc = record.Event?.Alloc ?? record.Operation.Alloc;
             if (!alloc.IsNone)
@@ -51,7 +52,11 @@ public sealed class ExplainedRecords
     /// <summary>Records of the device, its refs and page maps so far, kept or not.</summary>
     public long Count { get; private set; }
 
-    internal IReadOnlyList<HistoryRecord> Kept => _kept;
+    /// <summary>What was kept, in the order in which it came.</summary>
+    public IReadOnlyList<HistoryRecord> Kept => _kept;
+
+    /// <summary>The records that the finding names, as it quotes them.</summary>
+    public IReadOnlyList<HistoryRecord> Proof { get; }
 
     /// <summary>Positions of the records that the finding names.</summary>
     internal HashSet<Position> Evidence { get; }

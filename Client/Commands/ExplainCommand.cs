@@ -2,6 +2,7 @@ using System.CommandLine;
 using Fleet.Checking.Explanation;
 using Fleet.Checking.History;
 using Fleet.Client.Runs;
+using Fleet.Kernel.History;
 
 namespace Fleet.Client.Commands;
 
@@ -35,10 +36,8 @@ internal static class ExplainCommand
         {
             var reference = FindingReference.Parse(parsed.GetRequiredValue(finding));
             var kernel = parsed.GetValue(profile) is { } name ? ProfileCommand.Parse(name).Name : null;
-            var explained = IsHistoryFile(reference.Run)
-                ? ExplainedFinding.OfFile(reference, kernel)
-                : await ExplainedFinding.OfRunAsync(
-                    reference, parsed.GetValue(store.Store), parsed.GetValue(store.Results), ct);
+            var explained = ExplainedFinding.Of(await LoadedFinding.ReadAsync(
+                reference, kernel, parsed.GetValue(store.Store), parsed.GetValue(store.Results), ct));
             if (parsed.GetValue(html) is { } path)
             {
                 var page = ExplanationPage.Of(explained);
@@ -55,88 +54,16 @@ internal static class ExplainCommand
         });
         return command;
     }
-
-    private static bool IsHistoryFile(string run) =>
-        File.Exists(run) && !run.EndsWith(".duckdb", StringComparison.Ordinal);
 }
 
 /// <summary>A finding that was explained, and where it comes from.</summary>
 /// <param name="Name">As commands name it.</param>
 /// <param name="Facts">What is known of the run or file, in words.</param>
 public sealed record ExplainedFinding(
-    string Name, HistoryHeader Header, Kernel.History.ObjectTable Objects, Explanation Explanation,
+    string Name, HistoryHeader Header, ObjectTable Objects, Explanation Explanation,
     IReadOnlyList<(string Name, string Value)> Facts)
 {
-    /// <exception cref="UsageException">The file is no history, or it has no such finding.</exception>
-    public static ExplainedFinding OfFile(FindingReference reference, string? profile)
-    {
-        try
-        {
-            var objects = new Kernel.History.ObjectTable();
-            var (header, report) = HistoryFile.Check(
-                reference.Run, objects, new HistoryFileOptions { Profile = profile });
-            var finding = Numbered(report.Findings, reference);
-            var records = new ExplainedRecords(finding, objects);
-            using var reader = HistoryReader.Open(reference.Run, objects);
-            while (reader.Read(out var record))
-                records.Add(record);
-            return new(
-                ForeignText.Clean(reference.ToString()), header, objects,
-                Explainer.Explain(finding, header, records, objects),
-                [
-                    ("history", ForeignText.Clean(Path.GetFileName(reference.Run))),
-                    ("made by", header.Source),
-                    ("judged as", header.Profile.Length > 0 ? header.Profile : "no kernel named"),
-                    ("records", $"{report.Records:N0} in the history"),
-                ]);
-        }
-        catch (HistoryFormatException e)
-        {
-            throw new UsageException(
-                $"{ForeignText.Clean(reference.Run)}:{e.Line}: {ForeignText.Clean(e.Reason, 1000)}.", e);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException or InvalidDataException)
-        {
-            throw new UsageException(
-                $"{ForeignText.Quote(reference.Run)} cannot be read ({ForeignText.Clean(e.Message)}); accepted: a "
-                + "history file, *.jsonl or *.jsonl.gz.", e);
-        }
-    }
-
-    /// <exception cref="UsageException">There is no such run, or it has no such finding.</exception>
-    public static async Task<ExplainedFinding> OfRunAsync(
-        FindingReference reference, string? store, string? results, CancellationToken ct)
-    {
-        var (opened, reader) = await RunStore.OpenRunAsync(reference.Run, store, results, ct);
-        await using var _ = opened;
-        await using var __ = reader;
-        var run = reader.Run.Info;
-        var stored = await reader.FindingsAsync(ct);
-        var found = stored.FirstOrDefault(one => one.Id == reference.Number)
-            ?? throw new UsageException(
-                stored.Count == 0
-                    ? $"Run {run.Run} has no finding at all; accepted: a run that has one."
-                    : $"Run {run.Run} has no finding {reference.Number}; accepted: 1 to {stored.Count}.");
-        var (header, finding, records) = await StoredCheck.RecordsOfAsync(reader, found.Finding, ct);
-        return new(
-            $"{run.Run}#{found.Id}", header, reader.Objects,
-            Explainer.Explain(finding, header, records, reader.Objects),
-            [
-                ("run", run.Run),
-                ("kernel", ForeignText.Clean(run.Profile)),
-                ("seed", run.Seed.ToString(System.Globalization.CultureInfo.InvariantCulture)),
-                ("found by", $"the {ForeignText.Clean(found.Checker)} checker"),
-                ("times", $"{found.Finding.Count:N0}, equal but for place and time"),
-            ]);
-    }
-
-    private static Kernel.History.Finding Numbered(
-        IReadOnlyList<Kernel.History.Finding> findings, FindingReference reference) =>
-        reference.Number <= findings.Count
-            ? findings[reference.Number - 1]
-            : throw new UsageException(
-                findings.Count == 0
-                    ? $"{ForeignText.Clean(reference.Run)} has no finding at all; accepted: a history that has one."
-                    : $"{ForeignText.Clean(reference.Run)} has no finding {reference.Number}; accepted: 1 to "
-                        + $"{findings.Count}.");
+    public static ExplainedFinding Of(LoadedFinding loaded) => new(
+        loaded.Name, loaded.Header, loaded.Objects,
+        Explainer.Explain(loaded.Finding, loaded.Header, loaded.Records, loaded.Objects), loaded.Facts);
 }

@@ -1,13 +1,14 @@
 using System.CommandLine;
 using System.Diagnostics;
 using Fleet.Checking.History;
+using Fleet.Client.Runs;
 using Fleet.Kernel.Judging;
 using Fleet.Simulation.Replay;
 using Spectre.Console;
 
 namespace Fleet.Client.Commands;
 
-/// <summary><c>fleet replay</c>: runs one schedule again, step by step.</summary>
+/// <summary><c>fleet replay</c>: runs one schedule again, or what a run has found, step by step.</summary>
 internal static class ReplayCommand
 {
     private static readonly TimeSpan DebuggerPoll = TimeSpan.FromMilliseconds(200);
@@ -16,7 +17,8 @@ internal static class ReplayCommand
     {
         var token = new Argument<string>("TOKEN")
         {
-            Description = "A schedule, as fleet explore and fleet museum print it."
+            Description = "A schedule, as fleet explore and fleet museum print it; or a finding, RUN#NUMBER or "
+                + "FILE#NUMBER, which is carried into a small world and shrunk there.",
         };
         var breaks = new Option<bool>("--break")
         {
@@ -27,25 +29,73 @@ internal static class ReplayCommand
             Description = "Also write the schedule as a history file, which fleet check --history judges.",
             HelpName = "FILE",
         };
-        var json = CommonOptions.Json();
-        var command = new Command("replay", "Reproduces a schedule exactly and prints who did what.")
+        var store = new StoreOptions();
+        var command = new Command(
+            "replay", "Reproduces a schedule, or a finding of a run in a small world, and prints who did what.")
         {
-            token, breaks, history, json,
+            token, breaks, history,
         };
-        command.SetAction(parsed => ExploreCommand.Guard(terminal, () =>
+        store.AddTo(command);
+        command.SetAction(async (parsed, ct) =>
         {
-            var exit = Run(terminal, parsed.GetRequiredValue(token), parsed.GetValue(breaks), parsed.GetValue(json));
-            if (parsed.GetValue(history) is { } path)
+            var text = parsed.GetRequiredValue(token);
+            var isJson = parsed.GetValue(store.Json);
+            CarriedFinding? carried = null;
+            LoadedFinding? finding = null;
+            if (text.Contains('#', StringComparison.Ordinal))
             {
-                WriteHistory(parsed.GetRequiredValue(token), path);
+                finding = await LoadedFinding.ReadAsync(
+                    FindingReference.Parse(text), null, parsed.GetValue(store.Store), parsed.GetValue(store.Results),
+                    ct);
             }
 
-            return exit;
-        }));
+            return ExploreCommand.Guard(terminal, () =>
+            {
+                if (finding is not null)
+                {
+                    carried = FindingCarrier.Carry(finding.Header, finding.Records, finding.Objects);
+                    if (!isJson)
+                    {
+                        CarriedFindingView.Show(terminal, finding, carried);
+                    }
+
+                    if (carried.Shrunk is null)
+                    {
+                        if (isJson)
+                        {
+                            terminal.WriteJson(CarriedFindingView.ToJson(finding, carried));
+                        }
+
+                        return ExitCode.Unknown;
+                    }
+
+                    text = carried.Shrunk.Token.ToString();
+                }
+
+                var report = Run(terminal, text, parsed.GetValue(breaks));
+                if (!isJson)
+                {
+                    Print(terminal, report);
+                }
+                else
+                {
+                    terminal.WriteJson(
+                        finding is null ? ToJson(report)
+                        : CarriedFindingView.ToJson(finding, carried!, ToJson(report)));
+                }
+
+                if (parsed.GetValue(history) is { } path)
+                {
+                    WriteHistory(text, path);
+                }
+
+                return report.Broken.IsEmpty ? ExitCode.Valid : ExitCode.Invalid;
+            });
+        });
         return command;
     }
 
-    private static int Run(Terminal terminal, string token, bool breaks, bool isJson)
+    private static ReplayReport Run(Terminal terminal, string token, bool breaks)
     {
         var report = Replayer.Run(token);
         if (breaks && report.Steps.FirstOrDefault(step => !step.Broken.IsEmpty) is { } violating)
@@ -59,35 +109,28 @@ internal static class ReplayCommand
             });
         }
 
-        if (isJson)
-        {
-            terminal.WriteJson(new
-            {
-                scenario = report.Scenario,
-                title = report.Title,
-                profile = report.Profile,
-                rules = report.Broken.Rules.Select(KernelRules.WireName),
-                death = report.Death,
-                blocked = report.Blocked,
-                isComplete = report.IsComplete,
-                switches = report.Switches,
-                steps = report.Steps.Select(step => new
-                {
-                    number = step.Number,
-                    actor = step.Actor,
-                    step = step.Step,
-                    events = step.Events,
-                    broken = step.Broken.Rules.Select(KernelRules.WireName),
-                }),
-            });
-        }
-        else
-        {
-            Print(terminal, report);
-        }
-
-        return report.Broken.IsEmpty ? ExitCode.Valid : ExitCode.Invalid;
+        return report;
     }
+
+    private static object ToJson(ReplayReport report) => new
+    {
+        scenario = report.Scenario,
+        title = report.Title,
+        profile = report.Profile,
+        rules = report.Broken.Rules.Select(KernelRules.WireName),
+        death = report.Death,
+        blocked = report.Blocked,
+        isComplete = report.IsComplete,
+        switches = report.Switches,
+        steps = report.Steps.Select(step => new
+        {
+            number = step.Number,
+            actor = step.Actor,
+            step = step.Step,
+            events = step.Events,
+            broken = step.Broken.Rules.Select(KernelRules.WireName),
+        }),
+    };
 
     /// <exception cref="UsageException">The file cannot be written.</exception>
     private static void WriteHistory(string token, string path)

@@ -70,7 +70,7 @@ public static class Shrinker
     }
 
     /// <summary>A world that its own steps do not fit is no smaller world.</summary>
-    private static ExploreReport? TryExplore(Scenario scenario, KernelProfile profile, ExploreOptions options)
+    internal static ExploreReport? TryExplore(Scenario scenario, KernelProfile profile, ExploreOptions options)
     {
         try
         {
@@ -82,7 +82,7 @@ public static class Shrinker
         }
     }
 
-    private static ShrunkSchedule? ShrinkSchedule(
+    internal static ShrunkSchedule? ShrinkSchedule(
         Scenario scenario, KernelProfile profile, KernelRule rule, FoundSchedule found, long schedulesMax) =>
         Explorer.OnOwnThread(() =>
         {

@@ -21,6 +21,9 @@ public enum Layout : byte
 
     /// <summary>The first resource offered twice, for a retry.</summary>
     L1Twice,
+
+    /// <summary>As many resources and pages as a <see cref="WorldScript"/> says, in sections of their own.</summary>
+    Scripted,
 }
 
 /// <summary>Which driver a world binds.</summary>
@@ -33,8 +36,9 @@ internal static class Layouts
     internal const ulong FirstPfn = 0x10_0000;
 
     /// <summary>First page frames of the resources, in the order in which the driver offers them.</summary>
-    internal static ulong[] Pfns(Layout layout) => layout switch
+    internal static ulong[] Pfns(Scenario scenario) => scenario.Layout switch
     {
+        Layout.Scripted => Spread(scenario.Script!),
         Layout.L2 => [FirstPfn, FirstPfn + SectionPages],
         Layout.L2c => [FirstPfn, FirstPfn + 2],
         Layout.LN => [FirstPfn + 2],
@@ -42,6 +46,12 @@ internal static class Layouts
         _ => [FirstPfn],
     };
 
-    internal static PciBar Bar(int index, ulong pfn) =>
-        new(index * 2, true, pfn << DevPagemap.PageShift, DevPagemap.PageBytes);
+    internal static PciBar Bar(Scenario scenario, int index, ulong pfn) =>
+        new(index * 2, true, pfn << DevPagemap.PageShift, DevPagemap.PageBytes * (ulong)(scenario.Script?.Pages ?? 1));
+
+    private static ulong[] Spread(WorldScript script)
+    {
+        var sections = ((ulong)script.Pages + SectionPages - 1) / SectionPages;
+        return [.. Enumerable.Range(0, script.Resources).Select(i => FirstPfn + ((ulong)i * sections * SectionPages))];
+    }
 }

@@ -24,6 +24,9 @@ public sealed record Scenario
 
     public required Layout Layout { get; init; }
 
+    /// <summary>The text that the world was made from; null for one of the catalog.</summary>
+    public WorldScript? Script { get; init; }
+
     /// <summary>The driver that <see cref="WorldParts.Bind"/> binds.</summary>
     public WorldDriver Driver { get; init; }
 

@@ -18,13 +18,14 @@ public static class ScenarioEdit
 
     public static string Fail(FailPoint point, int hit) => $"+fail={Failure(point, hit)}";
 
-    /// <summary>Finds a scenario by its id with edits behind it.</summary>
+    /// <summary>Finds a scenario by its id, or a written one by its text, with edits behind it.</summary>
     public static bool TryFind(string name, [NotNullWhen(true)] out Scenario? scenario)
     {
         var end = name.IndexOfAny(['+', '-']);
-        if (!ScenarioCatalog.TryFind(end < 0 ? name : name[..end], out scenario))
+        var id = end < 0 ? name : name[..end];
+        if (!ScenarioCatalog.TryFind(id, out scenario))
         {
-            return false;
+            scenario = WorldScript.TryParse(id, out var script) ? script.ToScenario() : null;
         }
 
         while (end >= 0 && scenario is not null)

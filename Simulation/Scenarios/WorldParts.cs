@@ -23,17 +23,16 @@ public sealed class WorldParts : P2pdmaObjects
     private readonly RefObject? _foreignRef;
     private readonly PciDevice? _foreignDevice;
     private readonly DriverState? _driver;
-    private readonly P2pAllocation?[] _held = new P2pAllocation?[4];
+    private readonly P2pAllocation?[] _held = new P2pAllocation?[WorldScript.SlotsMax];
 
     internal WorldParts(World world, Scenario scenario)
     {
         _world = world;
-        var layout = scenario.Layout;
         _p2pdma = world.Add(new PciP2pdma());
         _pool = world.Add(new P2pPool());
         _sharedRef = world.Add(new RefObject(_p2pdma, -1));
-        var pfns = Layouts.Pfns(layout);
-        _bars = [.. pfns.Select((pfn, i) => Layouts.Bar(i, pfn))];
+        var pfns = Layouts.Pfns(scenario);
+        _bars = [.. pfns.Select((pfn, i) => Layouts.Bar(scenario, i, pfn))];
         _pagemaps = [.. _bars.Select((bar, i) => Pagemap(world, i, bar))];
         foreach (var one in _pagemaps)
         {
@@ -49,7 +48,7 @@ public sealed class WorldParts : P2pdmaObjects
         Order = world.Add(new Gate());
         Plain = world.Add(new PlainMemory());
         PlainRef = world.Add(new RefObject(Plain, -1));
-        if (layout is Layout.LN)
+        if (scenario.Layout is Layout.LN)
         {
             _foreignMemory = world.Add(new PlainMemory());
             _foreignRef = world.Add(new RefObject(_foreignMemory, -1));

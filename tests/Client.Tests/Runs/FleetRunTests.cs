@@ -65,6 +65,30 @@ public sealed class FleetRunTests : IDisposable
         Assert.NotEmpty(explained.GetProperty("evidence").EnumerateArray());
     }
 
+    // Goal: what load has found is shown in a schedule that anybody can run, and nobody can make simpler.
+    [Theory]
+    [InlineData("smoke", "P0", "NO-USE-AFTER-REMOVE", 8)]
+    [InlineData("pair", "ALL", "OWNER-ALIVE", 24)]
+    public async Task A_finding_of_a_run_is_carried_into_a_small_world(
+        string scenario, string profile, string rule, int steps)
+    {
+        var run = await RunAsync(
+            ExitCode.Invalid, "run", scenario, "--profile", profile, "--devices", "24", "--duration", "4s",
+            "--set", "load.operations.unbind=2", "--patience", "1s");
+        var listed = await RunAsync(ExitCode.Valid, "findings");
+        var finding = listed.GetProperty("findings").EnumerateArray()
+            .First(one => one.GetProperty("rule").GetString() == rule).GetProperty("id").GetInt64();
+        var carried = await RunAsync(ExitCode.Invalid, "replay", $"{run.GetProperty("run").GetString()}#{finding}");
+
+        Assert.True(carried.GetProperty("isReproduced").GetBoolean());
+        Assert.True(carried.GetProperty("isOneMinimal").GetBoolean());
+        Assert.True(carried.GetProperty("isWorldMinimal").GetBoolean());
+        Assert.InRange(carried.GetProperty("steps").GetInt32(), 1, steps);
+        var again = await RunAsync(ExitCode.Invalid, "replay", carried.GetProperty("token").GetString()!);
+        Assert.Contains(
+            again.GetProperty("rules").EnumerateArray(), broken => broken.GetString() == rule);
+    }
+
     [Fact]
     public async Task A_failing_pool_finds_the_stale_action_of_the_kernel_without_patch_3()
     {
