@@ -267,6 +267,28 @@ internal static class ReportPage
             page.Heading("Faults").Table(table);
         }
 
+        if (summary?.Faults.Recovery is { Length: > 0 } recovery)
+        {
+            var back = new HtmlTable(
+                "strike", "strikes#", "devices#", "first back s#", "median s#", "last s#", "struck again#",
+                "not back#");
+            foreach (var kind in recovery)
+            {
+                back.Row(
+                    [
+                        kind.Kind, Count(kind.Strikes), Count(kind.Devices), Seconds(kind.FirstMs),
+                        Seconds(kind.MedianMs), Seconds(kind.LastMs), Count(kind.StruckAgain), Count(kind.NotBack),
+                    ],
+                    isHit: kind.NotBack > 0);
+            }
+
+            page.Heading("Recovery").Paragraph(
+                "From the strike to the first allocation that succeeded on each device of the struck silo.",
+                isSoft: true).Table(back);
+
+            static string Seconds(double? ms) => ms is { } known ? Text($"{known / 1000:0.00}") : "-";
+        }
+
         if (summary is null || summary.Stuck.Length == 0)
             return;
 

@@ -29,6 +29,7 @@ internal static class SummaryView
             $"Rare situations met: {Counts(summary.Probes)}.");
         if (summary.Thresholds.Length > 0)
             screen.Write(ThresholdsOf(summary));
+        Faults(terminal, summary.Faults);
         if (summary.Gauges.Any(gauge => gauge.PerHour is not null))
             screen.Write(GaugesOf(summary));
         if (summary.Achieved is { } achieved)
@@ -128,6 +129,37 @@ internal static class SummaryView
                     ThresholdState.TooEarly => "[grey]not looked at: the load ended before[/]",
                     _ => "[yellow]nothing measured[/]",
                 });
+        }
+
+        return table;
+    }
+
+    private static void Faults(Terminal terminal, FaultSummary faults)
+    {
+        if (faults.Strikes.Length == 0)
+            return;
+
+        Say(terminal,
+            $"Faults: {Counts(faults.Strikes.GroupBy(one => one.Kind).ToDictionary(of => of.Key, of => of.LongCount()))}"
+            + $"; {faults.WithLiveHandles:N0} struck silos whose devices had allocations out.");
+        if (faults.Unstruck.Length > 0)
+            Say(terminal, $"Ended though nothing had struck them: {string.Join(", ", faults.Unstruck)}.");
+        if (faults.Recovery.Length > 0)
+            terminal.Screen.Write(RecoveryOf(faults));
+    }
+
+    private static Table RecoveryOf(FaultSummary faults)
+    {
+        var table = new Table { Border = TableBorder.Simple };
+        table.AddColumn("back after");
+        foreach (var column in (string[])
+            ["strikes", "devices", "first s", "median s", "last s", "struck again", "not back"])
+            table.AddColumn(new TableColumn(column) { NoWrap = true }.RightAligned());
+        foreach (var kind in faults.Recovery)
+        {
+            table.AddRow(
+                Terminal.Safe(kind.Kind), Whole(kind.Strikes), Whole(kind.Devices), Time(kind.FirstMs / 1000),
+                Time(kind.MedianMs / 1000), Time(kind.LastMs / 1000), Whole(kind.StruckAgain), Whole(kind.NotBack));
         }
 
         return table;

@@ -1,4 +1,5 @@
 using Fleet.Checking;
+using Fleet.Client.Faults;
 using Fleet.Kernel.History;
 using Fleet.Silo.Cluster;
 using Fleet.Storage;
@@ -17,12 +18,16 @@ internal sealed class ClusterTarget : IFleetTarget
 
     private readonly RunRequest _request;
     private readonly PostgresCluster _cluster;
-    private readonly List<SiloProcess> _processes = [];
+    private readonly LocalSilos? _silos;
     private readonly CancellationTokenSource _over = new();
     private readonly List<Task> _watches = [];
     private ClusterFleet? _fleet;
 
-    private ClusterTarget(RunRequest request, PostgresCluster cluster) => (_request, _cluster) = (request, cluster);
+    private ClusterTarget(RunRequest request, PostgresCluster cluster, LocalSilos? silos) =>
+        (_request, _cluster, _silos) = (request, cluster, silos);
+
+    /// <summary>Null where somebody else started them.</summary>
+    public LocalSilos? Silos => _silos;
 
     public (long Count, string Last) Faults => (0, "");
 
@@ -35,18 +40,17 @@ internal sealed class ClusterTarget : IFleetTarget
         RunRequest request, Action<Finding> onFinding, Action<string> said, CancellationToken ct)
     {
         var name = request.Cluster ?? request.Name;
-        var target = new ClusterTarget(request, await PostgresCluster.OpenAsync(request.Store, name, ct));
+        var cluster = await PostgresCluster.OpenAsync(request.Store, name, ct);
+        var target = new ClusterTarget(
+            request, cluster,
+            request.Cluster is null ? new LocalSilos(cluster, name, request.Store.Unredacted, said) : null);
         try
         {
             await target._cluster.AnnounceAsync(request.Name, ct);
             target._watches.Add(target.RenewAsync());
-            for (var silo = 1; request.Cluster is null && silo <= request.Silos; silo++)
-            {
-                target._processes.Add(SiloProcess.Start(name, request.Store.Unredacted, $"silo-{silo}", said));
-            }
-
+            target._silos?.Start(request.Silos);
             target._fleet = await ClusterFleet.ConnectAsync(
-                target._cluster, name, Math.Max(1, request.Silos), StartPatience, target.DemandProcesses, ct);
+                cluster, name, Math.Max(1, request.Silos), StartPatience, () => target._silos?.DemandRunning(), ct);
             target._watches.Add(target.WatchFindingsAsync(onFinding));
             return target;
         }
@@ -59,9 +63,15 @@ internal sealed class ClusterTarget : IFleetTarget
 
     public async Task<OnlineSnapshot> SnapshotAsync() => SiloReport.Merge([.. await _fleet!.ReportsAsync()]);
 
-    public async Task<IReadOnlyList<CommittedEvents>> CommittedAsync() =>
-        [.. (await _fleet!.ReportsAsync()).Select(
-            report => new CommittedEvents(report.Proc, report.Name, report.EventsCommitted))];
+    public async Task<IReadOnlyList<CommittedEvents>> CommittedAsync()
+    {
+        var present = _silos?.All.Select(silo => silo.Name).ToHashSet(StringComparer.Ordinal);
+        return
+        [
+            .. (await _fleet!.ReportsAsync()).Select(report => new CommittedEvents(
+                report.Proc, report.Name, report.EventsCommitted, present?.Contains(report.Name) is false)),
+        ];
+    }
 
     public async ValueTask DisposeAsync()
     {
@@ -69,7 +79,8 @@ internal sealed class ClusterTarget : IFleetTarget
         await Task.WhenAll(_watches);
         if (_fleet is not null)
             await _fleet.DisposeAsync();
-        await Task.WhenAll(_processes.Select(process => process.DisposeAsync().AsTask()));
+        if (_silos is not null)
+            await _silos.DisposeAsync();
         await EndAsync();
         await _cluster.DisposeAsync();
         _over.Dispose();
@@ -86,12 +97,6 @@ internal sealed class ClusterTarget : IFleetTarget
         {
             return; // The store is away: silos end by themselves, and the announcement goes stale.
         }
-    }
-
-    private void DemandProcesses()
-    {
-        if (_processes.Find(process => process.HasExited) is { } gone)
-            throw new StorageException($"The process of {gone.Name} ended before it served.");
     }
 
     private async Task RenewAsync()

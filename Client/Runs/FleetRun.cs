@@ -4,6 +4,7 @@ using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using Fleet.Checking;
+using Fleet.Client.Faults;
 using Fleet.Client.Load;
 using Fleet.Client.Scenarios;
 using Fleet.Grains;
@@ -159,7 +160,7 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
                 devices = request.Plan.Devices.Length,
                 resources = request.Plan.ResourceCount,
                 silos = request.Silos,
-                cluster = request.Cluster,
+                cluster = Scenario.Cluster,
                 probes = Scenario.RequiredProbes,
                 phases = Scenario.Phases.Select(phase => new { phase.Name, phase.For.TotalSeconds, phase.RateShare }),
             },
@@ -171,7 +172,7 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         LoadGenerator Generator, RunMonitor Monitor, long Reaped, IReadOnlyList<HostReport> Hosts,
         OnlineSnapshot Online, IReadOnlyList<CommittedEvents> Committed)
     {
-        public IReadOnlyCollection<FaultRecord> Faults { get; init; } = [];
+        public LiveFaults? Faults { get; init; }
 
         public OtherGenerators Others { get; init; } = OtherGenerators.None;
     }
@@ -182,8 +183,11 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         var (acknowledged, rows) = (stored.EventsAcknowledged, stored.EventsStored);
         foreach (var process in live.Committed)
         {
-            acknowledged += process.Events;
-            rows += (await writer.CountAsync(process.Proc, CancellationToken.None)).Events;
+            var events = (await writer.CountAsync(process.Proc, CancellationToken.None)).Events;
+
+            // What a killed silo acknowledged after its last report is in the store, and nowhere else.
+            acknowledged += process.IsGone ? Math.Max(process.Events, events) : process.Events;
+            rows += events;
         }
 
         var (reports, recovered) = (live.Others.Reports, live.Others.OperationsRecovered);
@@ -219,8 +223,12 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         var sessionNumber = _objects.Intern(SessionName);
         await session.Open(request.Name, sessionNumber, Lease, [.. fleet.Hosts.Select(host => host.Name)]);
 
+        var watch = new RecoveryWatch(fleet);
+        var faults = LiveFaults.Of(request, silo, watch, fleet, progress.Say);
+        IFleetPort port = new GrainFleetPort(silo.Grains, fleet);
         var generator = new LoadGenerator(
-            Scenario, fleet, new GrainFleetPort(silo.Grains, fleet), spool, GeneratorName, SessionName, sessionNumber)
+            Scenario, fleet, faults is null ? port : new RecoveryPort(port, watch), spool, GeneratorName, SessionName,
+            sessionNumber)
         {
             Share = (0, request.Generators),
         };
@@ -243,9 +251,8 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         var loading = Stopwatch.StartNew();
         var others = OtherGenerators.None;
         var metrics = new MetricsStore(writer);
-        var kills = DatabaseKills.Of(request, progress.Say);
         using var loadOver = new CancellationTokenSource();
-        var killing = kills?.RunAsync(loadOver.Token) ?? Task.CompletedTask;
+        var striking = faults?.RunAsync(loadOver.Token) ?? Task.CompletedTask;
         var management = silo.Grains.GetGrain<IManagementGrain>(0);
         var monitor = new RunMonitor(
             Scenario,
@@ -254,7 +261,7 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
                 () => Interlocked.Read(ref _findings),
                 async () => (await silo.SnapshotAsync()).Probes,
                 () => spool.Operations + spool.Events - drain.RowsStored,
-                () => FaultsOf(silo, kills),
+                () => FaultsOf(silo, faults),
                 metrics.AddAsync),
             new(async _ => [("activations", await management.GetTotalActivationCount()), .. DatabaseSize()]),
             progress);
@@ -267,7 +274,7 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
             await generator.RunAsync(stop.Token);
             _seconds["load"] = loading.Elapsed.TotalSeconds;
             await loadOver.CancelAsync();
-            await killing; // A fault strikes the load; what waits for the database is not taken for stuck.
+            await striking; // A fault strikes the load; what waits for what it broke is not taken for stuck.
             progress.Begin("waiting for what is open");
             if (request.Generators > 1)
             {
@@ -298,7 +305,7 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         return new(
             generator, monitor, reaped, reports, await silo.SnapshotAsync(), await silo.CommittedAsync())
         {
-            Faults = kills?.Records ?? [],
+            Faults = faults,
             Others = others,
         };
     }
@@ -342,11 +349,23 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         try
         {
             while (await timer.WaitForNextTickAsync(over))
-                await session.Renew();
+                await RenewAsync(session);
         }
         catch (OperationCanceledException)
         {
             return;
+        }
+    }
+
+    private static async Task RenewAsync(ISessionGrain session)
+    {
+        try
+        {
+            await session.Renew();
+        }
+        catch (Exception e) when (e is TimeoutException or Orleans.Runtime.OrleansException)
+        {
+            return; // Its silo died or stands still; the lease outlasts two such answers.
         }
     }
 
@@ -382,8 +401,8 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
     }
 
     /// <summary>Of the files that this run writes to; nothing where a server holds them.</summary>
-    private static (long Count, string Last) FaultsOf(IFleetTarget fleet, DatabaseKills? kills) =>
-        kills is { Records.Count: > 0 and var count } ? (fleet.Faults.Count + count, "db-kill") : fleet.Faults;
+    private static (long Count, string Last) FaultsOf(IFleetTarget fleet, LiveFaults? faults) =>
+        faults?.Struck is { Count: > 0 } struck ? (fleet.Faults.Count + struck.Count, struck.Last) : fleet.Faults;
 
     private IEnumerable<(string Gauge, double Value)> DatabaseSize()
     {
@@ -421,7 +440,7 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
                 one => LatencyRecorder.BucketsOf(one.Metric, one.Of, one.Histogram))], ct);
         await writer.AddFaultsAsync(
             [
-                .. live.Faults,
+                .. live.Faults?.Records ?? [],
                 .. Scenario.Faults.Where(fault => fault.Kind is FaultKind.Inject).Select(fault => new FaultRecord(
                     writer.Info.EpochNs,
                     "inject",
@@ -464,8 +483,8 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
                 string.Create(
                     CultureInfo.InvariantCulture,
                         $"Only {achieved:P1} of the operations that were due were sent: the rate was missed."));
-        if (!counters.Failures.IsEmpty)
-            reasons.Add("Calls failed that no fault of the plan explains.");
+        var failures = Unexplained(live, counters, report);
+        reasons.AddRange(failures);
         reasons.AddRange(live.Others.Lost);
         if (!generator.IsDrained)
             reasons.Add("Clients were not drained in time: rules that need a quiet end decide nothing.");
@@ -476,8 +495,7 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         var exit = disagreements.Count > 0 || !counts.AreEqual || report.ExitCode == ExitCode.Harness ? ExitCode.Harness
             : report.Verdict is RunVerdict.Invalid ? ExitCode.Invalid
             : interrupted ? ExitCode.Interrupted
-            : report.ExitCode == ExitCode.Infrastructure || !counters.Failures.IsEmpty
-                || live.Others.Lost.Count > 0 ? ExitCode.Infrastructure
+            : failures.Count > 0 || live.Others.Lost.Count > 0 ? ExitCode.Infrastructure
             : report.Verdict is RunVerdict.Unknown || rateMissed || isUndecided ? ExitCode.Unknown
             : isMissed ? ExitCode.Threshold
             : ExitCode.Valid;
@@ -535,9 +553,25 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
                         .ToLowerInvariant(), finding.Object, finding.Count, finding.Text, finding.Remedy)),
             ],
             Seconds = _seconds,
+            Faults = FaultSummary.Of(live.Faults),
             Interrupted = interrupted,
             Report = report,
         };
+    }
+
+    /// <summary>What went wrong beside the model, and no strike was expected to cause.</summary>
+    private static List<string> Unexplained(LiveResult live, LoadCounters counters, CheckReport report)
+    {
+        var expected = live.Faults?.Expected ?? new HashSet<string>();
+        var unexplained = new List<string>();
+        if (!counters.Failures.IsEmpty && !expected.Contains(FaultEffects.UnknownOutcomes))
+            unexplained.Add("Calls failed that no fault of the plan explains.");
+        var found = report.Findings.Count(finding => finding.Class is FindingClass.Infrastructure);
+        if (report.ExitCode == ExitCode.Infrastructure && !expected.Contains(FaultEffects.Infrastructure))
+            unexplained.Add($"{found} infrastructure finding(s) that no fault of the plan explains.");
+        if (live.Faults is { Unstruck: { Count: > 0 } gone } && !expected.Contains(FaultEffects.Failover))
+            unexplained.Add($"{string.Join(", ", gone)} ended though no fault of the plan explains it.");
+        return unexplained;
     }
 
     /// <summary>A run that sent less than this share of what was due says nothing about the load that it should have

@@ -4,7 +4,8 @@ namespace Fleet.Client.Runs;
 
 /// <summary>What one process of the fleet says it made durable.</summary>
 /// <param name="Proc">Its number in the run.</param>
-public readonly record struct CommittedEvents(int Proc, string Name, long Events);
+/// <param name="IsGone">It ended before the run did: the figure is what it said last.</param>
+public readonly record struct CommittedEvents(int Proc, string Name, long Events, bool IsGone = false);
 
 /// <summary>Where the devices of a run live: in this process, or in silos of their own.</summary>
 /// <remarks>Disposing it ends what it started, and nothing else.</remarks>

@@ -86,7 +86,8 @@ public sealed record RunRequest(
         if (options.IsSimulated)
             SimulationRequest.Demand(scenario);
         else
-            RunSupport.Demand(scenario, PrivateServer.Behind(store) is not null);
+            RunSupport.Demand(
+                scenario, new(options.Cluster is null ? options.Silos : 0, PrivateServer.Behind(store) is not null));
         if (!KernelProfile.TryParse(scenario.Profile, out var profile))
             throw new UsageException(
                 $"There is no profile {ForeignText.Quote(scenario.Profile)}; accepted: fleet profile list shows them.");

@@ -90,6 +90,9 @@ public sealed record RunSummary
 
     public required IReadOnlyDictionary<string, double> Seconds { get; init; }
 
+    /// <summary>What struck, and how soon the fleet was back.</summary>
+    public FaultSummary Faults { get; init; } = FaultSummary.None;
+
     public required bool Interrupted { get; init; }
 
     /// <summary>Where the results are; empty in the copy that the results themselves hold.</summary>

@@ -2,45 +2,78 @@ using Fleet.Client.Inventory;
 
 namespace Fleet.Client.Scenarios;
 
+/// <summary>What a live run has that faults may strike.</summary>
+/// <param name="Silos">Silo processes that the run starts itself; 0 for none.</param>
+/// <param name="HasPrivateServer">The store is a server that Fleet started, and may kill.</param>
+public readonly record struct FaultTargets(int Silos, bool HasPrivateServer);
+
 /// <summary>Tells what of a scenario the live fleet of this build runs; a file may say more than that.</summary>
 public static class RunSupport
 {
-    /// <param name="hasPrivateServer">The store is a server that Fleet started, and may kill.</param>
-    /// <exception cref="UsageException">The scenario asks for something that is described but not run yet.</exception>
-    public static void Demand(Scenario scenario, bool hasPrivateServer = false)
+    /// <exception cref="UsageException">The scenario asks for something that cannot be done to the run.</exception>
+    public static void Demand(Scenario scenario, FaultTargets targets = default)
     {
         foreach (var fault in scenario.Faults)
-            Demand(scenario, fault, hasPrivateServer);
+            Demand(scenario, fault, targets);
     }
 
-    private static void Demand(Scenario scenario, Fault fault, bool hasPrivateServer)
+    /// <summary>The word that a scenario has for a name of this program.</summary>
+    public static string Word(string pascal) =>
+        string.Concat(
+            pascal.Select((letter, index) => char.IsUpper(
+                letter) && index > 0 ? $"-{char.ToLowerInvariant(letter)}" : $"{char.ToLowerInvariant(letter)}"));
+
+    private static void Demand(Scenario scenario, Fault fault, FaultTargets targets)
     {
-        if (fault.Kind is FaultKind.DbKill)
+        switch (fault.Kind)
         {
-            if (!hasPrivateServer)
+            case FaultKind.Inject:
+                if (fault.When is not (FaultSchedule.Probability or FaultSchedule.Nth))
+                    Refuse(scenario, $"an injection by {Word(fault.When.GetType().Name)}",
+                        "every: { kind: probability } and every: { kind: nth }");
+                break;
+            case FaultKind.DbKill:
+                if (!targets.HasPrivateServer)
+                    Refuse(
+                        scenario, "faults: db-kill of a server that Fleet did not start",
+                        "--store private, after fleet db up");
+                DemandTimes(scenario, fault);
+                break;
+            case FaultKind.SiloKill or FaultKind.SiloPause or FaultKind.SiloRestart:
+                if (targets.Silos < 2)
+                    Refuse(
+                        scenario, $"faults: {Word(fault.Kind.ToString())}, and another silo has to go on",
+                        "--silos 2 or more, with --store private or postgres://…");
+                DemandTimes(scenario, fault);
+                DemandSilo(scenario, fault, targets);
+                break;
+            default:
                 Refuse(
-                    scenario, "faults: db-kill of a server that Fleet did not start",
-                    "--store private, after fleet db up");
-            if (fault.When is not (FaultSchedule.At or FaultSchedule.Interval))
-                Refuse(scenario, $"a db-kill by {Word(fault.When.GetType().Name)}",
-                    "at: { kind: at, after: 3s } and every: { kind: interval, mean: 20s }");
-            return;
+                    scenario, $"faults: {Word(fault.Kind.ToString())}",
+                    "inject, db-kill, silo-kill, silo-pause and silo-restart");
+                break;
         }
+    }
 
-        if (fault.Kind is not FaultKind.Inject)
-            Refuse(scenario, $"faults: {Word(fault.Kind.ToString())}", "inject and db-kill");
+    private static void DemandTimes(Scenario scenario, Fault fault)
+    {
+        if (fault.When is not (FaultSchedule.At or FaultSchedule.Interval))
+            Refuse(scenario, $"a {Word(fault.Kind.ToString())} by {Word(fault.When.GetType().Name)}",
+                "at: { kind: at, after: 3s } and every: { kind: interval, mean: 20s }");
+    }
 
-        if (fault.When is not (FaultSchedule.Probability or FaultSchedule.Nth))
-            Refuse(scenario, $"an injection by {Word(fault.When.GetType().Name)}",
-                "every: { kind: probability } and every: { kind: nth }");
+    private static void DemandSilo(Scenario scenario, Fault fault, FaultTargets targets)
+    {
+        var isKnown = fault.Target is null or "random"
+            || (fault is { Kind: FaultKind.SiloRestart, Target: "rolling" })
+            || (int.TryParse(fault.Target, out var number) && number >= 1 && number <= targets.Silos);
+        if (!isKnown)
+            Refuse(
+                scenario, $"a {Word(fault.Kind.ToString())} with target: {fault.Target}",
+                $"random, a silo from 1 to {targets.Silos}, and rolling for a silo-restart");
     }
 
     private static void Refuse(Scenario scenario, string asked, string runs) =>
         throw new UsageException(
             $"Scenario {scenario.Name} asks for {asked}, which this build does not run; accepted: {runs}.");
-
-    private static string Word(string pascal) =>
-        string.Concat(
-            pascal.Select((letter, index) => char.IsUpper(
-                letter) && index > 0 ? $"-{char.ToLowerInvariant(letter)}" : $"{char.ToLowerInvariant(letter)}"));
 }

@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using Fleet.Client.Inventory;
 using Fleet.Kernel;
 using Fleet.Kernel.Host;
+using Fleet.Silo.Cluster;
 
 namespace Fleet.Client.Scenarios;
 
@@ -23,6 +24,11 @@ public sealed record Scenario(
     ImmutableArray<string> RequiredProbes,
     ImmutableArray<Threshold> Thresholds)
 {
+    /// <summary>What every silo of the run's cluster does alike.</summary>
+    public ClusterSettings Cluster { get; init; } = new();
+
+    public bool IsFenced => Cluster.IsFenced;
+
     public TimeSpan Duration => Phases.Aggregate(TimeSpan.Zero, (sum, phase) => sum + phase.For);
 }
 
@@ -165,6 +171,9 @@ public enum FaultKind
     Message,
     SurpriseRemove,
     GeneratorKill,
+
+    /// <summary>Silos lose the database, which goes on running.</summary>
+    DbCut,
 }
 
 /// <param name="Point">The model's named step that an injection strikes; null for other kinds.</param>

@@ -6,6 +6,7 @@ using Fleet.Client.Inventory;
 using Fleet.Kernel;
 using Fleet.Kernel.Host;
 using Fleet.Kernel.Profiles;
+using Fleet.Silo.Cluster;
 
 namespace Fleet.Client.Scenarios;
 
@@ -33,6 +34,7 @@ public static class ScenarioReader
         var fleet = ReadFleet(top.TakeMap("fleet"));
         var load = ReadLoad(top.TakeMap("load"));
         var unbind = ReadUnbind(top.TakeMap("unbind"));
+        var cluster = ReadCluster(top.TakeMap("cluster"));
         var phases = ReadPhases(top, load.Arrival);
         var faults = ReadFaults(top.TakeList("faults"));
         var probes = ReadProbes(top.TakeMap("probes"));
@@ -40,7 +42,10 @@ public static class ScenarioReader
             .Select((node, index) => ReadThreshold(node, $"thresholds.{index}"))
             .ToImmutableArray();
         top.End();
-        return new(name, claim, profile, expect, seed, fleet, load, unbind, phases, faults, probes, thresholds);
+        return new(name, claim, profile, expect, seed, fleet, load, unbind, phases, faults, probes, thresholds)
+        {
+            Cluster = cluster,
+        };
     }
 
     public static FaultPlan ReadFaultPlan(ScenarioNode root)
@@ -302,6 +307,27 @@ public static class ScenarioReader
         return new(rebindAfter, withHolders, patience);
     }
 
+    private static ClusterSettings ReadCluster(MapReader? cluster)
+    {
+        if (cluster is null)
+            return new();
+
+        var liveness = cluster.TakeWord(
+            "liveness", LivenessProfile.Default,
+            ("default", LivenessProfile.Default), ("tuned", LivenessProfile.Tuned), ("fast", LivenessProfile.Fast));
+        var directory = cluster.TakeWord(
+            "directory", DirectoryKind.Local,
+            ("local", DirectoryKind.Local), ("distributed", DirectoryKind.Distributed));
+        var absent = new ClusterSettings();
+        var lease = Positive(cluster, "lease", absent.Lease);
+        if (directory is DirectoryKind.Local && cluster.Take("lease") is { } unused)
+            throw unused.At.Error("cluster.lease is of the distributed directory", "directory: distributed beside it");
+
+        var isFenced = cluster.TakeWord("fencing", true, ("on", true), ("off", false));
+        cluster.End();
+        return new() { Liveness = liveness, Directory = directory, Lease = lease, IsFenced = isFenced };
+    }
+
     private static ImmutableArray<Phase> ReadPhases(MapReader top, Arrival arrival)
     {
         if (top.Take("phases") is null)
@@ -365,7 +391,7 @@ public static class ScenarioReader
             fault.Require("kind", "inject, silo-kill, …"), $"{path}.kind",
             ("inject", FaultKind.Inject), ("silo-kill", FaultKind.SiloKill), ("silo-pause", FaultKind.SiloPause),
             ("silo-restart", FaultKind.SiloRestart), ("partition", FaultKind.Partition), ("db-kill", FaultKind.DbKill),
-            ("db-slow", FaultKind.DbSlow), ("message", FaultKind.Message), (
+            ("db-slow", FaultKind.DbSlow), ("db-cut", FaultKind.DbCut), ("message", FaultKind.Message), (
                 "surprise-remove", FaultKind.SurpriseRemove),
             ("generator-kill", FaultKind.GeneratorKill));
         var isInjection = kind is FaultKind.Inject;

@@ -59,7 +59,14 @@ internal sealed class RunGrain(TimeProvider time, LongPoll longPoll) : Grain, IR
 
     public ValueTask<RunOrder> Tell(GeneratorMoment moment)
     {
-        Heard(moment.Number).Moment = moment;
+        var seat = Heard(moment.Number);
+        seat.Moment = moment;
+        if (seat.State is "joined")
+        {
+            seat.State = "running"; // Its silo died and took the start along with it.
+            _go.TrySetResult();
+        }
+
         return new(_order);
     }
 
@@ -93,6 +100,13 @@ internal sealed class RunGrain(TimeProvider time, LongPoll longPoll) : Grain, IR
 
     private Seat Heard(int number)
     {
+        // A run that lost its silo knows no seats until its generators tell it again.
+        while (_seats.Count < number)
+        {
+            _seats.Add(new(_seats.Count + 1, "", time.GetTimestamp()));
+        }
+
+        _generators = Math.Max(_generators, _seats.Count);
         var seat = _seats[number - 1];
         seat.HeardAt = time.GetTimestamp();
         return seat;

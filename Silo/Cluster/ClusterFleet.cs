@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Globalization;
 using Fleet.Storage;
 using Fleet.Storage.Cluster;
@@ -11,8 +12,14 @@ namespace Fleet.Silo.Cluster;
 public sealed class ClusterFleet : IAsyncDisposable
 {
     private static readonly TimeSpan Look = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan ReportPatience = TimeSpan.FromSeconds(3);
+
+    /// <summary>Silos come and go; a client that looked once a minute would run out of those it knows.</summary>
+    private static readonly TimeSpan GatewayRefresh = TimeSpan.FromSeconds(1);
+
     private static readonly TimeSpan ResponseTimeout = TimeSpan.FromSeconds(30);
 
+    private readonly ConcurrentDictionary<string, SiloReport> _reports = new(StringComparer.Ordinal);
     private readonly PostgresCluster _cluster;
     private readonly IHost _host;
     private readonly SiloLogGate _log;
@@ -55,6 +62,8 @@ public sealed class ClusterFleet : IAsyncDisposable
         {
             cluster.UseGateways(client);
             client.Configure<ClusterOptions>(options => (options.ClusterId, options.ServiceId) = (name, name));
+            client.Configure<GatewayOptions>(
+                gateways => gateways.GatewayListRefreshPeriod = GatewayRefresh);
             client.Configure<ClientMessagingOptions>(messaging => messaging.ResponseTimeout = ResponseTimeout);
         });
         builder.Services.AddSingleton<IHostLifetime, GuestLifetime>();
@@ -72,8 +81,24 @@ public sealed class ClusterFleet : IAsyncDisposable
     }
 
     /// <summary>Asks every silo that serves what it did so far.</summary>
-    public async Task<IReadOnlyList<SiloReport>> ReportsAsync() => await Task.WhenAll(
-        (await _cluster.SilosAsync()).Select(silo => Grains.GetGrain<ISiloGrain>(silo).Report().AsTask()));
+    /// <returns>Of each silo, gone ones included, what it said last.</returns>
+    public async Task<IReadOnlyList<SiloReport>> ReportsAsync()
+    {
+        await Task.WhenAll((await _cluster.SilosAsync()).Select(AskAsync));
+        return [.. _reports.Values];
+    }
+
+    private async Task AskAsync(string silo)
+    {
+        try
+        {
+            _reports[silo] = await Grains.GetGrain<ISiloGrain>(silo).Report().AsTask().WaitAsync(ReportPatience);
+        }
+        catch (Exception e) when (e is TimeoutException or OrleansException)
+        {
+            return; // It died or stands still; what it said before is all there is.
+        }
+    }
 
     public async ValueTask DisposeAsync()
     {

@@ -7,6 +7,7 @@ using Fleet.Storage.Results;
 using Fleet.Storage.Spool;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
+using Orleans.Configuration;
 
 namespace Fleet.Silo.Cluster;
 
@@ -69,6 +70,7 @@ internal static class ClusterSilo
             Process = arguments.Name,
             LongPoll = LongPoll,
         };
+        var settings = ClusterSettings.Of(writer.Info.Settings);
         var log = new SiloLogGate();
         var work = new SiloWork(() => SiloReport.Of(proc, arguments.Name, lifecycle.Events, checker.Snapshot()));
         using var host = await SiloHost.StartAsync(
@@ -77,6 +79,8 @@ internal static class ClusterSilo
             {
                 silo.UseLoopback(arguments.Cluster, siloPort, gatewayPort);
                 cluster.UseMembership(silo);
+                silo.Configure<SiloOptions>(names => names.SiloName = arguments.Name);
+                settings.Apply(silo);
                 silo.Services.AddSingleton(work);
                 silo.Services.AddPlacementDirector<OnSiloPlacement, OnSiloPlacementDirector>();
             },

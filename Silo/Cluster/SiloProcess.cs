@@ -59,8 +59,10 @@ public sealed class SiloProcess : IAsyncDisposable
         }
     }
 
-    /// <summary>Lets the silo leave; kills it when it does not.</summary>
-    public async ValueTask DisposeAsync()
+    public Task WaitForExitAsync(CancellationToken ct) => _process.WaitForExitAsync(ct);
+
+    /// <summary>Lets the silo leave and waits until it has; kills it when it does not.</summary>
+    public async Task LeaveAsync()
     {
         _process.StandardInput.Close();
         using var patience = new CancellationTokenSource(LeavePatience);
@@ -72,6 +74,15 @@ public sealed class SiloProcess : IAsyncDisposable
         {
             _process.Kill();
             await _process.WaitForExitAsync(CancellationToken.None);
+        }
+    }
+
+    /// <summary>Lets the silo leave; kills it when it does not.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        if (!_process.HasExited)
+        {
+            await LeaveAsync();
         }
 
         _process.Dispose();

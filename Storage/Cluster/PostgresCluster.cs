@@ -137,5 +137,22 @@ public sealed class PostgresCluster : IAsyncDisposable
         return _silos;
     }
 
+    /// <summary>Returns every silo that the membership table knows; none while the store does not answer.</summary>
+    public async Task<IReadOnlyList<ClusterMember>> MembersAsync()
+    {
+        try
+        {
+            return await PostgresGatewayList.MembersAsync(_source, _cluster);
+        }
+        catch (Exception e) when (Transience.IsConnectionLoss(e))
+        {
+            return [];
+        }
+    }
+
     public ValueTask DisposeAsync() => _source.DisposeAsync();
 }
+
+/// <summary>One silo of a cluster as the membership table has it.</summary>
+/// <param name="Address">As Orleans parses it.</param>
+public readonly record struct ClusterMember(string Name, string Address, bool IsActive);

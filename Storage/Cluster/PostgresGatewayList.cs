@@ -35,4 +35,22 @@ internal sealed class PostgresGatewayList(
 
         return silos;
     }
+
+    /// <summary>Returns every silo that the table knows, dead ones included.</summary>
+    public static async Task<IReadOnlyList<ClusterMember>> MembersAsync(NpgsqlDataSource source, string cluster)
+    {
+        await using var command = source.CreateCommand(
+            "SELECT address, port, generation, silo_name, status FROM fleet.members WHERE cluster = $1");
+        command.Parameters.Add(new NpgsqlParameter { Value = cluster });
+        await using var rows = await command.ExecuteReaderAsync();
+        var members = new List<ClusterMember>();
+        while (await rows.ReadAsync())
+        {
+            members.Add(new(
+                rows.GetString(3), PostgresMembershipTable.Address(rows, 0).ToParsableString(),
+                (SiloStatus)rows.GetInt32(4) is SiloStatus.Active));
+        }
+
+        return members;
+    }
 }

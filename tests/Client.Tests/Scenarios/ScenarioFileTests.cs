@@ -22,7 +22,7 @@ public sealed class ScenarioFileTests : IDisposable
         ];
         Assert.Empty(some.Except(ScenarioFile.Shipped));
         foreach (var name in ScenarioFile.Shipped.Where(name => !ScenarioFile.IsFaultPlan(name)))
-            RunSupport.Demand(ScenarioFile.ReadScenario(name, []));
+            RunSupport.Demand(ScenarioFile.ReadScenario(name, []), new(Silos: 3, HasPrivateServer: true));
         var fault = Assert.Single(ScenarioFile.ReadFaultPlan("alloc-fail").Faults);
         Assert.Equal(
             (FailPoint.AddResourcePoolAdd, Errno.ENOMEM, new FaultSchedule.Probability(0.05)),

@@ -1,0 +1,295 @@
+using System.Collections.Concurrent;
+using System.Collections.Immutable;
+using System.Globalization;
+using Fleet.Client.Load;
+using Fleet.Client.Runs;
+using Fleet.Client.Scenarios;
+using Fleet.Storage.Results;
+using Fleet.Storage.Server;
+
+namespace Fleet.Client.Faults;
+
+/// <summary>Lets a run's faults strike real processes while its load lasts, and heals what they did.</summary>
+/// <remarks>
+/// What strikes when, and whom, is drawn from the seed (<see cref="FaultTape"/>); a strike that finds nobody to strike
+/// waits until somebody can be. Whenever the load ends, everything is healed: a paused process goes on, a dead one is
+/// replaced, a server is up. Nothing here judges what happened. Concurrency: one task plays the tape, each strike's
+/// healing is another.
+/// </remarks>
+internal sealed class LiveFaults
+{
+    private static readonly TimeSpan SiloAway = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan SiloPaused = TimeSpan.FromSeconds(15);
+
+    /// <summary>How long a silo that was let go on may take to find out that it was declared dead.</summary>
+    private static readonly TimeSpan EvictionPatience = TimeSpan.FromSeconds(5);
+
+    private static readonly TimeSpan HealPatience = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan Look = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan AskPatience = TimeSpan.FromSeconds(2);
+
+    private readonly ImmutableArray<Fault> _faults;
+    private readonly ulong _seed;
+    private readonly LocalSilos? _silos;
+    private readonly SiloDevices? _devices;
+    private readonly DatabaseKills? _database;
+    private readonly RecoveryWatch _watch;
+    private readonly LoadFleet _fleet;
+    private readonly Action<string> _said;
+    private readonly ConcurrentQueue<FaultRecord> _records = new();
+    private readonly ConcurrentQueue<string> _last = new();
+    private readonly ConcurrentDictionary<FaultKind, bool> _struckKinds = new();
+    private readonly List<Task> _healing = [];
+    private long _count;
+    private long _beganNs;
+
+    private LiveFaults(
+        RunRequest request, ImmutableArray<Fault> faults, LocalSilos? silos, SiloDevices? devices, RecoveryWatch watch,
+        LoadFleet fleet, Action<string> said)
+    {
+        (_faults, _seed, _silos, _devices, _watch) = (faults, request.Scenario.Seed, silos, devices, watch);
+        (_fleet, _said) = (fleet, said);
+        _database = PrivateServer.Behind(request.Store) is { } server ? new(server, said) : null;
+    }
+
+    /// <summary>What struck and how it ended, in the order of the strikes.</summary>
+    public IReadOnlyList<FaultRecord> Records => [.. _records.OrderBy(record => record.TimeNs)];
+
+    public IReadOnlyList<Recovery> Recoveries => _watch.All;
+
+    /// <summary>When the load began.</summary>
+    public long BeganNs => _beganNs;
+
+    /// <summary>Silos that ended though nothing had struck them.</summary>
+    public IReadOnlyList<string> Unstruck => _silos?.EndedUnstruck ?? [];
+
+    /// <summary>What the strikes so far may have caused.</summary>
+    public IReadOnlySet<string> Expected => _faults.Where(fault => _struckKinds.ContainsKey(fault.Kind))
+        .SelectMany(fault => fault.Expect).ToHashSet(StringComparer.Ordinal);
+
+    /// <summary>Strikes so far, with the last one.</summary>
+    public (long Count, string Last) Struck => (Interlocked.Read(ref _count), _last.LastOrDefault() ?? "");
+
+    /// <summary>Strikes on silos whose devices had allocations out.</summary>
+    public int WithLiveHandles { get; private set; }
+
+    /// <returns>Null where no fault of the scenario strikes at times.</returns>
+    public static LiveFaults? Of(
+        RunRequest request, IFleetTarget target, RecoveryWatch watch, LoadFleet fleet, Action<string> said)
+    {
+        ImmutableArray<Fault> timed = [.. request.Scenario.Faults.Where(FaultTape.IsTimed)];
+        return timed.IsEmpty ? null : new(
+            request, timed, (target as ClusterTarget)?.Silos,
+            target is ClusterTarget ? new SiloDevices(target.Grains, fleet) : null, watch, fleet, said);
+    }
+
+    /// <summary>Strikes as the tape says until the load is over, then heals.</summary>
+    /// <exception cref="Storage.StorageException">A server did not come up again.</exception>
+    public async Task RunAsync(CancellationToken over)
+    {
+        _beganNs = MonotonicNs.Now;
+        using var healed = new CancellationTokenSource();
+        var supervising = _silos?.SuperviseAsync(healed.Token) ?? Task.CompletedTask;
+        try
+        {
+            foreach (var strike in FaultTape.Of(_faults, _seed))
+            {
+                if (!await PauseAsync(strike.Due - Passed, over))
+                    break;
+                await StrikeAsync(strike, _faults[strike.Fault], over);
+            }
+        }
+        finally
+        {
+            await Task.WhenAll(_healing);
+            if (_silos is not null && !await _silos.AwaitServingAsync(HealPatience))
+                _said("faults: not every silo serves again; what follows shows it.");
+            await healed.CancelAsync();
+            await supervising;
+        }
+    }
+
+    private TimeSpan Passed => TimeSpan.FromMicroseconds((MonotonicNs.Now - _beganNs) / 1000);
+
+    private async Task StrikeAsync(Strike strike, Fault fault, CancellationToken over)
+    {
+        _struckKinds[fault.Kind] = true;
+        switch (fault.Kind)
+        {
+            case FaultKind.SiloKill:
+                await StrikeSiloAsync(strike, fault, KillAsync, over);
+                break;
+            case FaultKind.SiloPause:
+                await StrikeSiloAsync(strike, fault, PauseSiloAsync, over);
+                break;
+            case FaultKind.SiloRestart when fault.Target == "rolling":
+                await RollAsync(fault, over);
+                break;
+            case FaultKind.SiloRestart:
+                await StrikeSiloAsync(strike, fault, RestartAsync, over);
+                break;
+            case FaultKind.DbKill when _database is not null:
+                Began("db-kill");
+                _healing.Add(Then(_database.KillAsync(fault, over)));
+                break;
+            default:
+                throw new InvalidOperationException($"A fault of kind {fault.Kind} was let through.");
+        }
+    }
+
+    private async Task StrikeSiloAsync(
+        Strike strike, Fault fault, Func<LocalSilo, Fault, Recovery, CancellationToken, Task<FaultRecord>> act,
+        CancellationToken over)
+    {
+        if (await ChooseAsync(strike, fault, over) is { } silo)
+            await StrikeSiloAsync(silo, fault, act, over);
+    }
+
+    /// <summary>Waits until one that serves can be struck while another one goes on serving: a fleet without any is
+    /// not what is tried.</summary>
+    /// <returns>Null when the load was over first.</returns>
+    private async Task<LocalSilo?> ChooseAsync(Strike strike, Fault fault, CancellationToken over)
+    {
+        while (!over.IsCancellationRequested)
+        {
+            var serving = await _silos!.ServingAsync();
+            var targets = int.TryParse(fault.Target, NumberStyles.None, CultureInfo.InvariantCulture, out var number)
+                ? [.. serving.Where(silo => silo.Number == number)] : serving;
+            if (serving.Count > 1 && targets.Count > 0)
+                return targets[strike.Among(targets.Count)];
+
+            await PauseAsync(Look, over);
+        }
+
+        return null;
+    }
+
+    private async Task<Task> StrikeSiloAsync(
+        LocalSilo silo, Fault fault, Func<LocalSilo, Fault, Recovery, CancellationToken, Task<FaultRecord>> act,
+        CancellationToken over)
+    {
+        silo.IsStruck = true;
+        var kind = Word(fault.Kind);
+        var address = await _silos!.AddressOfAsync(silo);
+        var devices = address is null ? [] : await _devices!.OnAsync(address, AskPatience);
+        WithLiveHandles += devices.Sum(_fleet.LiveAllocations) > 0 ? 1 : 0;
+        var recovery = _watch.Begin(kind, silo.Name, devices);
+        Began($"{kind} of {silo.Name}");
+        var healing = Then(act(silo, fault, recovery, over));
+        _healing.Add(healing);
+        return healing;
+    }
+
+    private async Task<FaultRecord> KillAsync(
+        LocalSilo silo, Fault fault, Recovery recovery, CancellationToken over)
+    {
+        var (name, pid) = (silo.Name, silo.Process.Pid);
+        await LocalSilos.KillAsync(silo);
+        recovery.Gone(MonotonicNs.Now);
+        await PauseAsync(fault.For ?? SiloAway, over);
+        Return(silo);
+        return RecordOf(recovery, fault, name, $"process {pid} killed; {recovery.Devices} devices were on it");
+    }
+
+    private async Task<FaultRecord> PauseSiloAsync(
+        LocalSilo silo, Fault fault, Recovery recovery, CancellationToken over)
+    {
+        var (name, pid) = (silo.Name, silo.Process.Pid);
+        LocalSilos.Pause(silo);
+        await PauseAsync(fault.For ?? SiloPaused, over);
+        var resumedNs = MonotonicNs.Now;
+        LocalSilos.Resume(silo);
+        var isEvicted = await ExitedWithinAsync(silo, EvictionPatience);
+        var endedNs = MonotonicNs.Now;
+        recovery.Gone(isEvicted ? endedNs : resumedNs);
+        if (isEvicted)
+            Return(silo);
+        else
+            silo.IsStruck = false;
+        return RecordOf(
+            recovery, fault, name,
+            Text($"process {pid} stopped for {(resumedNs - recovery.StrikeNs) / 1e9:0.0} s; {recovery.Devices} devices ")
+            + (isEvicted
+                ? Text($"were on it; let go on, it ended after {(endedNs - resumedNs) / 1_000_000} ms")
+                : "are on it; it is a member still"));
+    }
+
+    private async Task<FaultRecord> RestartAsync(
+        LocalSilo silo, Fault fault, Recovery recovery, CancellationToken over)
+    {
+        var (name, pid) = (silo.Name, silo.Process.Pid);
+        await silo.Process.LeaveAsync();
+        var leftNs = MonotonicNs.Now;
+        recovery.Gone(leftNs);
+        await PauseAsync(fault.For ?? TimeSpan.Zero, over);
+        Return(silo);
+        return RecordOf(
+            recovery, fault, name,
+            Text($"process {pid} told to leave, gone after {(leftNs - recovery.StrikeNs) / 1_000_000} ms; ")
+            + Text($"{recovery.Devices} devices were on it"));
+    }
+
+    /// <summary>Restarts one silo after another, each once the one before it serves again.</summary>
+    private async Task RollAsync(Fault fault, CancellationToken over)
+    {
+        foreach (var silo in _silos!.All)
+        {
+            while (!over.IsCancellationRequested
+                && (await _silos.ServingAsync() is not { Count: > 1 } serving || !serving.Contains(silo)))
+                await PauseAsync(Look, over);
+            if (over.IsCancellationRequested)
+                return;
+            await await StrikeSiloAsync(silo, fault, RestartAsync, over);
+        }
+    }
+
+    private void Return(LocalSilo silo)
+    {
+        _silos!.Replace(silo);
+        silo.IsStruck = false;
+    }
+
+    private void Began(string what)
+    {
+        Interlocked.Increment(ref _count);
+        _last.Enqueue(what);
+        _said(string.Create(CultureInfo.InvariantCulture, $"fault {_count} at {Passed.TotalSeconds:0.0} s: {what}"));
+    }
+
+    private async Task Then(Task<FaultRecord> strike) => _records.Enqueue(await strike);
+
+    private static async Task<bool> ExitedWithinAsync(LocalSilo silo, TimeSpan patience)
+    {
+        using var timer = new CancellationTokenSource(patience);
+        try
+        {
+            await silo.Process.WaitForExitAsync(timer.Token);
+            return true;
+        }
+        catch (OperationCanceledException)
+        {
+            return false;
+        }
+    }
+
+    private static FaultRecord RecordOf(Recovery recovery, Fault fault, string target, string text) =>
+        new(recovery.StrikeNs, recovery.Kind, target, string.Join(' ', fault.Expect), text);
+
+    /// <returns>False when the load was over first.</returns>
+    private static async Task<bool> PauseAsync(TimeSpan pause, CancellationToken over)
+    {
+        try
+        {
+            await Task.Delay(pause > TimeSpan.Zero ? pause : TimeSpan.Zero, over);
+            return !over.IsCancellationRequested;
+        }
+        catch (OperationCanceledException)
+        {
+            return false;
+        }
+    }
+
+    private static string Word(FaultKind kind) => RunSupport.Word(kind.ToString());
+
+    private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
+}

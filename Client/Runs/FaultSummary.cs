@@ -1,0 +1,53 @@
+using Fleet.Client.Faults;
+using Fleet.Client.Load;
+using Fleet.Storage.Results;
+
+namespace Fleet.Client.Runs;
+
+/// <summary>One strike of a run, as it is told afterwards.</summary>
+/// <param name="AtSeconds">Since the load began.</param>
+public sealed record StrikeSummary(double AtSeconds, string Kind, string Target, string Text, string Expects);
+
+/// <summary>How soon the devices of struck silos were of use again, over all strikes of a kind.</summary>
+/// <param name="Devices">Devices that were on the struck silos.</param>
+/// <param name="FirstMs">From the strike to the first allocation that succeeded on one of them: median over the
+/// strikes; null where none did.</param>
+/// <param name="MedianMs">Of all devices that came back.</param>
+/// <param name="LastMs">The latest of them.</param>
+/// <param name="StruckAgain">Struck once more before they were back: not measured.</param>
+/// <param name="NotBack">Not back when the load ended.</param>
+public sealed record RecoverySummary(
+    string Kind, int Strikes, int Devices, double? FirstMs, double? MedianMs, double? LastMs, int StruckAgain,
+    int NotBack);
+
+/// <summary>What was done to a run, and what came of it.</summary>
+/// <param name="WithLiveHandles">Strikes on silos whose devices had allocations out.</param>
+/// <param name="Unstruck">Processes that ended though nothing had struck them.</param>
+public sealed record FaultSummary(
+    StrikeSummary[] Strikes, RecoverySummary[] Recovery, int WithLiveHandles, string[] Unstruck)
+{
+    public static readonly FaultSummary None = new([], [], 0, []);
+
+    internal static FaultSummary Of(LiveFaults? faults) => faults is null ? None : new(
+        [
+            .. faults.Records.Select(strike => new StrikeSummary(
+                (strike.TimeNs - faults.BeganNs) / 1e9, strike.Kind, strike.Target, strike.Text, strike.Expects)),
+        ],
+        [
+            .. faults.Recoveries.GroupBy(recovery => recovery.Kind).Select(RecoveryOf),
+        ],
+        faults.WithLiveHandles,
+        [.. faults.Unstruck]);
+
+    private static RecoverySummary RecoveryOf(IGrouping<string, Recovery> strikes)
+    {
+        List<long> first = [.. strikes.Where(one => one.BackNs.Length > 0).Select(one => one.BackNs[0]).Order()];
+        List<long> all = [.. strikes.SelectMany(one => one.BackNs).Order()];
+        return new(
+            strikes.Key, strikes.Count(), strikes.Sum(one => one.Devices), MiddleMs(first), MiddleMs(all),
+            all.Count > 0 ? all[^1] / 1e6 : null, strikes.Sum(one => one.StruckAgain),
+            strikes.Sum(one => one.NotBack));
+    }
+
+    private static double? MiddleMs(List<long> sorted) => sorted.Count > 0 ? sorted[sorted.Count / 2] / 1e6 : null;
+}

@@ -1,0 +1,89 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using Microsoft.Extensions.DependencyInjection;
+using Orleans.Configuration;
+
+namespace Fleet.Silo.Cluster;
+
+/// <summary>How soon a cluster takes a silent silo for dead.</summary>
+public enum LivenessProfile : byte
+{
+    /// <summary>Orleans' own values: about 14 s after a kill.</summary>
+    Default,
+
+    /// <summary>Probes of 1 s, three missed: about 2 s after a kill, 6 s after a pause.</summary>
+    Tuned,
+
+    /// <summary>Probes of 0.5 s, two missed; a busy machine gives false alarms.</summary>
+    Fast,
+}
+
+/// <summary>Which directory knows where a grain is.</summary>
+public enum DirectoryKind : byte
+{
+    /// <summary>Orleans' default: fails over at once, and may know two activations while members change.</summary>
+    Local,
+
+    /// <summary>Linearizable; grains of a silo that died wait for the lease of its range.</summary>
+    Distributed,
+}
+
+/// <summary>What every process of a run's cluster has to do alike; it stands in the run's settings, so that a silo
+/// that somebody started by hand obeys it too.</summary>
+public sealed record ClusterSettings
+{
+    /// <summary>Under which key of the run's settings it stands.</summary>
+    public const string Key = "cluster";
+
+    private static readonly JsonSerializerOptions Json = new(JsonSerializerDefaults.Web)
+    {
+        Converters = { new JsonStringEnumConverter(JsonNamingPolicy.KebabCaseLower) },
+    };
+
+    public LivenessProfile Liveness { get; init; }
+
+    public DirectoryKind Directory { get; init; }
+
+    /// <summary>For how long nobody else may register a dead silo's grains; of the distributed directory.</summary>
+    public TimeSpan Lease { get; init; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>False for a control run: a stale incarnation's transitions are stored too.</summary>
+    public bool IsFenced { get; init; } = true;
+
+    /// <summary>Reads them from a run's settings; a run that has none gets the defaults.</summary>
+    public static ClusterSettings Of(string runSettings)
+    {
+        using var document = JsonDocument.Parse(runSettings);
+        return document.RootElement.TryGetProperty(Key, out var own) && own.ValueKind is JsonValueKind.Object
+            ? own.Deserialize<ClusterSettings>(Json) ?? new()
+            : new();
+    }
+
+    internal void Apply(ISiloBuilder silo)
+    {
+        silo.Services.Configure<ClusterMembershipOptions>(Apply);
+        if (Directory is DirectoryKind.Distributed)
+        {
+#pragma warning disable ORLEANSEXP003 // The directory is experimental, and here on trial.
+            silo.AddDistributedGrainDirectory();
+#pragma warning restore ORLEANSEXP003
+            silo.Services.Configure<GrainDirectoryOptions>(directory => directory.RangeLeaseDuration = Lease);
+        }
+    }
+
+    private void Apply(ClusterMembershipOptions membership)
+    {
+        if (Liveness is LivenessProfile.Default)
+        {
+            return;
+        }
+
+        var probe = TimeSpan.FromSeconds(Liveness is LivenessProfile.Fast ? 0.5 : 1);
+        membership.ProbeTimeout = probe;
+        membership.MinProbeTimeout = probe / 2;
+        membership.MaxProbeTimeout = probe * 2;
+        membership.NumMissedProbesLimit = Liveness is LivenessProfile.Fast ? 2 : 3;
+        membership.TableRefreshTimeout = TimeSpan.FromSeconds(5);
+        membership.IAmAliveTablePublishTimeout = TimeSpan.FromSeconds(5);
+    }
+}
