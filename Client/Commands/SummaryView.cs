@@ -136,6 +136,8 @@ internal static class SummaryView
 
     private static void Faults(Terminal terminal, FaultSummary faults)
     {
+        if (faults.Messages.Count > 0)
+            Say(terminal, $"Messages struck: {Counts(faults.Messages)}.");
         if (faults.Strikes.Length == 0)
             return;
 

@@ -21,6 +21,10 @@ internal sealed class LiveFaults
     private static readonly TimeSpan SiloAway = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan SiloPaused = TimeSpan.FromSeconds(15);
 
+    private static readonly TimeSpan StoreAway = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan SlowBy = TimeSpan.FromMilliseconds(200);
+    private static readonly TimeSpan Parted = TimeSpan.FromSeconds(10);
+
     /// <summary>How long a silo that was let go on may take to find out that it was declared dead.</summary>
     private static readonly TimeSpan EvictionPatience = TimeSpan.FromSeconds(5);
 
@@ -64,7 +68,8 @@ internal sealed class LiveFaults
     public IReadOnlyList<string> Unstruck => _silos?.EndedUnstruck ?? [];
 
     /// <summary>What the strikes so far may have caused.</summary>
-    public IReadOnlySet<string> Expected => _faults.Where(fault => _struckKinds.ContainsKey(fault.Kind))
+    public IReadOnlySet<string> Expected => _faults
+        .Where(fault => _struckKinds.ContainsKey(fault.Kind) || fault.Kind is FaultKind.Message)
         .SelectMany(fault => fault.Expect).ToHashSet(StringComparer.Ordinal);
 
     /// <summary>Strikes so far, with the last one.</summary>
@@ -73,13 +78,22 @@ internal sealed class LiveFaults
     /// <summary>Strikes on silos whose devices had allocations out.</summary>
     public int WithLiveHandles { get; private set; }
 
-    /// <returns>Null where no fault of the scenario strikes at times.</returns>
+    /// <summary>Which links of a scenario's silos its faults strike.</summary>
+    public static ProxiedLinks ProxiedBy(Scenario scenario)
+    {
+        var kinds = scenario.Faults.Select(fault => fault.Kind).ToHashSet();
+        return (kinds.Contains(FaultKind.DbSlow) || kinds.Contains(FaultKind.DbCut)
+                ? ProxiedLinks.Store : ProxiedLinks.None)
+            | (kinds.Contains(FaultKind.Partition) ? ProxiedLinks.Peers : ProxiedLinks.None);
+    }
+
+    /// <returns>Null where the scenario has no fault that strikes from outside the model.</returns>
     public static LiveFaults? Of(
         RunRequest request, IFleetTarget target, RecoveryWatch watch, LoadFleet fleet, Action<string> said)
     {
-        ImmutableArray<Fault> timed = [.. request.Scenario.Faults.Where(FaultTape.IsTimed)];
-        return timed.IsEmpty ? null : new(
-            request, timed, (target as ClusterTarget)?.Silos,
+        ImmutableArray<Fault> live = [.. request.Scenario.Faults.Where(fault => fault.Kind is not FaultKind.Inject)];
+        return live.IsEmpty ? null : new(
+            request, live, (target as ClusterTarget)?.Silos,
             target is ClusterTarget ? new SiloDevices(target.Grains, fleet) : null, watch, fleet, said);
     }
 
@@ -98,6 +112,8 @@ internal sealed class LiveFaults
                     break;
                 await StrikeAsync(strike, _faults[strike.Fault], over);
             }
+
+            await PauseAsync(Timeout.InfiniteTimeSpan, over);
         }
         finally
         {
@@ -131,6 +147,15 @@ internal sealed class LiveFaults
             case FaultKind.DbKill when _database is not null:
                 Began("db-kill");
                 _healing.Add(Then(_database.KillAsync(fault, over)));
+                break;
+            case FaultKind.DbSlow:
+                await StrikeStoresAsync(strike, fault, over);
+                break;
+            case FaultKind.DbCut:
+                await StrikeStoresAsync(strike, fault, over);
+                break;
+            case FaultKind.Partition:
+                await PartitionAsync(strike, fault, over);
                 break;
             default:
                 throw new InvalidOperationException($"A fault of kind {fault.Kind} was let through.");
@@ -243,6 +268,81 @@ internal sealed class LiveFaults
         }
     }
 
+    /// <summary>Slows or cuts the way to the database, for one silo or for all of them.</summary>
+    private async Task StrikeStoresAsync(Strike strike, Fault fault, CancellationToken over)
+    {
+        IReadOnlyList<LocalSilo> silos = fault.Target is null or "all" ? _silos!.All
+            : await ChooseAsync(strike, fault, over) is { } one ? [one] : [];
+        if (silos.Count > 0)
+        {
+            Began($"{Word(fault.Kind)} of {NamesOf(silos)}");
+            _healing.Add(Then(StoresAsync(silos, fault, over)));
+        }
+    }
+
+    private async Task<FaultRecord> StoresAsync(
+        IReadOnlyList<LocalSilo> silos, Fault fault, CancellationToken over)
+    {
+        var (atNs, names) = (MonotonicNs.Now, NamesOf(silos));
+        var isCut = fault.Kind is FaultKind.DbCut;
+        foreach (var silo in silos)
+        {
+            var proxy = _silos!.StoreOf(silo);
+            if (isCut)
+                proxy.Set(Passage.Cut);
+            else
+                proxy.Delay = SlowBy;
+        }
+
+        await PauseAsync(fault.For ?? StoreAway, over);
+        foreach (var silo in silos)
+        {
+            _silos!.StoreOf(silo).Set(Passage.Open);
+            _silos.StoreOf(silo).Delay = TimeSpan.Zero;
+        }
+
+        var forMs = (MonotonicNs.Now - atNs) / 1_000_000;
+        return new(
+            atNs, Word(fault.Kind), names, string.Join(' ', fault.Expect),
+            isCut ? Text($"no way to the database for {forMs} ms")
+                : Text($"each piece {SlowBy.TotalMilliseconds:0} ms late for {forMs} ms"));
+    }
+
+    /// <summary>Parts two silos, or one from all others; clients reach all of them.</summary>
+    private async Task PartitionAsync(Strike strike, Fault fault, CancellationToken over)
+    {
+        if (await ChooseAsync(strike, fault, over) is not { } silo)
+            return;
+
+        var others = (await _silos!.ServingAsync()).Where(other => other != silo).ToList();
+        if (others.Count == 0)
+            return;
+
+        // A numbered silo is parted from all; a random one from the next of those that serve.
+        IReadOnlyList<LocalSilo> apart = fault.Target is null or "random"
+            ? [others.FirstOrDefault(other => other.Number > silo.Number) ?? others[0]] : others;
+        Began($"partition between {silo.Name} and {NamesOf(apart)}");
+        _healing.Add(Then(PartAsync(silo, apart, fault, over)));
+    }
+
+    private static async Task<FaultRecord> PartAsync(
+        LocalSilo silo, IReadOnlyList<LocalSilo> apart, Fault fault, CancellationToken over)
+    {
+        var (atNs, names) = (MonotonicNs.Now, $"{silo.Name} and {NamesOf(apart)}");
+        IReadOnlyList<PeerProxies> proxies = [silo.Peers!, .. apart.Select(other => other.Peers!)];
+        silo.Peers!.CutOffFrom(apart.Select(other => other.Process.Pid).ToHashSet());
+        foreach (var other in apart)
+            other.Peers!.CutOffFrom(new HashSet<int> { silo.Process.Pid });
+        await PauseAsync(fault.For ?? Parted, over);
+        foreach (var proxy in proxies)
+            proxy.Heal();
+        return new(
+            atNs, "partition", names, string.Join(' ', fault.Expect),
+            Text($"nothing passed between them for {(MonotonicNs.Now - atNs) / 1_000_000} ms"));
+    }
+
+    private static string NamesOf(IEnumerable<LocalSilo> silos) => string.Join(", ", silos.Select(silo => silo.Name));
+
     private void Return(LocalSilo silo)
     {
         _silos!.Replace(silo);
@@ -280,7 +380,7 @@ internal sealed class LiveFaults
     {
         try
         {
-            await Task.Delay(pause > TimeSpan.Zero ? pause : TimeSpan.Zero, over);
+            await Task.Delay(pause > TimeSpan.Zero || pause == Timeout.InfiniteTimeSpan ? pause : TimeSpan.Zero, over);
             return !over.IsCancellationRequested;
         }
         catch (OperationCanceledException)

@@ -4,7 +4,7 @@ namespace Fleet.Client.Faults;
 
 /// <summary>One place for a silo of the run; when its process ends another one takes the place.</summary>
 /// <remarks>Concurrency: <see cref="LocalSilos"/> changes it, one strike at a time has it.</remarks>
-internal sealed class LocalSilo(int number, SiloProcess process)
+internal sealed class LocalSilo(int number, SiloProcess process, PeerProxies? peers)
 {
     /// <summary>From 1, as a fault's target names it.</summary>
     public int Number => number;
@@ -21,4 +21,7 @@ internal sealed class LocalSilo(int number, SiloProcess process)
     public bool IsStruck { get; set; }
 
     public bool IsPaused { get; set; }
+
+    /// <summary>In front of the present process; null where no fault of the run needs them.</summary>
+    public PeerProxies? Peers { get; set; } = peers;
 }

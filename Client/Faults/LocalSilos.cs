@@ -3,6 +3,7 @@ using Fleet.Client.Runs;
 using Fleet.Silo.Cluster;
 using Fleet.Storage;
 using Fleet.Storage.Cluster;
+using Fleet.Storage.Results;
 
 namespace Fleet.Client.Faults;
 
@@ -12,7 +13,9 @@ namespace Fleet.Client.Faults;
 /// Only processes started here are ever signalled. Disposing leaves none behind, paused ones included. Concurrency: any
 /// thread.
 /// </remarks>
-internal sealed class LocalSilos(PostgresCluster cluster, string name, string store, Action<string> said)
+/// <param name="proxied">What has to go through proxies, since faults of the run strike there.</param>
+internal sealed class LocalSilos(
+    PostgresCluster cluster, string name, StoreAddress store, ProxiedLinks proxied, Action<string> said)
     : IAsyncDisposable
 {
     private static readonly TimeSpan Look = TimeSpan.FromMilliseconds(100);
@@ -21,6 +24,8 @@ internal sealed class LocalSilos(PostgresCluster cluster, string name, string st
     private readonly List<LocalSilo> _silos = [];
     private readonly List<string> _ended = [];
     private readonly List<Task> _leaving = [];
+    private readonly StoreProxies? _stores =
+        proxied.HasFlag(ProxiedLinks.Store) ? new StoreProxies(store) : null;
 
     /// <summary>Every place, whether its silo serves or not.</summary>
     public IReadOnlyList<LocalSilo> All
@@ -42,11 +47,15 @@ internal sealed class LocalSilos(PostgresCluster cluster, string name, string st
         }
     }
 
+    /// <summary>Between a silo's place and the database.</summary>
+    public TcpProxy StoreOf(LocalSilo silo) => _stores![silo.Number];
+
     public void Start(int count)
     {
         for (var number = 1; number <= count; number++)
         {
-            var silo = new LocalSilo(number, StartProcess($"silo-{number}"));
+            var peers = PeersOf();
+            var silo = new LocalSilo(number, StartProcess(number, $"silo-{number}", peers), peers);
             lock (_gate)
                 _silos.Add(silo);
         }
@@ -97,11 +106,13 @@ internal sealed class LocalSilos(PostgresCluster cluster, string name, string st
     {
         lock (_gate)
         {
-            var before = silo.Process;
+            var (before, peers) = (silo.Process, silo.Peers);
             silo.Generation++;
+            silo.Peers = PeersOf();
             silo.Process = StartProcess(
-                string.Create(CultureInfo.InvariantCulture, $"silo-{silo.Number}.{silo.Generation}"));
-            _leaving.Add(before.DisposeAsync().AsTask());
+                silo.Number, string.Create(CultureInfo.InvariantCulture, $"silo-{silo.Number}.{silo.Generation}"),
+                silo.Peers);
+            _leaving.Add(EndAsync(before, peers));
         }
     }
 
@@ -150,8 +161,41 @@ internal sealed class LocalSilos(PostgresCluster cluster, string name, string st
         var silos = All;
         foreach (var silo in silos)
             Resume(silo);
-        await Task.WhenAll([.. silos.Select(silo => silo.Process.DisposeAsync().AsTask()), .. _leaving]);
+        await Task.WhenAll([.. silos.Select(silo => EndAsync(silo.Process, silo.Peers)), .. _leaving]);
+        if (_stores is not null)
+            await _stores.DisposeAsync();
     }
 
-    private SiloProcess StartProcess(string siloName) => SiloProcess.Start(name, store, siloName, said);
+    private static async Task EndAsync(SiloProcess process, PeerProxies? peers)
+    {
+        await process.DisposeAsync();
+        if (peers is not null)
+            await peers.DisposeAsync();
+    }
+
+    private PeerProxies? PeersOf() => proxied.HasFlag(ProxiedLinks.Peers) ? PeerProxies.Start(ProcessOf) : null;
+
+    private int ProcessOf(int port) => LocalPorts.ProcessOf(port, All.Select(silo => silo.Process.Pid));
+
+    private SiloProcess StartProcess(int number, string siloName, PeerProxies? peers) => SiloProcess.Start(
+        name, _stores?.AddressFor(number) ?? store.Unredacted, siloName, said,
+        peers is null ? [] :
+        [
+            "--advertise", PeerProxies.Advertised.ToString(),
+            "--silo-port", peers.SiloPort.ToString(CultureInfo.InvariantCulture),
+            "--gateway-port", peers.GatewayPort.ToString(CultureInfo.InvariantCulture),
+        ]);
+}
+
+/// <summary>Links of a run's silos that go through proxies of Fleet's own.</summary>
+[Flags]
+internal enum ProxiedLinks : byte
+{
+    None = 0,
+
+    /// <summary>From each silo to the database.</summary>
+    Store = 1,
+
+    /// <summary>From everybody to each silo.</summary>
+    Peers = 2,
 }

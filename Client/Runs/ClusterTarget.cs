@@ -29,7 +29,12 @@ internal sealed class ClusterTarget : IFleetTarget
     /// <summary>Null where somebody else started them.</summary>
     public LocalSilos? Silos => _silos;
 
-    public (long Count, string Last) Faults => (0, "");
+    /// <summary>Messages that were struck, by kind, as every silo said last.</summary>
+    public IReadOnlyDictionary<string, long> MessageFaults => _fleet!.MessageFaults;
+
+    /// <summary>What befell messages, as silos said last.</summary>
+    public (long Count, string Last) Faults => _fleet?.MessageFaults is { Count: > 0 } faults
+        ? (faults.Sum(fault => fault.Value), faults.MaxBy(fault => fault.Value).Key) : (0, "");
 
     public IGrainFactory Grains => _fleet!.Grains;
 
@@ -43,7 +48,8 @@ internal sealed class ClusterTarget : IFleetTarget
         var cluster = await PostgresCluster.OpenAsync(request.Store, name, ct);
         var target = new ClusterTarget(
             request, cluster,
-            request.Cluster is null ? new LocalSilos(cluster, name, request.Store.Unredacted, said) : null);
+            request.Cluster is null
+                ? new LocalSilos(cluster, name, request.Store, LiveFaults.ProxiedBy(request.Scenario), said) : null);
         try
         {
             await target._cluster.AnnounceAsync(request.Name, ct);

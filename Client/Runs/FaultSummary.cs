@@ -26,6 +26,9 @@ public sealed record RecoverySummary(
 public sealed record FaultSummary(
     StrikeSummary[] Strikes, RecoverySummary[] Recovery, int WithLiveHandles, string[] Unstruck)
 {
+    /// <summary>Messages that were struck, by kind.</summary>
+    public IReadOnlyDictionary<string, long> Messages { get; init; } = new Dictionary<string, long>();
+
     public static readonly FaultSummary None = new([], [], 0, []);
 
     internal static FaultSummary Of(LiveFaults? faults) => faults is null ? None : new(

@@ -12,6 +12,7 @@ using Fleet.Kernel;
 using Fleet.Kernel.History;
 using Fleet.Protocol.Wire;
 using Fleet.Silo.Cluster;
+using Fleet.Silo.Faults;
 using Fleet.Storage;
 using Fleet.Storage.Results;
 using Fleet.Storage.Spool;
@@ -160,12 +161,28 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
                 devices = request.Plan.Devices.Length,
                 resources = request.Plan.ResourceCount,
                 silos = request.Silos,
-                cluster = Scenario.Cluster,
+                cluster = Scenario.Cluster with { Messages = MessagesOf(Scenario) },
                 probes = Scenario.RequiredProbes,
                 phases = Scenario.Phases.Select(phase => new { phase.Name, phase.For.TotalSeconds, phase.RateShare }),
             },
             SummaryJson),
     };
+
+    private static MessageFault[] MessagesOf(Scenario scenario) =>
+    [
+        .. scenario.Faults.Where(fault => fault.Kind is FaultKind.Message).SelectMany(fault =>
+        {
+            var share = fault.When is FaultSchedule.Probability probability ? probability.Value : 0;
+            MessageFaultKind[] kinds = fault.Target switch
+            {
+                "delay" => [MessageFaultKind.Delay],
+                "drop" => [MessageFaultKind.Drop],
+                "duplicate" => [MessageFaultKind.Duplicate],
+                _ => Enum.GetValues<MessageFaultKind>(),
+            };
+            return kinds.Select(kind => new MessageFault(kind, share / kinds.Length));
+        }),
+    ];
 
     /// <summary>What is left of the fleet when it is gone.</summary>
     private sealed record LiveResult(
@@ -173,6 +190,9 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         OnlineSnapshot Online, IReadOnlyList<CommittedEvents> Committed)
     {
         public LiveFaults? Faults { get; init; }
+
+        public IReadOnlyDictionary<string, long> MessageFaults { get; init; } =
+            new Dictionary<string, long>();
 
         public OtherGenerators Others { get; init; } = OtherGenerators.None;
     }
@@ -306,6 +326,8 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
             generator, monitor, reaped, reports, await silo.SnapshotAsync(), await silo.CommittedAsync())
         {
             Faults = faults,
+            MessageFaults = silo is ClusterTarget cluster
+                ? cluster.MessageFaults : new Dictionary<string, long>(),
             Others = others,
         };
     }
@@ -441,6 +463,7 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         await writer.AddFaultsAsync(
             [
                 .. live.Faults?.Records ?? [],
+                .. MessageRecords(live, writer.Info.EpochNs),
                 .. Scenario.Faults.Where(fault => fault.Kind is FaultKind.Inject).Select(fault => new FaultRecord(
                     writer.Info.EpochNs,
                     "inject",
@@ -450,6 +473,16 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
             ],
             ct);
     }
+
+    /// <summary>Messages are too many for a record each: one for each kind, with how often it struck.</summary>
+    private IEnumerable<FaultRecord> MessageRecords(LiveResult live, long sinceNs) =>
+        live.MessageFaults.Select(struck => new FaultRecord(
+            sinceNs,
+            struck.Key,
+            "messages",
+            string.Join(' ', Scenario.Faults.Where(fault => fault.Kind is FaultKind.Message)
+                .SelectMany(fault => fault.Expect).Distinct()),
+            string.Create(CultureInfo.InvariantCulture, $"struck {struck.Value:N0} messages")));
 
     private static Storage.Results.RuleEvidence ToEvidence(string checker, Checking.Rules.RuleEvidence rule) =>
         new(checker, rule.Rule, rule.Ok, rule.Violated, rule.Undecided);
@@ -553,7 +586,7 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
                         .ToLowerInvariant(), finding.Object, finding.Count, finding.Text, finding.Remedy)),
             ],
             Seconds = _seconds,
-            Faults = FaultSummary.Of(live.Faults),
+            Faults = FaultSummary.Of(live.Faults) with { Messages = live.MessageFaults },
             Interrupted = interrupted,
             Report = report,
         };

@@ -47,10 +47,37 @@ public static class RunSupport
                 DemandTimes(scenario, fault);
                 DemandSilo(scenario, fault, targets);
                 break;
+            case FaultKind.DbSlow or FaultKind.DbCut:
+                if (targets is not { Silos: > 0, HasPrivateServer: true })
+                    Refuse(
+                        scenario, $"faults: {Word(fault.Kind.ToString())}, which strikes between silos and a server "
+                        + "that Fleet started", "--silos 1 or more with --store private, after fleet db up");
+                DemandTimes(scenario, fault);
+                DemandSilo(scenario, fault, targets, "all");
+                break;
+            case FaultKind.Partition:
+                if (targets.Silos < 2)
+                    Refuse(
+                        scenario, "faults: partition, which parts silos", "--silos 2 or more");
+                DemandTimes(scenario, fault);
+                DemandSilo(scenario, fault, targets);
+                break;
+            case FaultKind.Message:
+                if (targets.Silos < 1)
+                    Refuse(scenario, "faults: message, which strikes between processes", "--silos 1 or more");
+                if (fault.When is not FaultSchedule.Probability)
+                    Refuse(
+                        scenario, $"a message fault by {Word(fault.When.GetType().Name)}",
+                        "every: { kind: probability, p: 0.01 }");
+                if (fault.Target is not (null or "random" or "delay" or "drop" or "duplicate"))
+                    Refuse(
+                        scenario, $"a message fault with target: {fault.Target}",
+                        "delay, drop, duplicate and random");
+                break;
             default:
                 Refuse(
                     scenario, $"faults: {Word(fault.Kind.ToString())}",
-                    "inject, db-kill, silo-kill, silo-pause and silo-restart");
+                    "inject, db-kill, db-slow, db-cut, silo-kill, silo-pause, silo-restart, partition and message");
                 break;
         }
     }
@@ -62,9 +89,9 @@ public static class RunSupport
                 "at: { kind: at, after: 3s } and every: { kind: interval, mean: 20s }");
     }
 
-    private static void DemandSilo(Scenario scenario, Fault fault, FaultTargets targets)
+    private static void DemandSilo(Scenario scenario, Fault fault, FaultTargets targets, string? also = null)
     {
-        var isKnown = fault.Target is null or "random"
+        var isKnown = fault.Target is null or "random" || fault.Target == also
             || (fault is { Kind: FaultKind.SiloRestart, Target: "rolling" })
             || (int.TryParse(fault.Target, out var number) && number >= 1 && number <= targets.Silos);
         if (!isKnown)

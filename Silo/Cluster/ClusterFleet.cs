@@ -88,6 +88,11 @@ public sealed class ClusterFleet : IAsyncDisposable
         return [.. _reports.Values];
     }
 
+    /// <summary>Messages that were struck, by kind, as every silo said last.</summary>
+    public IReadOnlyDictionary<string, long> MessageFaults => _reports.Values
+        .SelectMany(report => report.MessageFaults).GroupBy(fault => fault.Key, StringComparer.Ordinal)
+        .ToDictionary(fault => fault.Key, fault => fault.Sum(one => one.Value), StringComparer.Ordinal);
+
     private async Task AskAsync(string silo)
     {
         try

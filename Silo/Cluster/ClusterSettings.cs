@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Fleet.Silo.Faults;
 using Microsoft.Extensions.DependencyInjection;
 using Orleans.Configuration;
 
@@ -49,6 +50,9 @@ public sealed record ClusterSettings
 
     /// <summary>False for a control run: a stale incarnation's transitions are stored too.</summary>
     public bool IsFenced { get; init; } = true;
+
+    /// <summary>What befalls messages between clients and grains; nothing where the list is empty.</summary>
+    public IReadOnlyList<MessageFault> Messages { get; init; } = [];
 
     /// <summary>Reads them from a run's settings; a run that has none gets the defaults.</summary>
     public static ClusterSettings Of(string runSettings)

@@ -1,6 +1,7 @@
 using System.Globalization;
 using Fleet.Checking;
 using Fleet.Kernel.History;
+using Fleet.Silo.Faults;
 using Fleet.Storage;
 using Fleet.Storage.Cluster;
 using Fleet.Storage.Results;
@@ -72,7 +73,10 @@ internal static class ClusterSilo
         };
         var settings = ClusterSettings.Of(writer.Info.Settings);
         var log = new SiloLogGate();
-        var work = new SiloWork(() => SiloReport.Of(proc, arguments.Name, lifecycle.Events, checker.Snapshot()));
+        var messages = settings.Messages.Count > 0
+            ? new MessageFaultFilter(settings.Messages, writer.Info.Seed + (ulong)proc) : null;
+        var work = new SiloWork(() => SiloReport.Of(
+            proc, arguments.Name, lifecycle.Events, checker.Snapshot(), messages?.Counts ?? []));
         using var host = await SiloHost.StartAsync(
             options, log,
             (silo, siloPort, gatewayPort) =>
@@ -81,6 +85,11 @@ internal static class ClusterSilo
                 cluster.UseMembership(silo);
                 silo.Configure<SiloOptions>(names => names.SiloName = arguments.Name);
                 settings.Apply(silo);
+                if (messages is not null)
+                {
+                    silo.AddIncomingGrainCallFilter(messages);
+                }
+
                 silo.Services.AddSingleton(work);
                 silo.Services.AddPlacementDirector<OnSiloPlacement, OnSiloPlacementDirector>();
             },

@@ -16,6 +16,7 @@ public interface ISiloGrain : IGrainWithStringKey
 /// <summary>What one silo did so far.</summary>
 /// <param name="Proc">Number of its process in the run.</param>
 /// <param name="EventsCommitted">Events that its grains were told are durable.</param>
+/// <param name="MessageFaults">Messages that the run's plan delayed, lost or doubled here, by kind.</param>
 [GenerateSerializer, Immutable, Alias("fleet.SiloReport")]
 public sealed record SiloReport(
     [property: Id(0)] int Proc,
@@ -23,11 +24,13 @@ public sealed record SiloReport(
     [property: Id(2)] long EventsCommitted,
     [property: Id(3)] RuleCount[] Rules,
     [property: Id(4)] Dictionary<string, long> Probes,
-    [property: Id(5)] OnlineFinding[] Findings)
+    [property: Id(5)] OnlineFinding[] Findings,
+    [property: Id(6)] Dictionary<string, long> MessageFaults)
 {
-    internal static SiloReport Of(int proc, string name, long eventsCommitted, OnlineSnapshot snapshot) => new(
+    internal static SiloReport Of(
+        int proc, string name, long eventsCommitted, OnlineSnapshot snapshot, Dictionary<string, long> faults) => new(
         proc, name, eventsCommitted, [.. snapshot.Rules.Select(RuleCount.Of)], snapshot.Probes.ToDictionary(),
-        [.. snapshot.Findings.Select(OnlineFinding.Of)]);
+        [.. snapshot.Findings.Select(OnlineFinding.Of)], faults);
 
     /// <summary>What several silos decided, as if it had been one checker: each object lives on one of them.</summary>
     public static OnlineSnapshot Merge(IReadOnlyCollection<SiloReport> reports) => new(

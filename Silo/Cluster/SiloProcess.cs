@@ -27,7 +27,8 @@ public sealed class SiloProcess : IAsyncDisposable
     /// <param name="store">Address of the store as it was given; it goes through the environment, not the command
     /// line, since it may hold a password.</param>
     /// <param name="said">Takes each line that the silo says.</param>
-    public static SiloProcess Start(string cluster, string store, string name, Action<string> said)
+    /// <param name="options">Further ones of its command line.</param>
+    public static SiloProcess Start(string cluster, string store, string name, Action<string> said, IReadOnlyList<string>? options = null)
     {
         var program = Path.Combine(AppContext.BaseDirectory, "Fleet.Silo.dll");
         var start = new ProcessStartInfo(DotnetHost())
@@ -38,6 +39,11 @@ public sealed class SiloProcess : IAsyncDisposable
             RedirectStandardError = true,
             Environment = { [SiloArguments.StoreVariable] = store },
         };
+        foreach (var option in options ?? [])
+        {
+            start.ArgumentList.Add(option);
+        }
+
         var process = new Process { StartInfo = start };
         process.OutputDataReceived += (_, line) => Say(line.Data);
         process.ErrorDataReceived += (_, line) => Say(line.Data);

@@ -134,6 +134,9 @@ public sealed class ScenarioFileTests : IDisposable
 
     [Theory]
     [InlineData("faults=[ { kind: silo-kill, at: { kind: interval, mean: 20s } } ]", "silo-kill")]
+    [InlineData("faults=[ { kind: partition, at: { kind: interval, mean: 20s } } ]", "partition")]
+    [InlineData("faults=[ { kind: db-cut, at: { kind: interval, mean: 20s } } ]", "db-cut")]
+    [InlineData("faults=[ { kind: message, every: { kind: probability, p: 0.1 } } ]", "message")]
     public void What_is_described_but_not_run_yet_is_read_and_then_refused(string change, string word)
     {
         var scenario = ScenarioFile.ReadScenario("smoke", [ScenarioOverride.Parse(change)]);
