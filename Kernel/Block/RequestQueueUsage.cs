@@ -88,7 +88,6 @@ public sealed class RequestQueueUsage : IPercpuRefEvents
     /// <summary>Makes it new.</summary>
     public void Reset()
     {
-        Usage.Reset();
         Usage.Init(PercpuRefInit.Atomic);
         _gate.Reset();
         Wakeups = 0;

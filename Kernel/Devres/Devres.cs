@@ -63,7 +63,6 @@ public sealed class Devres(DevresHead head = DevresHead.Initialised)
         node.Id = _nextId++;
         node.IsLinked = true;
         node.Older = _newest;
-        node.Newer = null;
         if (_newest is null)
         {
             _oldest = node;
@@ -243,7 +242,8 @@ public sealed class Devres(DevresHead head = DevresHead.Initialised)
 
     internal static void HashNode(ref ulong hash, DevresNode node)
     {
-        StateHash.Mix(ref hash, ((ulong)node.Kind << 56) ^ ((ulong)(uint)node.Fn << 24) ^ (uint)node.Id);
+        StateHash.Mix(ref hash, ((ulong)node.Kind << 32) | (uint)node.Fn);
+        StateHash.Mix(ref hash, node.Id);
         StateHash.Mix(ref hash, node.DataId);
     }
 
@@ -322,7 +322,6 @@ public sealed class Devres(DevresHead head = DevresHead.Initialised)
         }
 
         node.IsLinked = false;
-        node.Older = null;
         node.Newer = null;
     }
 

@@ -181,17 +181,19 @@ public sealed class GenPool
         ChunkOf(start) is { } chunk && unchecked(start + sizeBytes - 1) <= chunk.End;
 
     /// <summary>Removes all chunks; the caller guarantees that nobody else uses the pool.</summary>
-    /// <returns><see cref="GenPoolFault.DestroyedBusy"/> when a granule is allocated; the kernel stops there.</returns>
+    /// <returns>
+    /// <see cref="GenPoolFault.DestroyedBusy"/> when a granule is allocated; the kernel stops there, with that chunk off
+    /// the list already.
+    /// </returns>
     public GenPoolFault Destroy()
     {
-        for (var chunk = Newest; chunk is not null; chunk = chunk.Next)
+        while (_newest is { } chunk)
         {
+            _newest = chunk.Next;
             if (chunk.Bitmap.NextSet(0, chunk.Bitmap.Bits) < chunk.Bitmap.Bits)
             {
                 return GenPoolFault.DestroyedBusy;
             }
-
-            _newest = chunk.Next;
         }
 
         return GenPoolFault.None;

@@ -24,6 +24,72 @@ public sealed class RequestQueueTests
         Assert.Contains(_world.Events, e => e.Kind is EventKind.ObjAlloc && ReferenceEquals(e.Other, _queue));
     }
 
+    // Goal: every atomic step is declared before it is done, with what it touches, and every event stands at its place.
+    // Method: the whole life of a queue, opened by somebody; the queue is bit 1, its counter 2, what counts 4 and 8.
+    [Fact]
+    public void Points_and_events_come_in_the_kernels_order()
+    {
+        Name();
+        Begin();
+        _world.Run(RequestQueueProcedures.Open(_world.Host, _queue));
+        Enter();
+        _world.Run(RequestQueueProcedures.StartFreeze(_world.Host, _queue));
+        _world.Run(RequestQueueProcedures.IoExit(_world.Host, _queue));
+        _world.Run(RequestQueueProcedures.Cleanup(_world.Host, _queue));
+        _world.Run(RequestQueueProcedures.Close(_world.Host, _queue));
+        _world.Settle();
+        Assert.Equal(
+            [
+                "ObjectAlloc 0 1", "RefInit 1 6", "RefInit", "ObjAlloc", "QueueRegister 1 6", "DiskOpen 1 1",
+                "RefFlags 3 0", "RefTrygetLive", "RefIncrement 3 4", "IoEnter", "QueueFreeze 0 1", "QueueFreezeStart",
+                "Kill 1 e", "RefKill", "SwitchBegin", "IoExit", "RefPut 3 c", "RefPut", "QueueFreeze 0 1",
+                "QueueFreezeStart", "QueueWaitBegin", "WaitBegin", "QueueWait f 0", "SwitchDone", "RefZero",
+                "Complete", "WaitEnd", "QueueWaitEnd", "QueueExit 0 1", "QueueDead", "RefExit 1 6", "RefExit",
+                "QueuePut ffffffffffffffff ffffffffffffffff", "QueuePut",
+                "DiskClose ffffffffffffffff ffffffffffffffff", "QueuePut", "RcuCbQueue", "QueueFreed", "ObjFree",
+            ],
+            _world.Trace);
+    }
+
+    // Goal: memory that is allocated again begins like new memory, whatever the life before left in it.
+    [Fact]
+    public void A_queue_that_is_allocated_again_begins_anew()
+    {
+        Begin();
+        _world.Run(RequestQueueProcedures.Cleanup(_world.Host, _queue));
+        _world.Settle();
+        _queue.InFlight = 3;
+        Begin();
+        Assert.Equal((1, 0, 0), (_queue.References, _queue.InFlight, _queue.FreezeDepth));
+        Assert.Equal((false, false, false, false), (
+            _queue.IsDying, _queue.IsDead, _queue.IsFreed, _queue.IsFreeQueued));
+    }
+
+    [Fact]
+    public void A_queue_that_is_reset_was_never_allocated()
+    {
+        Begin();
+        _world.Run(RequestQueueProcedures.Cleanup(_world.Host, _queue));
+        _world.Settle();
+        _queue.InFlight = 3;
+        _queue.Reset();
+        Assert.Equal((0, 0, 0), (_queue.References, _queue.InFlight, _queue.FreezeDepth));
+        Assert.Equal((false, false, false, false), (
+            _queue.IsDying, _queue.IsDead, _queue.IsFreed, _queue.IsFreeQueued));
+    }
+
+    // Goal: where nobody models grace periods, the last put frees at once.
+    [Fact]
+    public void Without_grace_periods_the_last_put_frees_the_memory()
+    {
+        _queue.Begin();
+        _world.Run(RequestQueueProcedures.Close(_world.Host, _queue));
+        Assert.True(_queue.IsFreed);
+        Assert.Equal(
+            [EventKind.QueuePut, EventKind.RcuCbQueue, EventKind.QueueFreed, EventKind.ObjFree],
+            _world.Events.Select(e => e.Kind));
+    }
+
     [Fact]
     public void A_failed_allocation_is_no_object()
     {
@@ -115,9 +181,7 @@ public sealed class RequestQueueTests
     [Fact]
     public void Another_queue_is_other_memory_under_the_same_names()
     {
-        _queue.Handle = "queue";
-        _queue.Mask = 1;
-        (_queue.Usage.Handle, _queue.Usage.Mask, _queue.Usage.CountMask, _queue.Usage.ReapedMask) = ("usage", 2, 4, 8);
+        Name();
         var another = _queue.Another();
         Assert.NotSame(_queue, another);
         Assert.Equal(("queue", 1UL, 2), ((string)another.Handle!, another.Mask, another.Life));
@@ -137,7 +201,8 @@ public sealed class RequestQueueTests
         Action[] lives =
         [
             () => { },
-            () => _world.Run(RequestQueueProcedures.Open(_world.Host, _queue)),
+            Open,
+            () => { Open(); Open(); },
             () => _world.Run(RequestQueueProcedures.StartFreeze(_world.Host, _queue)),
             () => { Freeze(); Freeze(); },
             () => _world.Run(RequestQueueProcedures.BeginCleanup(_world.Host, _queue)),
@@ -163,10 +228,19 @@ public sealed class RequestQueueTests
         }
 
         Assert.Equal(lives.Length, digests.Distinct().Count());
-        Assert.Equal(parts[0], parts[1]);
-        Assert.Equal([parts[0], parts[2], parts[3], parts[4], parts[7]], parts.Distinct());
+        Assert.Equal([parts[0], parts[0]], parts[1..3]);
+        Assert.Equal([parts[0], parts[3], parts[4], parts[5], parts[8]], parts.Distinct());
+
+        void Open() => _world.Run(RequestQueueProcedures.Open(_world.Host, _queue));
 
         void Freeze() => _world.Run(RequestQueueProcedures.StartFreeze(_world.Host, _queue));
+    }
+
+    private void Name()
+    {
+        _queue.Handle = "queue";
+        _queue.Mask = 1;
+        (_queue.Usage.Handle, _queue.Usage.Mask, _queue.Usage.CountMask, _queue.Usage.ReapedMask) = ("usage", 2, 4, 8);
     }
 
     private QueueEnter Enter() => _world.Run(RequestQueueProcedures.IoEnter(_world.Host, _queue));

@@ -120,6 +120,26 @@ public sealed class DevresTableTests
         Assert.Equal(DevresFault.None, Devres.Free(node));
     }
 
+    // Goal: an entry that is refused changes nothing, and one that was taken off can be added again as the newest.
+    [Fact]
+    public void An_entry_keeps_its_number_when_it_is_refused_and_gets_another_when_it_is_added_again()
+    {
+        var (one, two) = (Devres.Alloc(Fn)!, Devres.Alloc(Fn, dataId: 2)!);
+        _devres.Add(one);
+        Assert.Equal(DevresFault.BugAlreadyLinked, _devres.Add(one));
+        Assert.Equal(0, one.Id);
+        _devres.Add(two);
+        Assert.Equal(1, two.Id);
+        Assert.Same(one, _devres.Remove(Fn, node => node.DataId == 0));
+        Assert.Equal(DevresFault.None, _devres.Add(one));
+        Assert.Equal([two, one], _devres.Nodes);
+        Assert.Equal(2, one.Id);
+        Assert.Same(two, _devres.Remove(Fn, node => node.DataId == 2));
+        Assert.Equal([one], _devres.Nodes);
+        _devres.Reset();
+        Assert.Empty(_devres.Nodes);
+    }
+
     [Fact]
     public void Closing_a_closed_group_by_its_id_is_a_bug()
     {

@@ -35,6 +35,9 @@ internal sealed class SequentialWorld(KernelProfile profile)
 
     public List<KernelEvent> Events { get; } = [];
 
+    /// <summary>Points with what they declare to read and write, and events, in one order.</summary>
+    public List<string> Trace { get; } = [];
+
     public SequentialHost Host => new(this);
 
     /// <summary>Every warning so far, by class.</summary>
@@ -122,10 +125,15 @@ internal readonly struct SequentialHost(SequentialWorld world) : IDirectHost<Seq
 
     public PagemapRegistry Registry => world.Registry;
 
-    public PointAwaiter<SequentialHost> Point(Step step, ulong reads, ulong writes) => default;
+    public PointAwaiter<SequentialHost> Point(Step step, ulong reads, ulong writes)
+    {
+        world.Trace.Add($"{step} {reads:x} {writes:x}");
+        return default;
+    }
 
     public PointAwaiter<SequentialHost> Wait(Step step, IReadiness ready, ulong reads, ulong writes)
     {
+        world.Trace.Add($"{step} {reads:x} {writes:x}");
         world.WaitFor(step, () => ready.IsReady);
         return default;
     }
@@ -181,7 +189,11 @@ internal readonly struct SequentialHost(SequentialWorld world) : IDirectHost<Seq
 
     public ValueTask MapErase(DevPagemap target) => MapProcedures.Erase(this, target);
 
-    public void Emit(in KernelEvent happened) => world.Events.Add(happened);
+    public void Emit(in KernelEvent happened)
+    {
+        world.Events.Add(happened);
+        world.Trace.Add($"{happened.Kind}");
+    }
 }
 
 /// <summary>Makes every object of a binding anew.</summary>

@@ -93,6 +93,9 @@ public sealed class GenPoolMemoryTests
         Assert.Equal((8 + 3 + 16 + 32) * 8, pool.Chunks.Single().BitmapHeldBytes);
         Assert.Equal([new(511, 2), new(1536, 1)], pool.Chunks.Single().BusyRuns());
         Assert.Equal(8, With(3, []).Chunks.Single().BitmapHeldBytes);
+        Assert.Equal(8 * 8, With(8 * 64, []).Chunks.Single().BitmapHeldBytes);
+        Assert.Equal((8 + 1) * 8, With(24 * 64, []).Chunks.Single().BitmapHeldBytes);
+        Assert.Equal((8 + 2) * 8, With(25 * 64, []).Chunks.Single().BitmapHeldBytes);
         Assert.Equal(0, With(0, []).Chunks.Single().BitmapHeldBytes);
     }
 
@@ -131,6 +134,24 @@ public sealed class GenPoolMemoryTests
             With(4096, [0, 4000]),
         ];
         Assert.Equal(pools.Length, pools.Select(Digest).Distinct().Count());
+    }
+
+    [Fact]
+    public void Every_chunk_that_reset_keeps_serves_again_without_new_memory()
+    {
+        var pool = new GenPool(Granule);
+        Add();
+        pool.Reset();
+        var before = GC.GetAllocatedBytesForCurrentThread();
+        Add();
+        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+
+        void Add()
+        {
+            pool.AddOwner(Base, 0, 4096 * Granule, null);
+            pool.AddOwner(2 * Base, 0, 1024 * Granule, null);
+            pool.AddOwner(3 * Base, 0, 4096 * Granule, null);
+        }
     }
 
     // Goal: what Reset keeps is handed out once each, whatever its place among what was kept.

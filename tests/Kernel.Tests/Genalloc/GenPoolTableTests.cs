@@ -141,8 +141,63 @@ public sealed class GenPoolTableTests
     public void Gp15_a_wrong_free_is_a_bug(string why, ulong address, ulong sizeBytes, GenPoolFault fault)
     {
         var pool = With(16, [4, 5, 15]);
-        Assert.Equal(new GenPoolFree(null, fault), pool.FreeOwner(address, sizeBytes));
+        var free = pool.BeginFree(address, sizeBytes);
+        Assert.Equal(GenPoolStep.ClearWord, free.Next());
+        Assert.True(free.IsDone);
+        Assert.Equal(new GenPoolFree(null, fault), free.Result);
+        Assert.Equal(13 * Granule, pool.AvailBytes);
+        Assert.Equal([new(4, 2), new(15, 1)], pool.Chunks.Single().BusyRuns());
         Assert.NotEmpty(why);
+    }
+
+    [Fact]
+    public void Nothing_of_a_foreign_address_cannot_be_freed_either() =>
+        Assert.Equal(new GenPoolFree(null, GenPoolFault.NoChunk), With(16, []).FreeOwner(Base - 1, 0));
+
+    [Fact]
+    public void A_chunk_with_too_little_is_passed_over_in_one_step()
+    {
+        var alloc = With(2, [0]).BeginAlloc(2 * Granule);
+        Assert.Equal([GenPoolStep.AvailTest], Steps(() => (alloc.Upcoming, alloc.Next(), alloc.IsDone)));
+        Assert.False(alloc.Result.Succeeded);
+    }
+
+    // Goal: a rollback of several words, and a second one of the same request, give back exactly what was set.
+    // Method: a request of four words; the last of them is taken after the search, and again at the next place.
+    [Fact]
+    public void A_request_that_collides_twice_rolls_back_twice()
+    {
+        var pool = With(640, []);
+        var alloc = pool.BeginAlloc(200 * Granule);
+        Assert.Equal([GenPoolStep.AvailTest, GenPoolStep.Search], [alloc.Next(), alloc.Next()]);
+        pool.AllocAlgoOwner(Granule, GenPoolAlgorithm.Fixed(199 * Granule));
+        GenPoolStep[] collision =
+        [
+            GenPoolStep.SetWord, GenPoolStep.SetWord, GenPoolStep.SetWord, GenPoolStep.SetWord,
+            GenPoolStep.RollbackWord, GenPoolStep.RollbackWord, GenPoolStep.RollbackWord, GenPoolStep.Search,
+        ];
+        Assert.Equal(collision, collision.Select(_ => alloc.Next()));
+        Assert.Equal(200, alloc.Granule);
+        Assert.Equal([new(199, 1)], pool.Chunks.Single().BusyRuns());
+
+        pool.AllocAlgoOwner(Granule, GenPoolAlgorithm.Fixed(399 * Granule));
+        Assert.Equal(collision, collision.Select(_ => alloc.Next()));
+        Assert.Equal(400, alloc.Granule);
+        Assert.Equal([new(199, 1), new(399, 1)], pool.Chunks.Single().BusyRuns());
+
+        Assert.True(alloc.Run().Succeeded);
+        Assert.Equal([new(199, 1), new(399, 201)], pool.Chunks.Single().BusyRuns());
+    }
+
+    // Goal: a part of the bitmap that does not exist yet is free from its first granule on.
+    [Fact]
+    public void The_first_granule_behind_a_full_part_is_found()
+    {
+        var pool = With(4096, []);
+        Assert.Equal(0, pool.Index(512, GenPoolAlgorithm.FirstFit));
+        Assert.Equal(512, pool.Index(1, GenPoolAlgorithm.FirstFit));
+        Assert.Equal(513, pool.Index(1023, GenPoolAlgorithm.FirstFit));
+        Assert.Equal(1536, pool.Index(1, GenPoolAlgorithm.BestFit));
     }
 
     [Fact]
@@ -227,10 +282,13 @@ public sealed class GenPoolTableTests
     public void Destroy_of_a_pool_in_use_is_a_bug_and_of_an_empty_one_removes_its_chunks()
     {
         var pool = With(16, [3]);
+        pool.AddOwner(2 * Base, 0, Granule, null);
         Assert.Equal(GenPoolFault.DestroyedBusy, pool.Destroy());
-        pool.FreeOwner(Base + (3 * Granule), Granule);
-        Assert.Equal(GenPoolFault.None, pool.Destroy());
         Assert.Empty(pool.Chunks);
+        var empty = With(16, []);
+        empty.AddOwner(2 * Base, 0, Granule, null);
+        Assert.Equal(GenPoolFault.None, empty.Destroy());
+        Assert.Empty(empty.Chunks);
     }
 
     [Fact]

@@ -288,6 +288,59 @@ public sealed class PercpuRefTableTests
         Assert.True(test.Ref.IsPercpu);
     }
 
+    // Goal: a life begins alike whatever the earlier one left behind: a switch in flight, its confirmation.
+    [Fact]
+    public void A_life_after_an_exit_during_a_switch_begins_alike()
+    {
+        var test = new PercpuRefUnderTest();
+        var fresh = Digest(test.Ref);
+        test.Ref.SwitchToAtomic(confirm: 3);
+        Assert.Equal(PercpuRefWarn.ExitWhileSwitching, test.Ref.Exit());
+        Assert.Equal(Errno.OK, test.Ref.Init(PercpuRefInit.AllowReinit));
+        Assert.False(test.Ref.IsSwitching);
+        Assert.Equal(fresh, Digest(test.Ref));
+
+        // The callback of the earlier life still comes; it has nothing to confirm in this one.
+        test.Rcu.RunCallback();
+        Assert.Empty(test.Events);
+    }
+
+    // Goal: nothing of a life is left in memory that is reset. Method: one with every field set, beside raw memory.
+    [Fact]
+    public void Reset_leaves_nothing_of_a_life()
+    {
+        var test = new PercpuRefUnderTest();
+        test.Ref.SwitchToAtomic(confirm: 3);
+        Assert.True(test.Ref.IsSwitching);
+        test.Ref.Reset();
+        Assert.Equal(Digest(new PercpuRef(test.Rcu, test, 4)), Digest(test.Ref));
+    }
+
+    [Fact]
+    public void A_confirmation_that_was_given_is_forgotten()
+    {
+        var (told, untold) = (new PercpuRefUnderTest(), new PercpuRefUnderTest());
+        told.Ref.Kill(confirm: 3);
+        untold.Ref.Kill();
+        told.Rcu.RunCallback();
+        untold.Rcu.RunCallback();
+        Assert.Equal(["confirm3", "release"], told.Events);
+        Assert.Equal(Digest(untold.Ref), Digest(told.Ref));
+    }
+
+    // Goal: the callback of a switch folds, then confirms, then frees the per-CPU memory, and only then lets go.
+    [Fact]
+    public void The_callback_of_a_switch_does_its_steps_in_the_kernels_order()
+    {
+        var rcu = new RcuDomain();
+        var told = new Ordered();
+        var reference = new PercpuRef(rcu, told);
+        reference.Init(PercpuRefInit.None);
+        reference.Kill(confirm: 1);
+        rcu.RunCallback();
+        Assert.Equal(["folded", "confirmed, with memory", "released, without memory"], told.Steps);
+    }
+
     // Goal: a state that can go on differently has another digest.
     // Method: for each field two refs that differ in nothing else.
     [Fact]
@@ -338,5 +391,19 @@ public sealed class PercpuRefTableTests
         var hash = StateHash.Seed;
         reference.HashInto(ref hash);
         return hash;
+    }
+
+    private sealed class Ordered : IPercpuRefEvents
+    {
+        public List<string> Steps { get; } = [];
+
+        public void Folded(PercpuRef reference, PercpuRefWarn warn) => Steps.Add("folded");
+
+        public void Confirmed(PercpuRef reference, int confirm) => Steps.Add($"confirmed, {MemoryOf(reference)}");
+
+        public void Released(PercpuRef reference) => Steps.Add($"released, {MemoryOf(reference)}");
+
+        private static string MemoryOf(PercpuRef reference) =>
+            reference.HasPercpuMemory ? "with memory" : "without memory";
     }
 }

@@ -170,6 +170,28 @@ public sealed class RcuDomainTests
         Assert.Equal(Digest(new RcuDomain()), Digest(left));
     }
 
+    // Goal: a callback that is queued anew waits for those who read now, behind the others; nobody else is moved.
+    [Fact]
+    public void A_callback_whose_grace_period_begins_anew_waits_for_the_sections_open_now()
+    {
+        var rcu = new RcuDomain();
+        var (first, moved, last) = (new Counted(), new Counted(), new Counted());
+        rcu.Call(first);
+        rcu.Call(moved);
+        rcu.Call(last);
+        rcu.EnterRead(7);
+        rcu.Restart(new Counted());
+        Assert.Equal(3, rcu.PendingCallbacks);
+        rcu.Restart(moved);
+        Assert.Equal(3, rcu.PendingCallbacks);
+        Assert.Equal(2, rcu.RunCallbacks());
+        Assert.Equal((1, 0, 1), (first.Runs, moved.Runs, last.Runs));
+        Assert.Same(moved, rcu.NextCallback);
+        rcu.ExitRead(7);
+        Assert.Equal(1, rcu.RunCallbacks());
+        Assert.Equal((1, 0), (moved.Runs, rcu.PendingCallbacks));
+    }
+
     private static ulong Digest(RcuDomain rcu)
     {
         var hash = StateHash.Seed;
