@@ -164,6 +164,16 @@ public sealed class UnbindQuiescent : Rule, IDeviceRule
             return;
         }
 
+        if (PinnedIn(device) is { } pin)
+        {
+            device.Ledger.Violated(this, Class, "pinned", device.Obj, () => new(
+                $"Let D = {device.Name}. Then its unbind ended at seq {record.At.Seq} and D has no driver; however, page "
+                + $"0x{pin.Pfn:x} of {device.Context.Name(pin.At.Obj)}, pinned at seq {pin.At.Seq} there, was not put: a "
+                + "contradiction.",
+                [pin, record]));
+            return;
+        }
+
         device.Ledger.Ok(this);
         if (device.Context.Online)
         {
@@ -176,6 +186,10 @@ public sealed class UnbindQuiescent : Rule, IDeviceRule
             device.Group.WhenReached(at, reached => JudgeOther(device, record, position, reached));
         }
     }
+
+    /// <summary>A pin that is held now; asked only where one order tells what "now" is at another object.</summary>
+    private static HistoryEvent? PinnedIn(DeviceStream device) =>
+        device.Context.InOneOrder ? device.Group.Maps.Values.SelectMany(map => map.Pins).FirstOrDefault() : null;
 
     private void JudgeOther(DeviceStream device, HistoryEvent record, Position at, bool reached)
     {

@@ -9,7 +9,9 @@ namespace Fleet.Checking.Rules;
 /// <remarks>
 /// Decided on the device alone, by address, since early profiles have no owner: alloc before <c>teardown_begin</c>,
 /// free or reap after <c>teardown_end</c>. Held back until the life has ended, because a life that ended by
-/// <c>fenced</c> is exempt. Pins are decided on the page map alone, whose own order has the removal too.
+/// <c>fenced</c> is exempt. Pins are decided on the page map alone, whose own order has the removal too. A history in one
+/// order for all objects says more: whether the ref had reached zero, so that a removal that nobody waited for is seen
+/// although nobody held anything, and a pin that counted for no reference (a kernel that loses it) is not held against it.
 /// </remarks>
 public sealed class ReapBeforeRemove : Rule, IDeviceRule, IDeviceEndRule, IMapRule
 {
@@ -32,7 +34,7 @@ public sealed class ReapBeforeRemove : Rule, IDeviceRule, IDeviceEndRule, IMapRu
 
     void IMapRule.Judge(MapStream map, HistoryEvent record)
     {
-        if (map.Fenced)
+        if (map.Fenced || (map.Context.InOneOrder && JudgeCount(map, record)))
         {
             return;
         }
@@ -51,6 +53,37 @@ public sealed class ReapBeforeRemove : Rule, IDeviceRule, IDeviceEndRule, IMapRu
         {
             map.Ledger.Ok(this);
         }
+    }
+
+    /// <returns>False where the ref of the page map is not in the history, or other records decide.</returns>
+    private bool JudgeCount(MapStream map, HistoryEvent record)
+    {
+        if (map.Stored is null || map.Group.RefOf(map.Context.Objects, map.Obj) is not { } counted)
+        {
+            // Memory without page structs has no users that anybody counts.
+            return false;
+        }
+
+        if (counted.Now.ZeroSeq > counted.Now.RevivedSeq)
+        {
+            map.Ledger.Ok(this);
+            return true;
+        }
+
+        var isHeld = map.Pins.Count > 0
+            || map.Group.Device?.Mappings.Any(mapping => mapping.Map == map.Obj && mapping.Held > 0) is true;
+        if (isHeld || counted.HasGapBetween(counted.Now.InitSeq, long.MaxValue))
+        {
+            return false;
+        }
+
+        var kill = counted.Kill;
+        map.Ledger.Violated(this, Class, "not-zero", map.Obj, () => new(
+            $"Let M = page map {map.Name}, R = {counted.Name}, which counts its users. Then M's memory may go when R was "
+            + $"seen at zero, and R was not at zero ({Prose.At(kill)} killed it); however, "
+            + $"devm_memremap_pages_release removed M's memory at seq {record.At.Seq}: a contradiction.",
+            kill is null ? [record] : [kill, record]));
+        return true;
     }
 
     void IDeviceRule.Judge(DeviceStream device, HistoryEvent record)
@@ -436,6 +469,17 @@ public sealed class PageCountNonneg : Rule, IMapRule
     void IMapRule.Judge(MapStream map, HistoryEvent record)
     {
         var again = record.Kind is EventKind.PageFinalPut && !map.NoteFinalPut(record.Pfn);
+        if (record is { Kind: EventKind.PageGet, Text: "hand-out" } && map.IdleCountAt(record) is var idle
+            && record.Count > idle.Count)
+        {
+            map.Ledger.Violated(this, Class, "handed-out-twice", map.Obj, () => new(
+                $"Let P = page 0x{record.Pfn:x} of page map {map.Name}. Then P is idle at a count of {idle.Count}, as "
+                + $"when it was handed out at seq {idle.At.Seq}; however, it was handed out again at seq "
+                + $"{record.At.Seq} with a count of {record.Count}: a contradiction.",
+                [idle, record]));
+            return;
+        }
+
         if (!again && record.Count >= 0)
         {
             map.Ledger.Ok(this);
@@ -470,6 +514,7 @@ public sealed class MapErasedBeforeFree : Rule, IDeviceRule
     {
         if (device.MapIn(record.Other) is not { } mapping)
         {
+            JudgeEntry(device, record);
             return;
         }
 
@@ -486,6 +531,28 @@ public sealed class MapErasedBeforeFree : Rule, IDeviceRule
                 + "that: a contradiction.",
                 mapping.TeardownBegin is { } begin ? [begin, record] : [record]));
         }
+    }
+
+    /// <summary>A mapping that never got its chunk is known by its entry, where one order tells which came first.</summary>
+    private void JudgeEntry(DeviceStream device, HistoryEvent record)
+    {
+        if (!device.Context.InOneOrder || device.ResourceIn(record.Other) is not { } body
+            || !device.Group.Maps.TryGetValue(device.Context.Objects.Find("map:" + body), out var map))
+        {
+            return;
+        }
+
+        if (map.Stored is not { } stored)
+        {
+            device.Ledger.Ok(this);
+            return;
+        }
+
+        device.Ledger.Violated(this, Class, "entry", device.Obj, () => new(
+            $"Let M = page map {map.Name}. Then its entry stands in the lookup table since seq {stored.At.Seq} there; "
+            + $"however, its object {device.Context.Name(record.Other)} was freed at seq {record.At.Seq} before the "
+            + "entry was erased: a contradiction.",
+            [stored, record]));
     }
 }
 

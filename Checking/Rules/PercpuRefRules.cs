@@ -25,7 +25,16 @@ public sealed class ExitAfterZero : Rule, IRefRule
             return;
         }
 
-        if (life.ZeroSeq != 0)
+        if (life.ZeroSeq != 0 && record.Count != 0)
+        {
+            // A single-step recording says what the count was.
+            var zero = @ref.Zero;
+            @ref.Ledger.Violated(this, Class, "revived", @ref.Obj, () => new(
+                $"Let R = {@ref.Name}. Then R reached zero at {Prose.At(zero)} and nobody may take it again; however, "
+                + $"percpu_ref_exit(R) ran at seq {record.At.Seq} with a count of {record.Count}: a contradiction.",
+                @ref.Kill is { } killed && zero is not null ? [killed, zero, record] : [record]));
+        }
+        else if (life.ZeroSeq != 0)
         {
             @ref.Ledger.Ok(this);
         }
@@ -198,9 +207,10 @@ public sealed class LiveFailsAfterConfirm : Rule, IDeviceRule, IAllocRule
 
 /// <summary>I9: the release of a ref runs at zero.</summary>
 /// <remarks>
-/// A release that runs a second time, at zero again, is the doing of a get from zero: NO-GET-FROM-ZERO.
+/// A release that runs a second time, at zero again, is the doing of a get from zero: NO-GET-FROM-ZERO. A second kill
+/// drops a reference that somebody else owes: where the ref outlives the history, its count stays one short.
 /// </remarks>
-public sealed class CountConservation : Rule, IRefRule
+public sealed class CountConservation : Rule, IRefRule, IRefEndRule
 {
     public override string Name => "COUNT-CONSERVATION";
 
@@ -226,6 +236,30 @@ public sealed class CountConservation : Rule, IRefRule
             $"Let R = {@ref.Name}. Then its release runs when nobody holds R; however, at seq {record.At.Seq} it ran "
             + $"with a count of {record.Count}: a contradiction.",
             kill is null ? [record] : [kill, record]));
+    }
+
+    void IRefEndRule.JudgeEnd(RefStream @ref)
+    {
+        ref readonly var life = ref @ref.Now;
+        if (life.Kills < 2 || life.ExitSeq != 0 || life.Fenced)
+        {
+            return;
+        }
+
+        var header = @ref.Context.Header;
+        if (!header.Quiescent || !header.Complete || @ref.HasGapBetween(life.InitSeq, long.MaxValue)
+            || @ref.Group.Device is { OopsEver: true } or { HangSeen: true })
+        {
+            @ref.Ledger.Undecided(this);
+            return;
+        }
+
+        var (kill, again) = (@ref.Kill, @ref.KillAgain);
+        @ref.Ledger.Violated(this, Class, "one-short", @ref.Obj, () => new(
+            $"Let R = {@ref.Name}. Then the kill at {Prose.At(kill)} dropped the one reference that R began with, and "
+            + $"every other is its holder's to put; however, the kill at {Prose.At(again)} dropped one more, so that R "
+            + "ends with a count one below what is owed: a contradiction.",
+            kill is null || again is null ? [] : [kill, again]));
     }
 }
 
@@ -287,8 +321,9 @@ public sealed class CleanupOnceAfterKill : Rule, IRefRule
     void IRefRule.Judge(RefStream @ref, HistoryEvent record)
     {
         ref readonly var life = ref @ref.Now;
-        if (life.KillSeq != 0 && life.CleanupSeq == 0)
+        if (life.KillSeq != 0 && (life.CleanupSeq == 0 || @ref.IsShared))
         {
+            // A ref that all resources of a device share is cleaned up by each of their mappings.
             @ref.Ledger.Ok(this);
         }
         else if (@ref.HasGapBetween(Math.Max(life.InitSeq, life.CleanupSeq), record.At.Seq))

@@ -19,6 +19,9 @@ internal sealed class CheckContext(HistoryHeader header, ObjectTable objects, Le
     /// <summary>Missing positions were left out on purpose, so they are no gaps.</summary>
     public bool IsExcerpt { get; init; }
 
+    /// <summary>Records come in the one order in which everything happened, whatever object they are of.</summary>
+    public bool InOneOrder => !online && Header is { Order: HistoryOrder.Total, SortedByObject: false };
+
     /// <summary>Most by which clocks may differ, ns; null when times of different processes say nothing.</summary>
     public long? ClockBoundNs => Header.ClocksCompare ? Header.ClockBoundNs ?? 0 : null;
 

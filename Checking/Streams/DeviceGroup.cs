@@ -79,6 +79,25 @@ internal sealed class DeviceGroup
     }
 
     /// <summary>
+    /// Returns the ref that counts the users of a page map: its own, the device's or its queue's; null if none lives.
+    /// </summary>
+    public RefStream? RefOf(ObjectTable objects, int map)
+    {
+        var name = objects.Name(map);
+        var body = name[(name.IndexOf(':', StringComparison.Ordinal) + 1)..];
+        var device = body[..Math.Max(0, body.LastIndexOf('/'))];
+        foreach (var candidate in (string[])[$"ref:{body}", $"ref:{device}/shared", $"ref:{device}/queue"])
+        {
+            if (Refs.TryGetValue(objects.Find(candidate), out var found) && found.Now.Exists)
+            {
+                return found;
+            }
+        }
+
+        return null;
+    }
+
+    /// <summary>
     /// Runs once all records of an object were fed: at once when it was fed as a whole before, else at the end.
     /// </summary>
     public void WhenFed(int obj, bool sortedByObject, Action decide)

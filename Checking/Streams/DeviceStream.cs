@@ -784,7 +784,7 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
     /// <summary>
     /// Returns the resource that an object named <c>p2p_pgmap:DEV/barN.LIFE</c> or <c>pgmap:…</c> belongs to.
     /// </summary>
-    private string? ResourceIn(int id)
+    public string? ResourceIn(int id)
     {
         var name = Context.Name(id);
         var colon = name.IndexOf(':', StringComparison.Ordinal);

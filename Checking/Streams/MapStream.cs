@@ -17,6 +17,7 @@ internal sealed class MapStream(CheckContext context, DeviceGroup group, int obj
     private HashSet<ulong>? _initialPuts;
     private Dictionary<ulong, PagePins>? _pins;
     private Dictionary<AllocId, HistoryEvent>? _named;
+    private Dictionary<ulong, HistoryEvent>? _handedOut;
     private bool _unbindSeen;
 
     /// <summary>One life of the mapping, for questions asked by the device's stream.</summary>
@@ -57,6 +58,9 @@ internal sealed class MapStream(CheckContext context, DeviceGroup group, int obj
 
     public bool Fenced { get; private set; }
 
+    /// <summary>The <c>map_store</c> of the entry that stands in the lookup table; null when none does.</summary>
+    public HistoryEvent? Stored { get; private set; }
+
     /// <summary>The <c>page_get</c> of each pin that has a name and was not put yet.</summary>
     public IReadOnlyCollection<HistoryEvent> Pins => (IReadOnlyCollection<HistoryEvent>?)_named?.Values ?? [];
 
@@ -82,6 +86,14 @@ internal sealed class MapStream(CheckContext context, DeviceGroup group, int obj
 
     /// <summary>Notes the final put of a page; false when it had one in this life of the mapping.</summary>
     public bool NoteFinalPut(ulong pfn) => (_finalPuts ??= []).Add(pfn);
+
+    /// <summary>Returns the first hand-out of a page in this life of the mapping, which tells its idle count.</summary>
+    public HistoryEvent IdleCountAt(HistoryEvent handOut)
+    {
+        _handedOut ??= [];
+        _handedOut.TryAdd(handOut.Pfn, handOut);
+        return _handedOut[handOut.Pfn];
+    }
 
     /// <summary>The teardown has dropped the count that the page was made with.</summary>
     public bool InitialPutSeen(ulong pfn) => _initialPuts?.Contains(pfn) ?? false;
@@ -130,7 +142,7 @@ internal sealed class MapStream(CheckContext context, DeviceGroup group, int obj
     {
         CountLost();
         (Present, Removed, Added, _tags) = (false, null, null, null);
-        (_initialPuts, _pins, _named) = (null, null, null);
+        (_initialPuts, _pins, _named, _handedOut, Stored) = (null, null, null, null, null);
     }
 
     protected override void Apply(HistoryEvent record)
@@ -144,7 +156,7 @@ internal sealed class MapStream(CheckContext context, DeviceGroup group, int obj
         {
             case EventKind.MemoryAdd:
                 (Present, Removed, Added, Fenced, _unbindSeen) = (true, null, record, false, false);
-                (_finalPuts, _initialPuts, _pins) = (null, null, null);
+                (_finalPuts, _initialPuts, _pins, _handedOut) = (null, null, null, null);
                 if (!Context.Online)
                 {
                     (_lives ??= []).Add(new() { Gen = record.At.Gen, AddSeq = record.At.Seq });
@@ -156,7 +168,11 @@ internal sealed class MapStream(CheckContext context, DeviceGroup group, int obj
                 (_initialPuts, _pins) = (null, null);
                 Change((ref MapLife life) => life.RemoveSeq = record.At.Seq);
                 break;
+            case EventKind.MapStore:
+                Stored = record;
+                break;
             case EventKind.MapErase:
+                Stored = null;
                 Change((ref MapLife life) => life.EraseSeq = record.At.Seq);
                 break;
             case EventKind.Fenced:

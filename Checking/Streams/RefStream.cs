@@ -23,6 +23,9 @@ internal sealed class RefStream(CheckContext context, DeviceGroup group, int obj
         public long CleanupSeq;
         public int Kills;
 
+        /// <summary>The last get that took it from zero.</summary>
+        public long RevivedSeq;
+
         /// <summary>Where the device had seen the kill: what it did later was done knowing.</summary>
         public int FoldGen;
         public long FoldSeq;
@@ -36,7 +39,13 @@ internal sealed class RefStream(CheckContext context, DeviceGroup group, int obj
 
     public HistoryEvent? Kill { get; private set; }
 
+    /// <summary>The second kill of this life; null when there was none.</summary>
+    public HistoryEvent? KillAgain { get; private set; }
+
     public HistoryEvent? Zero { get; private set; }
+
+    /// <summary>It counts the users of several page maps.</summary>
+    public bool IsShared { get; } = context.Objects.Name(obj).EndsWith("/shared", StringComparison.Ordinal);
 
     public RefLife LifeAt(int gen, long seq)
     {
@@ -78,7 +87,7 @@ internal sealed class RefStream(CheckContext context, DeviceGroup group, int obj
         CountLost();
         Keep();
         _now = default;
-        (Kill, Zero) = (null, null);
+        (Kill, KillAgain, Zero) = (null, null, null);
     }
 
     protected override void Apply(HistoryEvent record)
@@ -94,11 +103,12 @@ internal sealed class RefStream(CheckContext context, DeviceGroup group, int obj
             case EventKind.RefInit or EventKind.RefResurrect or EventKind.RefReinit:
                 Keep();
                 _now = new() { Gen = record.At.Gen, InitSeq = seq, Exists = true };
-                (Kill, Zero) = (null, null);
+                (Kill, KillAgain, Zero) = (null, null, null);
                 break;
             case EventKind.RefKill:
                 _now.KillSeq = _now.KillSeq == 0 ? seq : _now.KillSeq;
                 _now.Kills++;
+                KillAgain ??= _now.Kills == 2 ? record : null;
                 Kill ??= record;
                 break;
             case EventKind.SwitchDone:
@@ -116,6 +126,9 @@ internal sealed class RefStream(CheckContext context, DeviceGroup group, int obj
             case EventKind.RefZero:
                 _now.ZeroSeq = seq;
                 Zero = record;
+                break;
+            case EventKind.RefGet:
+                _now.RevivedSeq = _now.ZeroSeq != 0 ? seq : 0;
                 break;
             case EventKind.Complete: _now.CompleteSeq = seq; break;
             case EventKind.WaitBegin: _now.WaitBeginSeq = seq; break;
