@@ -28,7 +28,8 @@ public sealed class SiloProcess : IAsyncDisposable
     /// line, since it may hold a password.</param>
     /// <param name="said">Takes each line that the silo says.</param>
     /// <param name="options">Further ones of its command line.</param>
-    public static SiloProcess Start(string cluster, string store, string name, Action<string> said, IReadOnlyList<string>? options = null)
+    public static SiloProcess Start(
+        string cluster, string store, string name, Action<string> said, IReadOnlyList<string>? options = null)
     {
         var program = Path.Combine(AppContext.BaseDirectory, "Fleet.Silo.dll");
         var start = new ProcessStartInfo(DotnetHost())
