@@ -1,3 +1,5 @@
+using Fleet.Silo.Options;
+using Fleet.Silo.Service;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 
@@ -27,10 +29,13 @@ public sealed class EmbeddedFleet : IAsyncDisposable
     {
         var log = new SiloLogGate();
         var host = await SiloHost.StartAsync(
-            options, log,
-            (silo, siloPort, gatewayPort) => silo.UseLocalhostClustering(
-                siloPort, gatewayPort, null, options.Run, options.Run),
-            default, new GuestLifetime(), ct);
+            log,
+            (silo, siloPort, gatewayPort) =>
+            {
+                silo.UseLocalhostClustering(siloPort, gatewayPort, null, options.Run, options.Run);
+                silo.AddFleet(options);
+            },
+            new SiloSettings(), ct);
         return new(host, log);
     }
 
