@@ -12,7 +12,8 @@ using Fleet.Storage.Server;
 
 namespace Fleet.Client.Cluster;
 
-/// <summary>Silo processes on this machine that are one cluster and stay up after the command that started them.</summary>
+/// <summary>Silo processes on this machine that are one cluster and stay up after the command that started
+/// them.</summary>
 /// <remarks>
 /// What it knows stands in one directory of its owner's (mode 0700; 0711 where a server of another user must pass
 /// through it): cluster.json, a log and a ports file for each silo, and the private server's data.

@@ -3,7 +3,8 @@ using System.Runtime.InteropServices;
 
 namespace Fleet.Client.Cluster;
 
-/// <summary>A process by its number and the moment at which it began: a number alone may belong to another by now.</summary>
+/// <summary>A process by its number and the moment at which it began: a number alone may belong to another by
+/// now.</summary>
 /// <param name="Started">The machine's boot and ticks since it, as the kernel counts them.</param>
 public sealed record ProcessMark(int Pid, string Started)
 {

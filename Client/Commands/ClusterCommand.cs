@@ -34,7 +34,8 @@ internal static class ClusterCommand
         };
         var store = new Option<string?>("--store")
         {
-            Description = "A PostgreSQL store (default: a private server in the directory, which goes with the cluster).",
+            Description =
+                "A PostgreSQL store (default: a private server in the directory, which goes with the cluster).",
             HelpName = "URL",
         };
         var patience = CommonOptions.Duration("--patience", "How long all silos may take to be ready (default 60s).");
@@ -146,7 +147,7 @@ internal static class ClusterCommand
                 CultureInfo.InvariantCulture,
                 $"  {silo.Name,-9} {(silo.IsAlive ? health?.State ?? "starting" : "gone"),-9} pid {silo.Pid,-8} "
                 + $"{health?.Silo?.Split('@')[0] ?? "-",-22} {health?.Activations ?? 0,9:N0} activations "
-                + $"{health?.EventsCommitted ?? 0,10:N0} events{(health?.Run is { } run ? $"  {ForeignText.Clean(run)}" : "")}"));
+                + $"{health?.EventsCommitted ?? 0,10:N0} events  {ForeignText.Clean(health?.Run ?? "")}").TrimEnd());
         }
 
         foreach (var members in status.Members.GroupBy(member => (member.IsIdle, member.Status)))

@@ -107,7 +107,7 @@ internal sealed class ClusterSilo(
         }
     }
 
-    /// <summary>Waits for a run as a member of the idle cluster, so that a silo that cannot work is known before.</summary>
+    /// <summary>Waits for a run as a member of the idle cluster: a silo that cannot work is known before.</summary>
     private async Task<string> AwaitRunAsync(CancellationToken ct)
     {
         if (await LookAsync(ct) is { } announced)
@@ -190,7 +190,7 @@ internal sealed class ClusterSilo(
             settings, ct);
     }
 
-    /// <summary>What had to last is stored; the graceful part only tells the others, and may not take for ever.</summary>
+    /// <summary>What had to last is stored; the graceful part only tells the others, and has to end.</summary>
     private async Task LeaveAsync(IHost host, CancellationToken stop)
     {
         state.Enter(new(stop.IsCancellationRequested ? SiloPhase.Leaves : SiloPhase.Joins, null, 0, null, null));

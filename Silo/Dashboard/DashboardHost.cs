@@ -55,7 +55,7 @@ internal static class DashboardHost
         }
     }
 
-    /// <remarks>The file is read each time, so that a new password needs no restart; a person's clicks are few.</remarks>
+    /// <remarks>The file is read each time: a new password needs no restart, and a person's clicks are few.</remarks>
     private static bool IsKnown(HttpRequest request, string passwordFile)
     {
         var wanted = Encoding.UTF8.GetBytes($"{User}:{File.ReadAllText(passwordFile).TrimEnd('\r', '\n')}");

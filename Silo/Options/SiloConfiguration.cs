@@ -6,7 +6,8 @@ namespace Fleet.Silo.Options;
 /// <summary>An option is wrong: what, where it stands, and what is accepted, in one sentence.</summary>
 internal sealed class SiloConfigurationException(string message) : Exception(message);
 
-/// <summary>Reads the options of a silo process from arguments, environment and file, in this order of precedence.</summary>
+/// <summary>Reads the options of a silo process from arguments, environment and file, in this order of
+/// precedence.</summary>
 internal static class SiloConfiguration
 {
     /// <param name="variable">Value of a variable of the environment; null where it is not set.</param>
@@ -43,14 +44,15 @@ internal static class SiloConfiguration
             var option = SiloOptionTable.All.Single(one => one.Name == name);
             Demand(
                 value.Length > 0,
-                $"{option.Argument} is missing; accepted: {option.Accepted}, also from {option.Variable} or the file of "
-                + "--config.");
+                $"{option.Argument} is missing; accepted: {option.Accepted}, also from {option.Variable} or the file "
+                + "of --config.");
         }
 
         Demand(
             (settings.TlsCert is null) == (settings.TlsKey is null)
             && (settings.TlsCert is null) == (settings.TlsCa is null),
-            "TLS needs --tls-cert, --tls-key and --tls-ca, and some of them are missing; accepted: all three, or none.");
+            "TLS needs --tls-cert, --tls-key and --tls-ca, and some of them are missing; accepted: all three, or "
+            + "none.");
         Demand(
             settings.TlsPeer is null || settings.HasTls,
             "--tls-peer names the peers of TLS, which is off; accepted: with --tls-cert, --tls-key and --tls-ca.");
@@ -150,7 +152,9 @@ internal static class SiloConfiguration
 
     private static bool IsAny(IPAddress address) => address.Equals(IPAddress.Any) || address.Equals(IPAddress.IPv6Any);
 
-    private static string Shown(SiloOption option, string value) => option.Name == "store" ? "not usable" : Quoted(value);
+    /// <summary>A store's address may hold a password.</summary>
+    private static string Shown(SiloOption option, string value) =>
+        option.Name == "store" ? "not usable" : Quoted(value);
 
     /// <summary>What somebody typed may hold anything.</summary>
     private static string Quoted(string text)

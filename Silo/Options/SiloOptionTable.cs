@@ -6,7 +6,8 @@ using Microsoft.Extensions.Logging;
 
 namespace Fleet.Silo.Options;
 
-/// <summary>Every option of a silo process: the one place from which parsing, help and documentation are made.</summary>
+/// <summary>Every option of a silo process: the one place from which parsing, help and documentation are
+/// made.</summary>
 internal static class SiloOptionTable
 {
     private const string None = "none";
@@ -23,18 +24,19 @@ internal static class SiloOptionTable
             static (settings, _) => settings),
         new("cluster", "must be given", "a name of up to 95 letters, digits, '-', '_', '.' that does not end in .idle",
             "Silos and clients of one name and one store are one cluster.",
-            static (settings, value) => IsName(value) && !value.EndsWith(PostgresCluster.IdleSuffix, StringComparison.Ordinal)
-                ? settings with { Cluster = value } : null),
+            static (settings, value) => IsName(value) && !IsIdle(value) ? settings with { Cluster = value } : null),
         new("store", "must be given", "postgres://USER@HOST:PORT/DATABASE[?OPTION=VALUE], private[:DIR]",
-            "The database of the cluster; passwords come from passfile= or PGPASSWORD, TLS from sslmode=, sslrootcert=, "
-            + "sslcert=, sslkey=.",
+            "The database of the cluster; passwords come from passfile= or PGPASSWORD, TLS from sslmode=, "
+            + "sslrootcert=, sslcert=, sslkey=.",
             static (settings, value) => settings with { Store = value }),
-        new("name", "silo-1", "a name of up to 95 letters, digits, '-', '_', '.'", "Names the silo; unique in its cluster.",
+        new("name", "silo-1", "a name of up to 95 letters, digits, '-', '_', '.'",
+            "Names the silo; unique in its cluster.",
             static (settings, value) => IsName(value) ? settings with { Name = value } : null),
         new("listen", "127.0.0.1", AddressForm,
             "Where the silo and its gateway listen; what is not loopback needs mutual TLS, or insecure.",
             static (settings, value) => Ip(value) is { } ip ? settings with { Listen = ip } : null),
-        new("advertise", "as listen", AddressForm, "What others connect to; must be given when listen is 0.0.0.0 or ::.",
+        new("advertise", "as listen", AddressForm,
+            "What others connect to; must be given when listen is 0.0.0.0 or ::.",
             static (settings, value) => Ip(value) is { } ip ? settings with { Advertise = ip } : null),
         new("silo-port", "0", "a port from 1 to 65535, or 0 for a free one", "Where other silos connect.",
             static (settings, value) => Port(value) is { } port ? settings with { SiloPort = port } : null),
@@ -90,7 +92,8 @@ internal static class SiloOptionTable
         new("stop-patience", "10s", DurationForm, "How long leaving the cluster may take after SIGTERM.",
             static (settings, value) =>
                 Duration(value) is { } patience ? settings with { StopPatience = patience } : null),
-        new("ports-file", None, "a path", "Written once the silo listens: process id and ports, JSON; removed at its end.",
+        new("ports-file", None, "a path",
+            "Written once health checks are answered: process id and their port, JSON; removed at its end.",
             static (settings, value) => settings with { PortsFile = value }),
         new("once", "no", YesNo, "Ends after the first run, instead of waiting for the next.",
             static (settings, value) => Claim(value) is { } yes ? settings with { IsOnce = yes } : null)
@@ -112,7 +115,8 @@ internal static class SiloOptionTable
         {
             table.Append(
                 CultureInfo.InvariantCulture,
-                $"| `{option.Argument}` | `{option.Variable}` | {option.Default} | {option.Accepted} | {option.Meaning} |\n");
+                $"| `{option.Argument}` | `{option.Variable}` | {option.Default} | {option.Accepted} | ");
+            table.Append(option.Meaning).Append(" |\n");
         }
 
         return table.ToString();
@@ -123,8 +127,9 @@ internal static class SiloOptionTable
     {
         var help = new StringBuilder(
             "A silo of Fleet: waits for runs of its cluster and serves them until it is told to stop.\n\n"
-            + "Arguments win over the environment, the environment over the file of --config. In the file an option is\n"
-            + "a string under its name without dashes before it: { \"cluster\": \"a\", \"silo-port\": \"11111\" }.\n\n");
+            + "Arguments win over the environment, the environment over the file of --config.\n"
+            + "In the file an option stands under its name without dashes before it:\n"
+            + "{ \"cluster\": \"a\", \"silo-port\": 11111 }.\n\n");
         foreach (var option in All)
         {
             help.Append(CultureInfo.InvariantCulture, $"{option.Argument}  {option.Variable}\n    {option.Meaning}\n");
@@ -137,6 +142,9 @@ internal static class SiloOptionTable
     /// <summary>Names of cluster and silo stand in tables, log lines and addresses.</summary>
     private static bool IsName(string value) => value.Length is > 0 and <= 95 && value[0] is not '.'
         && value.All(letter => char.IsAsciiLetterOrDigit(letter) || letter is '-' or '_' or '.');
+
+    private static bool IsIdle(string cluster) =>
+        cluster.EndsWith(PostgresCluster.IdleSuffix, StringComparison.Ordinal);
 
     private static IPAddress? Ip(string value) => IPAddress.TryParse(value, out var ip) ? ip : null;
 

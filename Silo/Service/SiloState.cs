@@ -18,7 +18,8 @@ internal enum SiloPhase
 /// <remarks>Concurrency: any thread; written by the one loop of the process.</remarks>
 internal sealed class SiloState(TimeProvider time)
 {
-    /// <summary>The loop looks at the store twice a second; joining a cluster whose members are gone takes longest.</summary>
+    /// <summary>The loop looks at the store twice a second; joining a cluster whose members are gone takes
+    /// longest.</summary>
     private static readonly TimeSpan Stuck = TimeSpan.FromMinutes(3);
 
     private readonly Lock _gate = new();

@@ -30,7 +30,8 @@ internal sealed class SiloTelemetry : IDisposable
     {
         _runs = _meter.CreateCounter<long>("fleet.runs.served", "{run}", "Runs that this process served to their end.");
         _meter.CreateObservableGauge(
-            "fleet.silo.ready", () => state.NotReadyBecause is null ? 1 : 0, null, "1 while the silo may be given work.");
+            "fleet.silo.ready", () => state.NotReadyBecause is null ? 1 : 0, null,
+            "1 while the silo may be given work.");
         _meter.CreateObservableGauge(
             "fleet.store.answers", () => state.StoreAnswers ? 1 : 0, null, "1 while the store answers.");
         _meter.CreateObservableCounter(
@@ -93,7 +94,8 @@ internal sealed class SiloTelemetry : IDisposable
     private static IEnumerable<SiloReport> Reports(SiloState state) =>
         state.Now.Report is { } report ? [report()] : [];
 
-    private static Measurement<long> Of(SiloReport report, long value, params ReadOnlySpan<KeyValuePair<string, object?>> tags) =>
+    private static Measurement<long> Of(
+        SiloReport report, long value, params ReadOnlySpan<KeyValuePair<string, object?>> tags) =>
         new(value, [.. tags, new KeyValuePair<string, object?>("proc", report.Proc)]);
 
     /// <summary>What the process itself does is rare and always traced; of calls a share.</summary>

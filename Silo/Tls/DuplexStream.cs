@@ -45,7 +45,7 @@ internal sealed class DuplexStream(IDuplexPipe pipe) : Stream
 /// <summary>A stream as the two pipes that Orleans wants.</summary>
 internal sealed class StreamPipe(Stream stream) : IDuplexPipe
 {
-    /// <summary>As large as what Orleans asks of a socket, so that a large message is not cut into many reads.</summary>
+    /// <summary>As large as what Orleans asks of a socket: a large message is not cut into many reads.</summary>
     private const int BufferBytes = 64 * 1024;
 
     public PipeReader Input { get; } = PipeReader.Create(

@@ -20,7 +20,8 @@ public sealed class TlsFiles(string cert, string key, string ca, string? peer)
 
     public string? Peer => peer;
 
-    /// <summary>What the variables of a silo's options name, for a client of the cluster; null where none is set.</summary>
+    /// <summary>What the variables of a silo's options name, for a client of the cluster; null where none is
+    /// set.</summary>
     /// <exception cref="TlsFilesException">Some are set and some are not, or a file cannot be used.</exception>
     public static TlsFiles? FromEnvironment()
     {

@@ -105,7 +105,8 @@ public sealed class PostgresCluster : IAsyncDisposable
     }
 
     /// <summary>Forgets every member of this cluster: for who knows that none of them lives.</summary>
-    /// <exception cref="StorageException">The store does not answer; the next cluster of the name forgets them.</exception>
+    /// <exception cref="StorageException">The store does not answer; the next cluster of the name forgets
+    /// them.</exception>
     public async Task ForgetAsync(CancellationToken ct)
     {
         foreach (var name in (string[])[_cluster, IdleNameOf(_cluster)])

@@ -50,8 +50,9 @@ public sealed class SiloConfigurationTests : IDisposable
     {
         var settings = Read(
             [
-                .. Enough, "--otlp", "http://c:4318", "--otlp-protocol", "grpc", "--log-level", "debug", "--log-format",
-                "json", "--stop-patience", "2m", "--trace-share", "0.5", "--health-port", "0", "--dashboard-port", "off",
+                .. Enough, "--otlp", "http://c:4318", "--otlp-protocol", "grpc", "--log-level", "debug",
+                "--log-format", "json", "--stop-patience", "2m", "--trace-share", "0.5",
+                "--health-port", "0", "--dashboard-port", "off",
             ]);
         Assert.Equal(OtlpForm.Grpc, settings.OtlpForm);
         Assert.Equal(LogLevel.Debug, settings.LogLevel);
