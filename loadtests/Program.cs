@@ -3,6 +3,7 @@ using Fleet.LoadTests.Checking;
 using Fleet.LoadTests.Exploration;
 using Fleet.LoadTests.HotPath;
 using Fleet.LoadTests.Law;
+using Fleet.LoadTests.Load;
 using Fleet.LoadTests.Measuring;
 using Fleet.LoadTests.Scaling;
 using Fleet.LoadTests.Simulating;
@@ -22,6 +23,7 @@ internal static class Program
             [ExploreBench.Name] = ExploreBench.RunAsync,
             [StorageBench.Name] = StorageBench.RunAsync,
             [CheckerBench.Name] = CheckerBench.RunAsync,
+            [LivesBench.Name] = LivesBench.RunAsync,
             [SimulateBench.Name] = SimulateBench.RunAsync,
             [ScalingBench.Name] = ScalingBench.RunAsync,
             [SimulatedScaling.Name] = SimulatedScaling.RunAsync,

@@ -143,7 +143,7 @@ internal sealed class MeasuredFleet : IAsyncDisposable
             _batch.Clear();
         }
 
-        _reader?.TakeSpent().Delete();
+        _reader?.DeleteRead();
     }
 
     private async Task BuildAsync(RunPlan plan, int devicesPerHost)

@@ -1,0 +1,92 @@
+using System.Globalization;
+using Fleet.Client.Load;
+using Fleet.Grains;
+using Fleet.LoadTests.HotPath;
+using Fleet.LoadTests.Measuring;
+using Fleet.Protocol.Wire;
+
+namespace Fleet.LoadTests.Load;
+
+/// <summary>What is still held once a life of a device, or an operation, is over: a soak of days has millions.</summary>
+/// <remarks>Bytes after a full collection, and the least-squares line through several such readings.</remarks>
+internal static class LivesBench
+{
+    public const string Name = "lives";
+
+    private const int Devices = 100;
+
+    public static async Task<IReadOnlyList<Line>> RunAsync(bool isQuick, CancellationToken ct)
+    {
+        var rounds = isQuick ? 8 : 12;
+        var lines = new List<Line>();
+        foreach (var recording in new[] { Recording.Spooled, Recording.Stored })
+        {
+            await using var fleet = await MeasuredFleet.StartAsync(1, Devices, recording, ct);
+            var devices = fleet.Devices.Select(device => fleet.Grains.GetGrain<IPciDeviceGrain>(device.Key)).ToList();
+            lines.Add(await MeasureAsync(
+                fleet, $"a life, {recording}", rounds, isQuick ? 2_000 : 5_000, "256 B", count => LiveAsync(devices, count)));
+            lines.Add(await MeasureAsync(
+                fleet, $"an operation, {recording}", rounds, isQuick ? 50_000 : 200_000, "0 B",
+                count => OperateAsync(fleet, devices, count)));
+        }
+
+        return lines;
+    }
+
+    private static async Task<Line> MeasureAsync(
+        MeasuredFleet fleet, string what, int rounds, int perRound, string aim, Func<int, Task> run)
+    {
+        await run(perRound);
+        var samples = new List<(double, double)>();
+        var resident = new List<(double, double)>();
+        var names = fleet.Objects.LastId;
+        for (var round = 0; round < rounds; round++)
+        {
+            await run(perRound);
+            fleet.Empty();
+            GC.Collect(2, GCCollectionMode.Aggressive, blocking: true, compacting: true);
+            var done = (round + 1.0) * perRound;
+            samples.Add((done, GC.GetTotalMemory(forceFullCollection: true)));
+            resident.Add((done, ResourceWatch.PrivateBytes() ?? 0));
+        }
+
+        return new Line(
+            LivesBench.Name, what, RobustSlope.Of(samples)!.Value.PerSecond, "B held", null, null, null, null, null, aim,
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"{rounds * perRound:N0} of them; {(fleet.Objects.LastId - names) / ((double)rounds * perRound):0.00} "
+                + $"names each; resident {RobustSlope.Of(resident)!.Value.PerSecond:N0} B each; heap "
+                + $"{samples[0].Item2 / 1048576:N1} to {samples[^1].Item2 / 1048576:N1} MiB"));
+    }
+
+    private static async Task LiveAsync(List<IPciDeviceGrain> devices, int count)
+    {
+        for (var done = 0; done < count; done += devices.Count)
+        {
+            await Task.WhenAll(devices.Select(async device =>
+            {
+                await EndAsync(device, await device.Unbind(0));
+                await EndAsync(device, await device.Bind(0));
+            }));
+        }
+    }
+
+    private static async Task EndAsync(IPciDeviceGrain device, TicketReply reply)
+    {
+        while (!reply.IsDone)
+            reply = await device.AwaitTicket(reply.Ticket);
+    }
+
+    private static async Task OperateAsync(MeasuredFleet fleet, List<IPciDeviceGrain> devices, int count)
+    {
+        const int Each = 2;
+        for (var done = 0; done < count; done += devices.Count * Each)
+        {
+            await Task.WhenAll(devices.Select(async device =>
+            {
+                var held = await device.Alloc(new(0, fleet.Session, 4096));
+                await device.Free(new(0, fleet.Session, held.At.Gen, held.Number, held.Address, 4096));
+            }));
+        }
+    }
+}
