@@ -1,35 +1,33 @@
 using System.Net;
 using System.Net.Sockets;
-using Fleet.Silo.Dashboard;
-using Fleet.Silo.Options;
-using Fleet.Silo.Service;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Console;
 using Orleans.Configuration;
 
 namespace Fleet.Silo;
 
-/// <summary>Starts one silo, on loopback unless told otherwise.</summary>
+/// <summary>Starts one silo on loopback.</summary>
 internal static class SiloHost
 {
     private const int PortAttemptsMax = 5;
 
-    /// <param name="configure">What the silo is, and how it finds the others: builder, silo port, gateway
-    /// port.</param>
-    /// <param name="settings">Ports, each 0 for a free one, and who may see the dashboard.</param>
+    /// <param name="clustering">How the silo finds the others: builder, silo port, gateway port.</param>
+    /// <param name="ports">Each 0 for a free one.</param>
+    /// <param name="lifetime">Who hears of signals.</param>
     public static async Task<IHost> StartAsync(
-        SiloLogGate log, Action<ISiloBuilder, int, int> configure, SiloSettings settings, CancellationToken ct)
+        EmbeddedFleetOptions options, SiloLogGate log, Action<ISiloBuilder, int, int> clustering,
+        (int Silo, int Gateway) ports, IHostLifetime lifetime, CancellationToken ct)
     {
-        var ports = (Silo: settings.SiloPort, Gateway: settings.GatewayPort);
         for (var attempt = 1; ; attempt++)
         {
             var free = FreePorts();
             var host = Build(
-                log,
-                silo => configure(
+                options, log,
+                silo => clustering(
                     silo, ports.Silo == 0 ? free.Silo : ports.Silo, ports.Gateway == 0 ? free.Gateway : ports.Gateway),
-                settings);
+                lifetime);
             try
             {
                 await host.StartAsync(ct);
@@ -48,18 +46,17 @@ internal static class SiloHost
         }
     }
 
-    /// <summary>Endpoints where the settings want them, in a cluster of a name.</summary>
-    public static void UseEndpoints(
-        this ISiloBuilder silo, string cluster, SiloSettings settings, int siloPort, int gatewayPort)
+    /// <summary>Endpoints on the loopback interface only, in a cluster of a name.</summary>
+    public static void UseLoopback(this ISiloBuilder silo, string cluster, int siloPort, int gatewayPort)
     {
         silo.Configure<ClusterOptions>(options => (options.ClusterId, options.ServiceId) = (cluster, cluster));
         silo.Configure<EndpointOptions>(options =>
         {
-            options.AdvertisedIPAddress = settings.Advertise ?? settings.Listen;
+            options.AdvertisedIPAddress = IPAddress.Loopback;
             options.SiloPort = siloPort;
             options.GatewayPort = gatewayPort;
-            options.SiloListeningEndpoint = new(settings.Listen, siloPort);
-            options.GatewayListeningEndpoint = new(settings.Listen, gatewayPort);
+            options.SiloListeningEndpoint = new(IPAddress.Loopback, siloPort);
+            options.GatewayListeningEndpoint = new(IPAddress.Loopback, gatewayPort);
         });
     }
 
@@ -76,23 +73,27 @@ internal static class SiloHost
     }
 
     /// <summary>A host that says nothing on standard output, which may be promised to carry one JSON object.</summary>
-    public static HostApplicationBuilder QuietBuilder(SiloLogGate log, LogForm form = LogForm.Text)
+    public static HostApplicationBuilder QuietBuilder(SiloLogGate log)
     {
         var builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings { DisableDefaults = true });
-        SiloLog.Configure(builder.Logging, form, log);
-        builder.Services.AddSingleton<IHostLifetime, GuestLifetime>();
+        builder.Logging.AddSimpleConsole(console => console.SingleLine = true);
+        builder.Logging.SetMinimumLevel(LogLevel.Warning);
+        builder.Logging.AddFilter((category, level) => log.Lets(category, level));
+        builder.Services.Configure<ConsoleLoggerOptions>(
+            console => console.LogToStandardErrorThreshold = LogLevel.Trace);
         return builder;
     }
 
-    private static IHost Build(SiloLogGate log, Action<ISiloBuilder> configure, SiloSettings settings)
+    private static IHost Build(
+        EmbeddedFleetOptions options, SiloLogGate log, Action<ISiloBuilder> clustering, IHostLifetime lifetime)
     {
-        if (settings.DashboardPort is not null)
+        var builder = QuietBuilder(log);
+        builder.UseOrleans(silo =>
         {
-            return DashboardHost.Build(log, configure, settings);
-        }
-
-        var builder = QuietBuilder(log, settings.LogForm);
-        builder.UseOrleans(configure);
+            clustering(silo);
+            silo.AddFleet(options);
+        });
+        builder.Services.AddSingleton(lifetime);
         return builder.Build();
     }
 
@@ -125,4 +126,23 @@ internal sealed class GuestLifetime : IHostLifetime
     public Task WaitForStartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
     public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+}
+
+/// <summary>
+/// Keeps what is no news out of the log: retries, advice for servers, and the noise of an immediate stop.
+/// </summary>
+internal sealed class SiloLogGate
+{
+    public bool IsStopping { get; set; }
+
+    public bool Lets(string? category, LogLevel level) => category switch
+    {
+        _ when IsStopping => level >= LogLevel.Critical,
+        "Polly" or "Orleans.Runtime.Silo" or "Orleans.Runtime.Watchdog" => level >= LogLevel.Error,
+
+        // A database that is away for a while is tried again; who cares asks the database.
+        _ when category?.StartsWith("Orleans.Runtime.MembershipService", StringComparison.Ordinal) is true =>
+            level >= LogLevel.Error,
+        _ => level >= LogLevel.Warning,
+    };
 }

@@ -3,6 +3,7 @@ using System.Globalization;
 using Fleet.Client.Runs;
 using Fleet.Grains;
 using Fleet.Silo.Cluster;
+using Fleet.Storage;
 using Fleet.Storage.Cluster;
 using Fleet.Storage.Results;
 
@@ -11,25 +12,42 @@ namespace Fleet.Client.Commands;
 /// <summary><c>fleet ctl</c>: looks at a run of several processes, and steers it.</summary>
 internal static class CtlCommand
 {
+    private const double SpeedMin = 0.01;
+    private const double SpeedMax = 100;
+
     private static readonly TimeSpan ConnectPatience = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan AnswerPatience = TimeSpan.FromSeconds(15);
 
     public static Command Create(Terminal terminal)
     {
         var clients = CommonOptions.Whole("--clients", 1, 100_000, "Clients that send, over all generators.");
-        var scale = Order(terminal, "scale", "Changes how many clients of a closed load send.", (run, parsed) =>
-            parsed.GetValue(clients) is { } count
-                ? run.Order(null, null, count)
-                : throw new UsageException("fleet ctl scale needs a number; accepted: --clients N."));
+        var speed = new Option<double?>("--speed")
+        {
+            Description = "Of an open load: how fast its schedule goes, 1 for as it is; phases last accordingly.",
+        };
+        speed.Validators.Add(result =>
+        {
+            if (result.GetValueOrDefault<double?>() is not (null or (>= SpeedMin and <= SpeedMax)))
+                result.AddError($"--speed is out of range; accepted: {SpeedMin} to {SpeedMax}.");
+        });
+        var scale = Order(terminal, "scale", "Changes how much load is made.", (run, parsed) =>
+            (parsed.GetValue(clients), parsed.GetValue(speed)) is var (count, factor)
+                && (count is not null || factor is not null)
+                ? run.Order(null, null, count, factor)
+                : throw new UsageException(
+                    "fleet ctl scale needs a number; accepted: --clients N for a closed load, --speed FACTOR for an "
+                    + "open one."));
         scale.Add(clients);
+        scale.Add(speed);
         return new("ctl", "Looks at a run of several processes, and steers it.")
         {
             Order(terminal, "status", "Shows the generators of a run.", (run, _) => run.Status()),
             Order(terminal, "pause", "Stops sending; the schedule stands still.",
-                (run, _) => run.Order(true, null, null)),
-            Order(terminal, "resume", "Sends again.", (run, _) => run.Order(false, null, null)),
+                (run, _) => run.Order(true, null, null, null)),
+            Order(terminal, "resume", "Sends again.", (run, _) => run.Order(false, null, null, null)),
             scale,
             Order(terminal, "stop", "Ends the load; what was recorded is stored and judged.",
-                (run, _) => run.Order(null, true, null)),
+                (run, _) => run.Order(null, true, null, null)),
         };
     }
 
@@ -55,7 +73,7 @@ internal static class CtlCommand
             await using var cluster = await PostgresCluster.OpenAsync(address, clusterName, ct);
             await using var fleet = await ClusterFleet.ConnectAsync(
                 cluster, clusterName, 1, ConnectPatience, static () => { }, ct);
-            var status = await order(fleet.Grains.GetGrain<IRunGrain>(run), parsed);
+            var status = await AskAsync(order(fleet.Grains.GetGrain<IRunGrain>(run), parsed), run);
             if (parsed.GetValue(store.Json))
                 terminal.WriteJson(new { run, status });
             else
@@ -65,10 +83,28 @@ internal static class CtlCommand
         return command;
     }
 
+    /// <exception cref="StorageException">The silo that keeps the run does not answer.</exception>
+    private static async Task<RunStatus> AskAsync(ValueTask<RunStatus> asked, string run)
+    {
+        try
+        {
+            return await asked.AsTask().WaitAsync(AnswerPatience);
+        }
+        catch (Exception e) when (e is TimeoutException or Orleans.Runtime.OrleansException)
+        {
+            throw new StorageException(
+                $"The silo that keeps the run {run} does not answer: it died or stands still; accepted: the same "
+                + "command once another one has taken the run over, which takes seconds.", e);
+        }
+    }
+
     private static void Show(Terminal terminal, string run, RunStatus status)
     {
         terminal.Say($"{run}: {status.State}, {status.Generators.Length} of {status.Seats} generators"
-            + (status.ClientsMax > 0 ? $", at most {status.ClientsMax} clients" : ""));
+            + (status.ClientsMax > 0 ? $", at most {status.ClientsMax} clients" : "")
+            + (status.Speed is > 0 and not 1
+                ? string.Create(CultureInfo.InvariantCulture, $", its schedule at {status.Speed:0.##} of its speed")
+                : ""));
         foreach (var one in status.Generators)
         {
             terminal.Say(string.Create(

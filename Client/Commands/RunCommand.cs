@@ -156,7 +156,7 @@ internal static class RunCommand
         return summary.ExitCode;
     }
 
-    private static async Task<int> JoinAsync(
+    internal static async Task<int> JoinAsync(
         Terminal terminal, string run, StoreAddress store, bool asJson, CancellationToken ct)
     {
         if (!store.IsPostgres)
@@ -181,7 +181,7 @@ internal static class RunCommand
         return interrupt.IsCancellationRequested ? ExitCode.Interrupted : ExitCode.Valid;
     }
 
-    private static async Task<int> RunAsync(Terminal terminal, RunRequest request, bool asJson, CancellationToken ct)
+    internal static async Task<int> RunAsync(Terminal terminal, RunRequest request, bool asJson, CancellationToken ct)
     {
         using var interrupt = CancellationTokenSource.CreateLinkedTokenSource(ct);
         using var onInterrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Interrupt);

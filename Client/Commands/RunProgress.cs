@@ -27,6 +27,7 @@ internal sealed class RunProgress(Terminal terminal, RunRequest request, Progres
     : IRunProgress, IAsyncDisposable
 {
     private static readonly TimeSpan LineInterval = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan JsonInterval = TimeSpan.FromSeconds(1);
 
     private static readonly JsonSerializerOptions LineJson = new(JsonSerializerDefaults.Web);
 
@@ -62,7 +63,8 @@ internal sealed class RunProgress(Terminal terminal, RunRequest request, Progres
                 return;
             }
 
-            if (_lastLine is { } last && _clock.Elapsed - last < LineInterval)
+            var interval = form is ProgressForm.Json ? JsonInterval : LineInterval;
+            if (_lastLine is { } last && _clock.Elapsed - last < interval)
                 return;
 
             _lastLine = _clock.Elapsed;

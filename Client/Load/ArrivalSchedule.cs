@@ -71,6 +71,9 @@ public sealed class ArrivalSchedule
         return new(this, client, clients, IsPoisson ? new(_seed, "arrival", client) : null);
     }
 
+    /// <summary>How many operations one of several clients is due to send by a time.</summary>
+    public long CountOf(int client, int clients, TimeSpan time) => CursorOf(client, clients).SkipUntil(time);
+
     /// <summary>The time at which the integral reaches a number of operations below <see cref="Operations"/>.</summary>
     internal long DueNs(double operations)
     {
@@ -145,6 +148,22 @@ public sealed class ArrivalCursor
         _at += _gaps is null ? _clients : Gap();
         if (HasNext)
             _dueNs = Math.Max(_dueNs, _schedule.DueNs(_at));
+    }
+
+    /// <summary>Passes over what was sent before, so that the next one is due where it always was.</summary>
+    public void Skip(long count)
+    {
+        if (_gaps is null)
+        {
+            _at += count * (double)_clients;
+        }
+        else
+        {
+            for (var skipped = 0L; skipped < count; skipped++)
+                _at += Gap();
+        }
+
+        _dueNs = HasNext ? _schedule.DueNs(_at) : _dueNs;
     }
 
     /// <summary>Passes over everything that is due before a time, and counts it.</summary>

@@ -36,6 +36,7 @@ public sealed partial class LoadClient
         }
 
         _allocMany ??= new(_context.Watch);
+        Sending(operations[^1]);
         var answer = await _allocMany.StartAsync(
             _context.Port.AllocManyAsync(device, requests), _context.Options.Deadline);
         _allocMany = _allocMany.IsSpent ? null : _allocMany;
@@ -55,6 +56,7 @@ public sealed partial class LoadClient
 
         var operations = held.ConvertAll(BeginFree).ToArray();
         _freeMany ??= new(_context.Watch);
+        Sending(operations[^1]);
         var answer = await _freeMany.StartAsync(
             _context.Port.FreeManyAsync(
                 held[0].Device, [.. operations.Select((operation, i) => ToFree(operation, held[i]))]),
@@ -77,6 +79,7 @@ public sealed partial class LoadClient
 
         var operations = held.ConvertAll(one => BeginAccess(one, direction)).ToArray();
         _accessMany ??= new(_context.Watch);
+        Sending(operations[^1]);
         var answer = await _accessMany.StartAsync(
             _context.Port.AccessManyAsync(
                 held[0].Device, held[0].Resource,

@@ -8,7 +8,6 @@ namespace Fleet.Client.Load;
 
 /// <summary>What all clients of one generator share.</summary>
 /// <param name="Schedule">Null in a closed loop.</param>
-/// <param name="BeginNs">When the first phase began.</param>
 public sealed record LoadContext(
     LoadOptions Options,
     IFleetPort Port,
@@ -21,8 +20,14 @@ public sealed record LoadContext(
     WeightedSampler DeviceSampler,
     SizeSampler Sizes,
     UnbindOperators Unbinds,
-    ArrivalSchedule? Schedule,
-    long BeginNs);
+    ArrivalSchedule? Schedule)
+{
+    /// <summary>Keeps what each client sent last, for whoever finishes the load when this process is killed.</summary>
+    public required SentFile Asked { get; init; }
+
+    /// <summary>The generator's place among those that share the clients, and how many there are.</summary>
+    public (int Place, int Of) Share { get; init; } = (0, 1);
+}
 
 /// <summary>One sequential logical client: allocates, writes and reads back tags, holds, frees, and asks for
 /// unbinds.</summary>
@@ -43,6 +48,9 @@ public sealed partial class LoadClient : IDisposable
     private const int PagesMax = 16;
 
     private const int PageShift = 12;
+
+    /// <summary>What a timer comes late; a client that is behind by more misses the end of the last phase.</summary>
+    private const long LateNsMax = 20_000_000;
 
     /// <summary>A larger request is split by the block layer.</summary>
     private const ulong RequestBytesMax = 64 * 1024;
@@ -77,11 +85,23 @@ public sealed partial class LoadClient : IDisposable
         Arrivals = context.Schedule?.CursorOf(index, context.Options.Clients);
     }
 
+    /// <summary>Its number among the clients of the scenario, from 0.</summary>
+    public int Index => _index;
+
     /// <summary>What is left of this client's schedule; null in a closed loop.</summary>
     public ArrivalCursor? Arrivals { get; }
 
-    /// <summary>Operations that this client was due to send and sent.</summary>
+    /// <summary>Operations that this client was due to send and sent, also those of a process before this one.</summary>
     public long Sent { get; private set; }
+
+    /// <summary>Goes on after what an earlier process of the same share sent.</summary>
+    /// <param name="steps">Operations of the schedule that it had begun.</param>
+    public void Continue(long steps)
+    {
+        Sent = steps;
+        Arrivals?.Skip(steps);
+        Sending(new() { Client = _numbers.Client, Session = _numbers.Session });
+    }
 
     /// <summary>Runs until the clock drains and nothing is held any more.</summary>
     /// <param name="stop">Ends it at once; what it holds is left to its session.</param>
@@ -115,7 +135,12 @@ public sealed partial class LoadClient : IDisposable
         while (!stop.IsCancellationRequested)
         {
             var phase = _context.Clock.Current;
-            if (phase.IsDraining)
+            if (phase.IsDraining && IsLastDue(phase))
+            {
+                Sent++;
+                await StepAsync();
+            }
+            else if (phase.IsDraining)
             {
                 if (_holdings.Count == 0)
                     return;
@@ -146,6 +171,18 @@ public sealed partial class LoadClient : IDisposable
         }
     }
 
+    /// <summary>Whether an operation was due just before the last phase ended, and its turn came just after.</summary>
+    private bool IsLastDue(LoadClock.State phase)
+    {
+        if (Arrivals is not { HasNext: true } arrivals || arrivals.DueNs >= phase.SendsUntilNs
+            || arrivals.DueNs < phase.SendsUntilNs - LateNsMax)
+            return false;
+
+        _intendedNs = phase.WallOf(arrivals.DueNs);
+        arrivals.Advance();
+        return true;
+    }
+
     /// <summary>Waits for this client's turn; false when the phase changed meanwhile.</summary>
     private async ValueTask<bool> IsDueAsync(LoadClock.State phase, CancellationToken stop)
     {
@@ -158,7 +195,7 @@ public sealed partial class LoadClient : IDisposable
                 return false;
             }
 
-            _intendedNs = _context.BeginNs + phase.PausedNs + arrivals.DueNs;
+            _intendedNs = phase.WallOf(arrivals.DueNs);
             for (var wait = _intendedNs - MonotonicNs.Now; wait > 0; wait = _intendedNs - MonotonicNs.Now)
             {
                 await Task.WhenAny(
@@ -262,6 +299,7 @@ public sealed partial class LoadClient : IDisposable
 
         var operation = Begin(OperationKind.Alloc, device);
         operation.SizeBytes = sizeBytes;
+        Sending(operation);
         var answer = await _alloc.StartAsync(
             _context.Port.AllocAsync(
                 device, new(operation.Number, _sessionNumber, sizeBytes)), _context.Options.Deadline);
@@ -315,6 +353,7 @@ public sealed partial class LoadClient : IDisposable
         operation.SizeBytes = 1 << PageShift;
         operation.PageCount = 1;
         _pin ??= new(_context.Watch);
+        Sending(operation);
         var answer = await _pin.StartAsync(
             _context.Port.PinAsync(device, new(operation.Number, _sessionNumber, _random.NextIndex((int)pages))),
             _context.Options.Deadline);
@@ -363,6 +402,7 @@ public sealed partial class LoadClient : IDisposable
         operation.SizeBytes = holding.SizeBytes;
         operation.PageCount = 1;
         _unpin ??= new(_context.Watch);
+        Sending(operation);
         var answer = await _unpin.StartAsync(
             _context.Port.UnpinAsync(
                 holding.Device, new(operation.Number, _sessionNumber, holding.Gen, holding.Number)),
@@ -385,6 +425,7 @@ public sealed partial class LoadClient : IDisposable
     {
         var holding = _holdings[place];
         var operation = BeginAccess(holding, direction);
+        Sending(operation);
         var answer = await _access.StartAsync(
             _context.Port.AccessAsync(holding.Device, holding.Resource, ToAccess(operation, holding)),
             _context.Options.Deadline);
@@ -463,6 +504,7 @@ public sealed partial class LoadClient : IDisposable
         }
 
         var operation = BeginFree(holding);
+        Sending(operation);
         var answer = await _free.StartAsync(
             _context.Port.FreeAsync(holding.Device, ToFree(operation, holding)), _context.Options.Deadline);
         Freed(ref operation, holding, answer);
@@ -515,6 +557,9 @@ public sealed partial class LoadClient : IDisposable
         IntendedNs = _intendedNs,
         SentNs = MonotonicNs.Now,
     };
+
+    private void Sending(in Operation operation) =>
+        _context.Asked.Sending(_index / _context.Share.Of, Sent, operation);
 
     private void End(ref Operation operation, Exception? failure)
     {

@@ -4,6 +4,17 @@ using Fleet.Storage.Spool;
 
 namespace Fleet.Client.Load;
 
+/// <summary>Where an earlier process of the same share stopped.</summary>
+/// <param name="Elapsed">Of the load's own time.</param>
+/// <param name="Steps">By place in the share: operations of the schedule that each client had begun.</param>
+/// <param name="Times">How often the share was begun before.</param>
+/// <param name="IsOver">Nothing was due any more.</param>
+public sealed record LoadBefore(TimeSpan Elapsed, IReadOnlyList<long> Steps, int Times, bool IsOver);
+
+/// <param name="Due">Operations of the schedule in the phase; 0 in a closed loop.</param>
+/// <param name="Sent">Those of them that were sent.</param>
+public sealed record PhaseCount(string Phase, long Due, long Sent);
+
 /// <summary>Runs the load of one scenario from one process: clients, unbinds, phases.</summary>
 /// <remarks>Order of calls: <see cref="RunAsync"/>, <see cref="AwaitTicketsAsync"/> as often as wanted, then
 /// dispose.</remarks>
@@ -13,6 +24,7 @@ public sealed class LoadGenerator : IAsyncDisposable
     private static readonly TimeSpan DrainDefault = TimeSpan.FromSeconds(10);
 
     private static readonly TimeSpan TicketLook = TimeSpan.FromMilliseconds(50);
+    private static readonly TimeSpan StandInterval = TimeSpan.FromMilliseconds(100);
 
     private readonly Scenario _scenario;
     private readonly LoadFleet _fleet;
@@ -23,9 +35,10 @@ public sealed class LoadGenerator : IAsyncDisposable
     private readonly string _name;
     private readonly IFleetPort _port;
     private readonly UnbindOperators _unbinds;
+    private readonly SentFile _asked;
     private IReadOnlyList<LoadClient> _clients = [];
     private ArrivalSchedule? _schedule;
-    private long _beginNs;
+    private bool _hasBegun;
     private bool _hasGivenUp;
     private int _clientsMax;
 
@@ -40,8 +53,9 @@ public sealed class LoadGenerator : IAsyncDisposable
         _session = spool.Objects.Intern(session);
         _sessionNumber = sessionNumber;
         var devices = WeightedSampler.Of(scenario.Load.Devices, fleet.Devices.Length);
+        _asked = SentFile.Create(spool.Options.Directory, scenario.Load.Clients + UnbindOperators.OperatorsMax);
         _unbinds = new(
-            scenario.Unbind, port, fleet, Counters, Latency, spool, devices,
+            scenario.Unbind, port, fleet, Counters, Latency, spool, devices, _asked, scenario.Load.Clients,
             index => spool.OpenClient(spool.Objects.Intern($"client:{name}-operator-{index}"), _session));
         DeviceSampler = devices;
     }
@@ -49,6 +63,12 @@ public sealed class LoadGenerator : IAsyncDisposable
     /// <summary>Of all clients of the scenario, the share of this generator: its place from 0, and how many there
     /// are.</summary>
     public (int Place, int Of) Share { get; init; } = (0, 1);
+
+    /// <summary>Where an earlier process of the share stopped; null where this one is the first.</summary>
+    public LoadBefore? Before { get; init; }
+
+    /// <summary>What was due and sent in each phase before the drain, once that was reached.</summary>
+    public IReadOnlyList<PhaseCount> Phases { get; private set; } = [];
 
     public TimeSpan TicketPatience => _scenario.Unbind.Patience;
 
@@ -66,9 +86,9 @@ public sealed class LoadGenerator : IAsyncDisposable
     public IEnumerable<OpenTicket> OpenTickets => _unbinds.Open;
 
     /// <summary>Since the first phase began, without pauses; stands still once the load drains.</summary>
-    public TimeSpan Elapsed => _beginNs == 0 ? TimeSpan.Zero
+    public TimeSpan Elapsed => !_hasBegun ? TimeSpan.Zero
         : SendingTime > TimeSpan.Zero ? SendingTime
-        : TimeSpan.FromMicroseconds((MonotonicNs.Now - _beginNs - Clock.Current.PausedNs) / 1000);
+        : Clock.Elapsed;
 
     /// <summary>Share of what was due until now that was sent; null in a closed loop.</summary>
     public double? AchievedShare => Achieved.Due > 0 ? (double)Achieved.Sent / Achieved.Due
@@ -116,6 +136,35 @@ public sealed class LoadGenerator : IAsyncDisposable
         Clock.Change(old => old.IsDraining ? old : old with { ClientsActive = Active(share) });
     }
 
+    /// <summary>Lets the schedule of an open load go faster or slower; 0 for as it is.</summary>
+    public void SetSpeed(double speed)
+    {
+        var wanted = speed <= 0 ? 1 : speed;
+        if (wanted != Clock.Current.Speed)
+            Clock.SetSpeed(wanted);
+    }
+
+    /// <summary>Adds what an earlier process of the share did, as it is stored.</summary>
+    public void AddBefore(LoadCounters counters, LatencyRecorder latency)
+    {
+        foreach (var (kind, outcome, count) in counters.All())
+            Counters.Add(kind, outcome, count);
+        foreach (var kind in Enum.GetValues<OperationKind>())
+        {
+            foreach (var (errno, count) in counters.ErrorsOf(kind))
+                Counters.Add(kind, errno, count);
+        }
+
+        foreach (var (metric, of, histogram) in latency.All())
+            Latency.Merge(metric, of, histogram);
+    }
+
+    /// <summary>Adds what another generator of the run did in each phase.</summary>
+    public void AddPhases(IEnumerable<PhaseCount> phases) => Phases =
+    [
+        .. Phases.Zip(phases, (own, other) => own with { Due = own.Due + other.Due, Sent = own.Sent + other.Sent }),
+    ];
+
     /// <summary>Adds what another generator of the run was due to send and sent.</summary>
     public void AddAchieved(long due, long sent, bool isDrained)
     {
@@ -127,31 +176,64 @@ public sealed class LoadGenerator : IAsyncDisposable
     /// <param name="stop">Ends the phases early; what was begun is drained all the same.</param>
     public async Task RunAsync(CancellationToken stop)
     {
+        OpenClients();
+        Clock.Begin(Before?.Elapsed ?? TimeSpan.Zero);
+        _hasBegun = true;
+        using var over = new CancellationTokenSource();
+        var standing = StandAsync(over.Token);
+        try
+        {
+            await SendAsync(stop);
+        }
+        finally
+        {
+            await over.CancelAsync();
+            await standing;
+        }
+
+        Stand(isOver: true);
+    }
+
+    private void OpenClients()
+    {
         _schedule = _scenario.Load.Arrival is Arrival.Open open
             ? new ArrivalSchedule(open.Rate, _scenario.Phases, _scenario.Seed)
             : null;
-        var begin = MonotonicNs.Now;
         var context = new LoadContext(
             _scenario.Load, _port, _fleet, Clock, Counters, Latency, _watch, _spool, DeviceSampler,
-            new(_scenario.Load.SizeBytes), _unbinds, _schedule, begin);
-        var clients = Enumerable.Range(0, _scenario.Load.Clients).Where(index => index % Share.Of == Share.Place)
-            .Select(index => new LoadClient(
-                context,
-                index,
-                _scenario.Seed,
-                _spool.OpenClient(_spool.Objects.Intern($"client:{_name}-{index + 1}"), _session),
-                _sessionNumber))
-            .ToList();
-        (_clients, _beginNs) = (clients, begin);
+            new(_scenario.Load.SizeBytes), _unbinds, _schedule)
+        {
+            Asked = _asked,
+            Share = Share,
+        };
+
+        // What an earlier process drew is not drawn again; the schedule has its own stream, which goes on.
+        var seed = unchecked(_scenario.Seed + ((ulong)(Before?.Times ?? 0) << 32));
+        _clients =
+        [
+            .. Enumerable.Range(0, _scenario.Load.Clients).Where(index => index % Share.Of == Share.Place)
+                .Select(index => new LoadClient(
+                    context,
+                    index,
+                    seed,
+                    _spool.OpenClient(_spool.Objects.Intern($"client:{_name}-{index + 1}"), _session),
+                    _sessionNumber)),
+        ];
+        for (var place = 0; place < _clients.Count && Before is not null; place++)
+            _clients[place].Continue(Before.Steps[place]);
+    }
+
+    private async Task SendAsync(CancellationToken stop)
+    {
+        var clients = _clients;
         using var abandon = new CancellationTokenSource();
         var running = clients.Select(client => Task.Run(() => client.RunAsync(abandon.Token), CancellationToken.None))
             .ToList();
         var all = Task.WhenAll(running);
-        await EnterPhasesAsync(begin, all, stop);
-        var sending = MonotonicNs.Now - begin - Clock.Current.PausedNs;
-        SendingTime = TimeSpan.FromMicroseconds(sending / 1000);
+        var ended = Before is { IsOver: true } ? 0 : await EnterPhasesAsync(all, stop);
+        SendingTime = Clock.Elapsed;
         _unbinds.Drain();
-        Clock.Enter(Phase.Drain, 0, isDraining: true);
+        Clock.Drain(Phase.Drain, ended);
         var drain = _scenario.Phases.Where(phase => phase.Name == Phase.Drain).Select(phase => phase.For)
             .DefaultIfEmpty(DrainDefault).First();
         IsDrained = await Task.WhenAny(all, Task.Delay(drain, CancellationToken.None)) == all;
@@ -160,7 +242,45 @@ public sealed class LoadGenerator : IAsyncDisposable
         var sent = clients.Sum(client => client.Sent);
         var missed = clients.Sum(client => client.Arrivals?.SkipUntil(SendingTime) ?? 0);
         Achieved = _schedule is null ? default : (sent + missed, sent);
-        clients.ForEach(client => client.Dispose());
+        Phases = [.. PhasesOf(clients)];
+        foreach (var client in clients)
+            client.Dispose();
+    }
+
+    /// <summary>Says how far the load is, so that a process that is killed can be followed by another.</summary>
+    private async Task StandAsync(CancellationToken over)
+    {
+        using var timer = new PeriodicTimer(StandInterval);
+        Stand(isOver: false);
+        try
+        {
+            while (await timer.WaitForNextTickAsync(over))
+                Stand(isOver: Clock.Current.IsDraining);
+        }
+        catch (OperationCanceledException)
+        {
+            return;
+        }
+    }
+
+    private void Stand(bool isOver) => _asked.Stand(new(Elapsed.Ticks * 100, MonotonicNs.Now, isOver));
+
+    /// <summary>Counts what each phase was due to send, and what of it was sent: of each client the first ones.</summary>
+    private IEnumerable<PhaseCount> PhasesOf(IReadOnlyList<LoadClient> clients)
+    {
+        var end = TimeSpan.Zero;
+        var (dueBefore, sentBefore) = (0L, 0L);
+        foreach (var phase in _scenario.Phases.Where(phase => phase.Name != Phase.Drain))
+        {
+            if (_schedule is null)
+                yield break;
+
+            end += phase.For;
+            var due = clients.Select(client => _schedule.CountOf(client.Index, _scenario.Load.Clients, end)).ToList();
+            var sent = due.Zip(clients, (count, client) => Math.Min(count, client.Sent)).Sum();
+            yield return new(phase.Name, due.Sum() - dueBefore, sent - sentBefore);
+            (dueBefore, sentBefore) = (due.Sum(), sent);
+        }
     }
 
     /// <summary>Waits until no ticket is open, or none ended for as long as patience lasts.</summary>
@@ -194,24 +314,28 @@ public sealed class LoadGenerator : IAsyncDisposable
         if (!_hasGivenUp)
             await GiveUpAsync(TimeSpan.Zero);
         await _watch.DisposeAsync();
+        _asked.Dispose();
     }
 
-    private async Task EnterPhasesAsync(long begin, Task all, CancellationToken stop)
+    /// <returns>Load time at which the last phase ended; 0 where the load was ended early.</returns>
+    private async Task<long> EnterPhasesAsync(Task all, CancellationToken stop)
     {
-        var ends = begin;
+        var ends = 0L;
         foreach (var phase in _scenario.Phases.Where(phase => phase.Name != Phase.Drain))
         {
             ends += phase.For.Ticks * 100;
-            Clock.Enter(phase.Name, Active(phase.RateShare), isDraining: false, ends + Clock.Current.PausedNs);
+            Clock.Enter(phase.Name, Active(phase.RateShare), ends);
             while (Clock.Current is var state && (state.IsPaused || state.EndsNs > MonotonicNs.Now))
             {
                 var left = TimeSpan.FromMicroseconds(Math.Max(0, state.EndsNs - MonotonicNs.Now) / 1000.0);
                 var end = Task.Delay(state.IsPaused ? Timeout.InfiniteTimeSpan : left, stop);
                 await Task.WhenAny(end, state.Ended, all);
                 if (stop.IsCancellationRequested || all.IsCompleted)
-                    return;
+                    return 0;
             }
         }
+
+        return ends;
     }
 
     private int Active(double share)

@@ -90,7 +90,7 @@ public sealed class ResourceWatch(Func<CancellationToken, Task<IReadOnlyList<(st
     }
 
     /// <summary>Memory of this process alone: mapped files, such as a spool, are the kernel's to take back.</summary>
-    private static double? PrivateBytes()
+    public static double? PrivateBytes()
     {
         const string path = "/proc/self/status";
         const string key = "RssAnon:";

@@ -30,6 +30,8 @@ public sealed class UnbindOperators(
     LatencyRecorder latency,
     SpoolWriter spool,
     WeightedSampler devices,
+    SentFile asked,
+    int firstSlot,
     Func<int, OperationNumbers> openOperator)
 {
     public const int OperatorsMax = 256;
@@ -38,12 +40,15 @@ public sealed class UnbindOperators(
 
     private readonly CancellationTokenSource _noMore = new();
     private readonly CancellationTokenSource _giveUp = new();
-    private readonly ConcurrentBag<OperationNumbers> _idle = [];
+    private readonly ConcurrentBag<Operator> _idle = [];
     private readonly ConcurrentDictionary<long, Task> _running = new();
     private readonly ConcurrentQueue<StuckTicket> _stuck = new();
     private readonly ConcurrentDictionary<int, OpenTicket> _open = new();
     private readonly ConcurrentBag<Task> _abandoned = [];
     private int _operators;
+
+    /// <param name="Slot">Where it says what it sends.</param>
+    private sealed record Operator(OperationNumbers Numbers, int Slot);
     private long _lastEndedNs;
 
     /// <summary>Tickets that are open, or wait to be rebound.</summary>
@@ -86,8 +91,8 @@ public sealed class UnbindOperators(
         await _giveUp.CancelAsync();
         await Task.WhenAll(_running.Values);
         await Task.WhenAny(Task.WhenAll(_abandoned), Task.Delay(lastAnswers));
-        foreach (var numbers in _idle)
-            numbers.Dispose();
+        foreach (var one in _idle)
+            one.Numbers.Dispose();
     }
 
     private int? Choose(RandomStream random, int? heldByAsker)
@@ -111,7 +116,7 @@ public sealed class UnbindOperators(
 
     private void Start(int device)
     {
-        if (!_idle.TryTake(out var numbers))
+        if (!_idle.TryTake(out var one))
         {
             var index = Interlocked.Increment(ref _operators);
             if (index > OperatorsMax)
@@ -121,19 +126,19 @@ public sealed class UnbindOperators(
                 return;
             }
 
-            numbers = openOperator(index);
+            one = new(openOperator(index), firstSlot + index - 1);
         }
 
         // Registered before it runs, so that whoever waits for all of them misses none.
         var begin = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        var task = RunAsync(begin.Task, device, numbers);
-        _running[numbers.Client] = task;
+        var task = RunAsync(begin.Task, device, one);
+        _running[one.Numbers.Client] = task;
         begin.SetResult();
     }
 
     /// <summary>Unbinds, and binds again; a driver one of whose resources was refused is unbound and tried once
     /// more.</summary>
-    private async Task RunAsync(Task begin, int device, OperationNumbers numbers)
+    private async Task RunAsync(Task begin, int device, Operator one)
     {
         await begin;
         var isBound = true;
@@ -143,14 +148,14 @@ public sealed class UnbindOperators(
             if (isBound)
             {
                 counters.UnbindStarted(fleet.LiveAllocations(device) > 0);
-                isKnown = await TicketAsync(OperationKind.Unbind, device, numbers) is not null;
+                isKnown = await TicketAsync(OperationKind.Unbind, device, one) is not null;
                 counters.UnbindEnded();
             }
 
             if (!isKnown || _noMore.IsCancellationRequested || !await PauseAsync(options.RebindAfter))
                 break;
 
-            var bound = await TicketAsync(OperationKind.Bind, device, numbers);
+            var bound = await TicketAsync(OperationKind.Bind, device, one);
             if (bound is { } refused and not Errno.OK)
                 counters.BindErrors.AddOrUpdate(refused, 1, (_, count) => count + 1);
             isKnown = bound is not null;
@@ -161,24 +166,25 @@ public sealed class UnbindOperators(
         // A device whose ticket never ended stays claimed: whatever is asked of it next would only wait behind.
         if (isKnown)
             fleet.Unclaim(device);
-        _running.TryRemove(numbers.Client, out _);
-        _idle.Add(numbers);
+        _running.TryRemove(one.Numbers.Client, out _);
+        _idle.Add(one);
     }
 
     /// <returns>How it ended; null when it did not, or nobody knows.</returns>
-    private async Task<Errno?> TicketAsync(OperationKind kind, int device, OperationNumbers numbers)
+    private async Task<Errno?> TicketAsync(OperationKind kind, int device, Operator one)
     {
         var began = MonotonicNs.Now;
         var operation = new Operation
         {
-            Number = numbers.Next(),
-            Client = numbers.Client,
-            Session = numbers.Session,
+            Number = one.Numbers.Next(),
+            Client = one.Numbers.Client,
+            Session = one.Numbers.Session,
             Device = fleet.DeviceIds[device],
             Kind = kind,
             IntendedNs = began,
             SentNs = began,
         };
+        asked.Sending(one.Slot, 0, operation);
         _open[device] = new(fleet.Devices[device].Key, kind, began, "");
         var reply = await FollowAsync(kind, device, operation.Number);
         _open.TryRemove(device, out _);

@@ -1,6 +1,7 @@
 using Fleet.Checking;
 using Fleet.Client.Load;
 using Fleet.Kernel.History;
+using Fleet.Protocol.Streams;
 using Fleet.Silo;
 using Fleet.Storage.Spool;
 
@@ -9,6 +10,9 @@ namespace Fleet.Client.Runs;
 /// <summary>One silo in this process; its events go through the spool of the process.</summary>
 internal sealed class EmbeddedTarget : IFleetTarget
 {
+    /// <summary>How incarnations name the one silo.</summary>
+    public const string SiloName = "silo-1";
+
     private readonly EmbeddedFleet _fleet;
     private readonly OnlineChecker _checker;
     private readonly FaultStreams _faults;
@@ -20,9 +24,11 @@ internal sealed class EmbeddedTarget : IFleetTarget
 
     public IGrainFactory Grains => _fleet.Grains;
 
+    /// <param name="lost">The fleet that the run had before; null for none.</param>
     /// <param name="onFinding">Called once for each kind of finding, on the turn that decided it.</param>
     public static async Task<EmbeddedTarget> StartAsync(
-        RunRequest request, SpoolWriter spool, TimeSpan longPoll, Action<Finding> onFinding, CancellationToken ct)
+        RunRequest request, SpoolWriter spool, TimeSpan longPoll, Action<Finding> onFinding,
+        LostFleet? lost, CancellationToken ct)
     {
         var checker = new OnlineChecker(request.Profile.Name, spool.Objects, onFinding);
         var faults = new FaultStreams(checker);
@@ -34,6 +40,9 @@ internal sealed class EmbeddedTarget : IFleetTarget
                 Log = new SpoolLog(spool),
                 Streams = request.Scenario.Faults.IsEmpty ? checker : faults,
                 LongPoll = longPoll,
+                Incarnations = lost is null ? new MemoryIncarnations() : lost,
+                ProcessId = spool.Options.Proc,
+                Process = SiloName,
             },
             ct);
         return new(fleet, checker, faults);

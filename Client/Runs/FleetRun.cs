@@ -29,8 +29,6 @@ namespace Fleet.Client.Runs;
 /// </remarks>
 public sealed class FleetRun(RunRequest request, IRunProgress progress)
 {
-    private const string GeneratorName = RunNames.Generator;
-    private const string SessionName = RunNames.Session;
     private const int HostsBuiltAtOnce = 8;
 
     private const long SegmentBytesMin = 1 << 20;
@@ -56,6 +54,9 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
     private readonly TaskCompletionSource _decided = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Stopwatch _total = new();
     private string? _abortedBy;
+    private string _generatorName = RunNames.Generator;
+    private string _sessionName = RunNames.Session;
+    private CutOffRun? _before;
     private long _findings;
 
     private Scenario Scenario => request.Scenario;
@@ -66,12 +67,15 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
     /// <exception cref="Storage.StorageException">The store cannot be used; nothing is left behind.</exception>
     public async Task<RunSummary> RunAsync(CancellationToken interrupt)
     {
-        var spoolDirectory = RunRecovery.SpoolDirectoryOf(request.Store, request.Name);
+        var spoolDirectory = request.IsResumed
+            ? RunRecovery.NextSpoolDirectoryOf(request.Store, request.Name)
+            : RunRecovery.SpoolDirectoryOf(request.Store, request.Name);
         try
         {
             return await RunAsync(spoolDirectory, interrupt);
         }
-        catch (Exception e) when (e is OperationCanceledException or StorageException or UsageException)
+        catch (Exception e) when (
+            !request.IsResumed && e is OperationCanceledException or StorageException or UsageException)
         {
             // Nothing half written stays behind; after a defect of Fleet the spool stays, as the evidence of it.
             if (Directory.Exists(spoolDirectory))
@@ -85,12 +89,19 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         _total.Start();
         await using var store = await ResultStores.OpenAsync(request.Store, interrupt);
 
-        // The first name of the table, so that the process has one number in records and in the list of processes.
-        var process = _objects.Intern(GeneratorName);
-        var info = InfoOf(SpoolOptions.MonotonicClock());
-        await using var writer = await store.CreateRunAsync(info, _objects, interrupt);
-        await writer.AddProcessAsync(
-            new(process, GeneratorName, info.Clock, Environment.MachineName, Environment.ProcessId), interrupt);
+        await using var writer = request.IsResumed
+            ? await store.ResumeRunAsync(request.Name, interrupt)
+            : await store.CreateRunAsync(InfoOf(SpoolOptions.MonotonicClock()), _objects, interrupt);
+        var info = writer.Info;
+        if (request.IsResumed)
+        {
+            progress.Begin("storing what the run had recorded when it was cut off");
+            _before = await CutOffRun.ReadAsync(writer, request, interrupt);
+            _generatorName = RunNames.GeneratorOf(_before.Seat);
+            _sessionName = RunNames.SessionOf(_before.Seat);
+        }
+
+        var process = await EnterAsync(writer, interrupt);
         using var spool = SpoolWriter.Create(SpoolOptionsOf(spoolDirectory, process, info.Clock), _objects);
         await using var drain = SpoolDrain.Start(spool, writer);
 
@@ -120,6 +131,7 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         var report = verdict.Report;
         var summary = Summarize(live, verdict, counts, interrupt.IsCancellationRequested);
         await StoreAsync(writer, verdict, live);
+        _before?.Forget();
         var location = await writer.SealAsync(
             new(summary.Verdict, summary.ExitCode)
             {
@@ -132,10 +144,26 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         return summary with { Location = location };
     }
 
+    /// <summary>Enters this process into the run.</summary>
+    /// <returns>Its number there.</returns>
+    private async Task<int> EnterAsync(IRunWriter writer, CancellationToken ct)
+    {
+        var clock = SpoolOptions.MonotonicClock();
+        if (request.IsResumed)
+            return await writer.JoinAsync(
+                _generatorName, clock, Environment.MachineName, Environment.ProcessId, ct);
+
+        // The first name of the table, so that the process has one number in records and in the list of processes.
+        var process = _objects.Intern(_generatorName);
+        await writer.AddProcessAsync(
+            new(process, _generatorName, clock, Environment.MachineName, Environment.ProcessId), ct);
+        return process;
+    }
+
     private SpoolOptions SpoolOptionsOf(string directory, int process, string clock)
     {
         const int segmentsWithinBound = 8;
-        var options = new SpoolOptions(directory, request.Name, process, GeneratorName, clock);
+        var options = new SpoolOptions(directory, request.Name, process, _generatorName, clock);
         return request.SpoolBoundBytes is { } bound
             ? options with
             {
@@ -161,9 +189,10 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
                 devices = request.Plan.Devices.Length,
                 resources = request.Plan.ResourceCount,
                 silos = request.Silos,
-                cluster = request.Cluster,
-                clusterSettings = Scenario.Cluster with { Messages = MessagesOf(Scenario) },
+                clusterName = request.Cluster,
+                cluster = Scenario.Cluster with { Messages = MessagesOf(Scenario) },
                 probes = Scenario.RequiredProbes,
+                plan = SharedRun.ToJson(request.Shared!),
                 phases = Scenario.Phases.Select(phase => new { phase.Name, phase.For.TotalSeconds, phase.RateShare }),
             },
             SummaryJson),
@@ -198,7 +227,7 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         public OtherGenerators Others { get; init; } = OtherGenerators.None;
     }
 
-    private static async Task<RunCounts> CountAsync(
+    private async Task<RunCounts> CountAsync(
         IRunWriter writer, LoadGenerator generator, DrainReport stored, LiveResult live)
     {
         var (acknowledged, rows) = (stored.EventsAcknowledged, stored.EventsStored);
@@ -211,9 +240,13 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
             rows += events;
         }
 
-        var (reports, recovered) = (live.Others.Reports, live.Others.OperationsRecovered);
+        // What earlier processes of the run left is counted in the store, and was compared with their spools.
+        var (reports, recovered) = (
+            live.Others.Reports, live.Others.OperationsRecovered + (_before?.Share.Operations ?? 0));
+        acknowledged += _before?.Share.Events ?? 0;
+        rows += _before?.Share.Events ?? 0;
         return new(
-            generator.Counters.Operations + recovered,
+            generator.Counters.Operations + live.Others.OperationsRecovered,
             stored.OperationsAcknowledged + reports.Sum(one => one.Spooled) + recovered,
             stored.OperationsStored + reports.Sum(one => one.Stored) + recovered,
             acknowledged,
@@ -221,7 +254,7 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
     }
 
     private async Task<IFleetTarget> StartTargetAsync(SpoolWriter spool, CancellationToken ct) => request.IsEmbedded
-        ? await EmbeddedTarget.StartAsync(request, spool, LongPoll, OnFinding, ct)
+        ? await EmbeddedTarget.StartAsync(request, spool, LongPoll, OnFinding, _before?.Fleet, ct)
         : await ClusterTarget.StartAsync(request, OnFinding, progress.Say, ct);
 
     /// <summary>The part of the run in which the fleet is alive.</summary>
@@ -237,22 +270,26 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
             CultureInfo.InvariantCulture,
                 $"binding {fleet.Devices.Length:N0} devices of {fleet.Hosts.Length:N0} hosts"));
         var building = Stopwatch.StartNew();
+        await FenceAsync(spool, fleet);
         var failed = await BuildAsync(silo.Grains, fleet, interrupt);
         _seconds["build"] = building.Elapsed.TotalSeconds;
 
-        var session = silo.Grains.GetGrain<ISessionGrain>(SessionName);
-        var sessionNumber = _objects.Intern(SessionName);
+        var session = silo.Grains.GetGrain<ISessionGrain>(_sessionName);
+        var sessionNumber = _objects.Intern(_sessionName);
         await session.Open(request.Name, sessionNumber, Lease, [.. fleet.Hosts.Select(host => host.Name)]);
 
         var watch = new RecoveryWatch(fleet);
         var faults = LiveFaults.Of(request, silo, watch, fleet, progress.Say);
         IFleetPort port = new GrainFleetPort(silo.Grains, fleet);
         var generator = new LoadGenerator(
-            Scenario, fleet, faults is null ? port : new RecoveryPort(port, watch), spool, GeneratorName, SessionName,
+            Scenario, fleet, faults is null ? port : new RecoveryPort(port, watch), spool, _generatorName, _sessionName,
             sessionNumber)
         {
             Share = (0, request.Generators),
+            Before = _before?.Share.Load,
         };
+        if (_before is not null)
+            generator.AddBefore(_before.Share.Counters, _before.Share.Latency);
         generator.TryAgain(failed);
         using var over = new CancellationTokenSource();
         var renewing = RenewAsync(session, Lease, over.Token);
@@ -261,7 +298,7 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         if (shared is not null)
         {
             await run.Open(
-                SharedRun.ToJson(request.Shared!), request.Generators,
+                SharedRun.ToJson(request.Shared!.ForOthers()), request.Generators,
                 $"{Environment.MachineName}/{Environment.ProcessId}");
             if (request.Generators > 1)
                 progress.Begin($"waiting for {request.Generators - 1} more: fleet run --join {request.Name} --store …");
@@ -300,9 +337,10 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
             if (request.Generators > 1)
             {
                 if (interrupt.IsCancellationRequested || _decided.Task.IsCompleted || _abortedBy is not null)
-                    await run.Order(null, isStopped: true, null);
+                    await run.Order(null, isStopped: true, null, null);
                 others = await SharedRun.AwaitOthersAsync(
-                    run, silo.Grains, request.Name, writer, OthersPatience, CancellationToken.None);
+                    run, silo.Grains, request.Name, writer, Scenario.Duration + OthersPatience, progress.Say,
+                    CancellationToken.None);
             }
 
             await AwaitQuietAsync(generator, silo.Grains, fleet);
@@ -331,6 +369,25 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
                 ? cluster.MessageFaults : new Dictionary<string, long>(),
             Others = others,
         };
+    }
+
+    /// <summary>Ends the lives that a lost fleet of the run left open.</summary>
+    private async Task FenceAsync(SpoolWriter spool, LoadFleet fleet)
+    {
+        if (_before is null)
+            return;
+
+        progress.Begin("ending what the lost fleet left open");
+        await _before.Fleet.FenceAsync(
+            new(
+                _objects, null, new Fleet.Silo.SpoolLog(spool), _before.Fleet, new SpoolClock(),
+                EmbeddedTarget.SiloName, spool.Options.Proc),
+            request.ToRunPlan(CallPatience, Lease), fleet);
+    }
+
+    private sealed class SpoolClock : Protocol.Streams.IEventClock
+    {
+        public long NowNs => MonotonicNs.Now;
     }
 
     /// <returns>Places of the devices whose bind failed.</returns>
@@ -575,6 +632,8 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
             Achieved = achieved,
             Due = generator.Achieved.Due,
             Sent = generator.Achieved.Sent,
+            Phases = [.. generator.Phases],
+            Resumed = _before?.Share.Load.Times ?? 0,
             Errors = ErrorsOf(counters),
             Gauges = [.. monitor.Gauges],
             TimerLagMaxMs = generator.TimerLagMax.TotalMilliseconds,

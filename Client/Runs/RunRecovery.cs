@@ -3,6 +3,7 @@ using System.Text.Json;
 using Fleet.Checking;
 using Fleet.Client.Load;
 using Fleet.Kernel.History;
+using Fleet.Silo.Cluster;
 using Fleet.Storage;
 using Fleet.Storage.Results;
 using Fleet.Storage.Spool;
@@ -16,18 +17,30 @@ public sealed record RecoveredRun(
     string Run, RunVerdict Verdict, int ExitCode, IReadOnlyList<string> Reasons, long OperationsFound,
     long OperationsUnknown, long Events, int Findings, string Location);
 
-/// <summary>Finishes a run whose process was killed: stores what its spool holds, judges, seals.</summary>
-/// <remarks>
-/// The fleet of an embedded run died with its process, so the load does not go on; everything that was acknowledged is
-/// stored and judged.
-/// </remarks>
+/// <summary>Finishes a run whose process was killed without more load: stores what its spool holds, judges,
+/// seals.</summary>
 public static class RunRecovery
 {
     private const string SpoolSuffix = ".spool";
 
-    /// <summary>The directory in which the process of a run keeps its spool.</summary>
+    /// <summary>The directory in which the first process of a run keeps its spool.</summary>
     public static string SpoolDirectoryOf(StoreAddress store, string run) =>
         Path.Combine(store.Directory ?? Path.GetTempPath(), run + SpoolSuffix);
+
+    /// <summary>The directory for a process that goes on with a run, which no process before it used.</summary>
+    public static string NextSpoolDirectoryOf(StoreAddress store, string run) =>
+        SpoolsAfterFirst(store, run).First(directory => !Directory.Exists(directory));
+
+    /// <summary>Spools that processes of a run left here, the oldest first.</summary>
+    public static IReadOnlyList<string> SpoolsOf(StoreAddress store, string run) =>
+    [
+        .. SpoolsAfterFirst(store, run).TakeWhile(Directory.Exists).Prepend(SpoolDirectoryOf(store, run))
+            .Where(SpoolReader.Exists),
+    ];
+
+    private static IEnumerable<string> SpoolsAfterFirst(StoreAddress store, string run) =>
+        Enumerable.Range(2, RunNames.SeatsMax).Select(number => Path.Combine(
+            store.Directory ?? Path.GetTempPath(), $"{run}.{number}{SpoolSuffix}"));
 
     /// <exception cref="UsageException">The run is over, or its process still runs.</exception>
     /// <exception cref="StorageException">There is no such run, or its file is held by another process.</exception>
@@ -37,22 +50,24 @@ public static class RunRecovery
         await using var writer = await store.ResumeRunAsync(run, ct);
         await DemandGoneAsync(writer, run, ct);
         progress.Begin("storing what the spool still holds");
-        var spool = SpoolDirectoryOf(address, run);
-        DrainReport? stored = Directory.Exists(spool) ? await SpoolDrain.RecoverAsync(spool, writer, ct) : null;
+        var spools = SpoolsOf(address, run);
+        var stored = new List<DrainReport>();
+        foreach (var spool in spools)
+            stored.Add(await SpoolDrain.RecoverAsync(spool, writer, ct));
 
         progress.Begin("checking what is stored");
-        var isComplete = stored?.IsExact ?? false;
+        var isComplete = stored.Count > 0 && stored.TrueForAll(one => one.IsExact);
         var probes = ProbesOf(writer.Info.Settings);
         var verdict = await StoredCheck.CheckAsync(writer.Reader, null, isComplete, isQuiescent: false, probes, ct);
         var report = verdict.Report;
         List<string> reasons =
         [
             .. verdict.Disagreements.Select(one => $"Two checkers disagree: {one}"), .. report.Reasons,
-            stored is null
-                ? $"The run was cut off and its spool is not at {spool}: what it held is lost."
+            stored.Count == 0
+                ? $"The run was cut off and its spool is not at {SpoolDirectoryOf(address, run)}: what it held is lost."
                 : "The run was cut off: what was recorded until then is stored and judged.",
         ];
-        var exit = verdict.Disagreements.Count > 0 || (stored is { IsExact: false }) ? ExitCode.Harness
+        var exit = verdict.Disagreements.Count > 0 || (stored.Count > 0 && !isComplete) ? ExitCode.Harness
             : report.ExitCode is ExitCode.Valid or ExitCode.Unknown ? ExitCode.Interrupted
             : report.ExitCode;
         await StoreAsync(writer, verdict, probes, ct);
@@ -64,15 +79,16 @@ public static class RunRecovery
                 EndedAt = DateTimeOffset.UtcNow,
             },
             ct);
-        if (stored is { IsExact: true })
+        foreach (var spool in isComplete ? spools : [])
             Directory.Delete(spool, recursive: true);
         return new(
-            run, report.Verdict, exit, reasons, stored?.OperationsStored ?? 0, stored?.OperationsUnknown ?? 0,
-            stored?.EventsStored ?? 0, report.Findings.Count, location);
+            run, report.Verdict, exit, reasons, stored.Sum(one => one.OperationsStored),
+            stored.Sum(one => one.OperationsUnknown), stored.Sum(one => one.EventsStored), report.Findings.Count,
+            location);
     }
 
     /// <summary>What is stored is judged as a whole; a process that still writes would add to it afterwards.</summary>
-    private static async Task DemandGoneAsync(IRunWriter writer, string run, CancellationToken ct)
+    public static async Task DemandGoneAsync(IRunWriter writer, string run, CancellationToken ct)
     {
         foreach (var process in await writer.Reader.ProcessesAsync(ct))
         {
@@ -86,17 +102,25 @@ public static class RunRecovery
         }
     }
 
-    private static bool IsAlive(int pid)
+    public static bool IsAlive(int pid)
     {
         try
         {
             using var process = Process.GetProcessById(pid);
-            return process.ProcessName is "dotnet" or "fleet" or "Fleet.Silo";
+            return !IsZombie(pid) && process.ProcessName is "dotnet" or "fleet" or "Fleet.Silo";
         }
         catch (ArgumentException)
         {
             return false; // No process has this number.
         }
+    }
+
+    /// <summary>It is dead, and nobody asked yet how it ended.</summary>
+    private static bool IsZombie(int pid)
+    {
+        var status = $"/proc/{pid}/status";
+        return File.Exists(status) && File.ReadLines(status).Any(
+            line => line.StartsWith("State:", StringComparison.Ordinal) && line.AsSpan(6).Trim() is ['Z' or 'X', ..]);
     }
 
     private static IReadOnlyList<string> ProbesOf(string settings)

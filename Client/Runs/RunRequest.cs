@@ -75,6 +75,9 @@ public sealed record RunRequest(
     /// <summary>What the others need to make their shares.</summary>
     public SharedPlan? Shared { get; init; }
 
+    /// <summary>The run was cut off, and this goes on with it.</summary>
+    public bool IsResumed { get; init; }
+
     public bool IsEmbedded => Silos == 0 && Cluster is null;
 
     /// <exception cref="UsageException">Something cannot be read, is unknown, or is not run by this build.</exception>
@@ -107,7 +110,7 @@ public sealed record RunRequest(
         return new(name, scenario, profile, PlanOf(scenario.Fleet), store, keepGoing, commandLine)
         {
             Generators = options.Generators,
-            Shared = new(scenarioName, options with { Seed = (long)scenario.Seed, Faults = null }),
+            Shared = new(scenarioName, options with { Seed = unchecked((long)scenario.Seed) }, keepGoing),
             Silos = options.Silos,
             Cluster = options.Cluster,
             SpoolBoundBytes = options.SpoolBoundBytes,

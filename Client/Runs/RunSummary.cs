@@ -72,6 +72,12 @@ public sealed record RunSummary
 
     public long Sent { get; init; }
 
+    /// <summary>What was due and sent in each phase before the drain; none in a closed loop.</summary>
+    public PhaseCount[] Phases { get; init; } = [];
+
+    /// <summary>How often the run had been cut off and was gone on with.</summary>
+    public int Resumed { get; init; }
+
     /// <summary>Answers that say no, by kind of operation and errno.</summary>
     public IReadOnlyDictionary<string, IReadOnlyDictionary<string, long>> Errors { get; init; } =
         new Dictionary<string, IReadOnlyDictionary<string, long>>();

@@ -12,9 +12,14 @@ using Orleans.Runtime;
 
 namespace Fleet.Client.Runs;
 
-/// <summary>What a generator needs to make its share of a run.</summary>
+/// <summary>What a generator needs to make its share of a run, or to go on with one that was cut off.</summary>
 /// <param name="Scenario">Name or path; every generator reads it for itself.</param>
-public sealed record SharedPlan(string Scenario, RunOptions Options);
+/// <param name="KeepGoing">Go on after a finding that decides the verdict.</param>
+public sealed record SharedPlan(string Scenario, RunOptions Options, bool KeepGoing = false)
+{
+    /// <summary>The others make load; faults are the first one's to inject.</summary>
+    public SharedPlan ForOthers() => this with { Options = Options with { Faults = null } };
+}
 
 /// <summary>What the other generators of a run came to.</summary>
 /// <param name="Lost">Sentences about those that were not heard to the end.</param>
@@ -29,15 +34,39 @@ internal sealed class SharedRun(IRunGrain run, int number, LoadGenerator generat
 {
     private static readonly TimeSpan TellInterval = TimeSpan.FromMilliseconds(500);
 
-    private long _pausedSinceNs;
+    /// <summary>How long a run may be without the silo that keeps it.</summary>
+    private static readonly TimeSpan SiloPatience = TimeSpan.FromSeconds(60);
+
+    /// <summary>How long a lost generator may take to be followed, once there is nothing else to wait for.</summary>
+    private static readonly TimeSpan LostPatience = TimeSpan.FromSeconds(30);
+
     private long _operations;
     private long _toldNs = MonotonicNs.Now;
 
     /// <summary>Waits until every generator could begin.</summary>
     public async Task AwaitStartAsync(CancellationToken ct)
     {
-        while (!await run.Ready(number))
+        while (!await PatientlyAsync(() => run.Ready(number), ct))
             ct.ThrowIfCancellationRequested();
+    }
+
+    /// <summary>Asks again while the silo of the run is away: another one takes it over.</summary>
+    public static async Task<T> PatientlyAsync<T>(Func<ValueTask<T>> ask, CancellationToken ct)
+    {
+        var began = TimeProvider.System.GetTimestamp();
+        while (true)
+        {
+            try
+            {
+                return await ask();
+            }
+            catch (Exception e) when (
+                e is TimeoutException or OrleansException
+                && TimeProvider.System.GetElapsedTime(began) < SiloPatience)
+            {
+                await Task.Delay(TellInterval, ct);
+            }
+        }
     }
 
     /// <summary>Tells the run what this generator does, and does what it is ordered, until the load is over.</summary>
@@ -64,7 +93,9 @@ internal sealed class SharedRun(IRunGrain run, int number, LoadGenerator generat
         }
     }
 
-    public static GeneratorReport Report(int number, LoadGenerator generator, DrainReport stored)
+    /// <param name="before">What earlier processes of the share did; null for none.</param>
+    public static GeneratorReport Report(
+        int number, LoadGenerator generator, DrainReport stored, ShareBefore? before = null)
     {
         var counters = generator.Counters;
         return new(
@@ -82,10 +113,11 @@ internal sealed class SharedRun(IRunGrain run, int number, LoadGenerator generat
             })],
             generator.Achieved.Due,
             generator.Achieved.Sent,
-            stored.OperationsAcknowledged,
-            stored.OperationsStored,
+            stored.OperationsAcknowledged + (before?.Operations ?? 0),
+            stored.OperationsStored + (before?.Operations ?? 0),
             generator.IsDrained,
-            [.. counters.Failures.Keys]);
+            [.. counters.Failures.Keys],
+            [.. generator.Phases.Select(phase => new PhaseReport(phase.Phase, phase.Due, phase.Sent))]);
     }
 
     /// <summary>Adds what another generator did to this one's figures; exact.</summary>
@@ -108,26 +140,43 @@ internal sealed class SharedRun(IRunGrain run, int number, LoadGenerator generat
         }
 
         into.AddAchieved(report.Due, report.Sent, report.IsDrained);
+        into.AddPhases(report.Phases.Select(phase => new PhaseCount(phase.Phase, phase.Due, phase.Sent)));
     }
 
-    /// <summary>Waits until every other generator finished or was not heard for long; stores what a lost one of this
-    /// machine left behind.</summary>
+    /// <summary>Waits until every other generator finished, or was lost and nobody follows it; stores what a lost one of
+    /// this machine left behind.</summary>
+    /// <param name="patience">How much later than this one another may end that is heard.</param>
+    /// <param name="said">Takes a sentence for whoever could bring a lost one back.</param>
     public static async Task<OtherGenerators> AwaitOthersAsync(
-        IRunGrain run, IGrainFactory grains, string name, IRunWriter writer, TimeSpan patience, CancellationToken ct)
+        IRunGrain run, IGrainFactory grains, string name, IRunWriter writer, TimeSpan patience, Action<string> said,
+        CancellationToken ct)
     {
-        var status = await run.Status();
+        var status = await PatientlyAsync(run.Status, ct);
         using var timer = new PeriodicTimer(TellInterval);
         var began = TimeProvider.System.GetTimestamp();
-        while (status.Generators.Any(one => one.Number > 1 && one.State is not ("finished" or "lost"))
-            && TimeProvider.System.GetElapsedTime(began) < patience)
+        var aloneSince = began;
+        var isSaid = false;
+        while (Others(status).Any() && TimeProvider.System.GetElapsedTime(began) < patience)
         {
+            if (Others(status).Any(one => one.State is not "lost"))
+                aloneSince = TimeProvider.System.GetTimestamp();
+            else if (TimeProvider.System.GetElapsedTime(aloneSince) >= LostPatience)
+                break;
+
+            if (!isSaid && Others(status).FirstOrDefault(one => one.State is "lost") is { } lostNow)
+            {
+                said($"{RunNames.GeneratorOf(lostNow.Number)} ({lostNow.Process}) is lost; on its machine, "
+                    + $"fleet resume {name} --store … goes on with its share.");
+                isSaid = true;
+            }
+
             await timer.WaitForNextTickAsync(ct);
-            status = await run.Status();
+            status = await PatientlyAsync(run.Status, ct);
         }
 
         var lost = new List<string>();
         var recovered = 0L;
-        foreach (var one in status.Generators.Where(one => one.Number > 1 && one.State != "finished"))
+        foreach (var one in Others(status))
         {
             await grains.GetGrain<ISessionGrain>(RunNames.SessionOf(one.Number)).Close();
             var spool = SpoolDirectoryOf(name, one.Number);
@@ -139,7 +188,7 @@ internal sealed class SharedRun(IRunGrain run, int number, LoadGenerator generat
                 text += string.Create(
                     CultureInfo.InvariantCulture,
                     $": its spool held {found.OperationsStored:N0} operations, which are stored, and "
-                    + $"{found.OperationsUnknown:N0} reserved numbers, whose outcome is unknown.");
+                    + $"{found.OperationsUnknown:N0} that were sent, whose outcome is unknown.");
                 Directory.Delete(spool, recursive: true);
             }
             else
@@ -150,8 +199,13 @@ internal sealed class SharedRun(IRunGrain run, int number, LoadGenerator generat
             lost.Add(text);
         }
 
-        return new([.. (await run.Reports()).Where(report => report.Number > 1)], recovered, lost);
+        var reports = await PatientlyAsync(run.Reports, ct);
+        return new([.. reports.Where(report => report.Number > 1)], recovered, lost);
     }
+
+    /// <summary>Generators besides the first that have not finished and that nobody follows.</summary>
+    private static IEnumerable<GeneratorStatus> Others(RunStatus status) =>
+        status.Generators.Where(one => one.Number > 1 && one.State is not ("finished" or "followed"));
 
     /// <summary>Where the generators after the first keep their spools.</summary>
     public static string SpoolDirectoryOf(string run, int number) =>
@@ -177,15 +231,11 @@ internal sealed class SharedRun(IRunGrain run, int number, LoadGenerator generat
 
         var isPaused = generator.Clock.Current.IsPaused;
         if (order.IsPaused && !isPaused)
-        {
-            _pausedSinceNs = MonotonicNs.Now;
             generator.Clock.Pause();
-        }
         else if (!order.IsPaused && isPaused)
-        {
-            generator.Clock.Resume(MonotonicNs.Now - _pausedSinceNs);
-        }
+            generator.Clock.Resume();
 
         generator.Limit(order.ClientsMax);
+        generator.SetSpeed(order.Speed);
     }
 }

@@ -1,46 +1,136 @@
+using Orleans.Runtime;
+
 namespace Fleet.Grains.Shells;
+
+/// <summary>What of a run outlives the silo of its grain.</summary>
+[GenerateSerializer, Alias("fleet.RunState")]
+internal sealed class RunState
+{
+    [Id(0)]
+    public string Plan { get; set; } = "";
+
+    /// <summary>How many share the run; 0 while it is not open.</summary>
+    [Id(1)]
+    public int Generators { get; set; }
+
+    [Id(2)]
+    public bool HasBegun { get; set; }
+
+    [Id(3)]
+    public RunOrder Order { get; set; }
+
+    [Id(4)]
+    public List<SeatState> Seats { get; set; } = [];
+}
+
+/// <summary>One generator's seat.</summary>
+[GenerateSerializer, Alias("fleet.SeatState")]
+internal sealed class SeatState
+{
+    [Id(0)]
+    public int Number { get; set; }
+
+    [Id(1)]
+    public int Place { get; set; }
+
+    [Id(2)]
+    public string Process { get; set; } = "";
+
+    [Id(3)]
+    public string State { get; set; } = "joined";
+
+    [Id(4)]
+    public GeneratorReport? Report { get; set; }
+}
 
 /// <summary>Seats, the common start, orders and last words of one run.</summary>
 /// <remarks>Concurrency: what interleaves only waits, or reads and writes one seat.</remarks>
-internal sealed class RunGrain(TimeProvider time, LongPoll longPoll) : Grain, IRunGrain
+internal sealed class RunGrain(
+    TimeProvider time, LongPoll longPoll, [PersistentState("run", "fleet")] IPersistentState<RunState> store)
+    : Grain, IRunGrain
 {
     /// <summary>A generator tells twice a second; what is silent for so long is gone, or as good as gone.</summary>
     private static readonly TimeSpan SilenceMax = TimeSpan.FromSeconds(10);
 
-    private readonly List<Seat> _seats = [];
-    private readonly TaskCompletionSource _go = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private string _plan = "";
-    private int _generators;
-    private RunOrder _order;
+    /// <summary>Seats of generators that follow others are counted from here.</summary>
+    private const int FollowersFrom = 17;
 
-    public ValueTask Open(string plan, int generators, string process)
+    private readonly Dictionary<int, (long At, GeneratorMoment? Moment)> _heard = [];
+    private readonly TaskCompletionSource _go = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private Task? _saving;
+    private bool _isChanged;
+
+    private RunState Run => store.State;
+
+    /// <summary>Seats that count: those that nobody follows.</summary>
+    private IEnumerable<SeatState> Active => Run.Seats.Where(seat => seat.State is not "followed");
+
+    public override Task OnActivateAsync(CancellationToken cancellationToken)
     {
-        if (_generators == 0)
+        if (Run.Generators > 0)
         {
-            (_plan, _generators) = (plan, generators);
-            _seats.Add(new(1, process, time.GetTimestamp()));
             DelayDeactivation(TimeSpan.FromDays(3650));
         }
 
-        return default;
-    }
-
-    public ValueTask<RunSeat> Join(string process)
-    {
-        if (_seats.Count == 0 || _seats.Count >= _generators)
+        if (Run.HasBegun)
         {
-            return new(new RunSeat(0, _generators, ""));
+            _go.TrySetResult();
         }
 
-        _seats.Add(new(_seats.Count + 1, process, time.GetTimestamp()));
-        return new(new RunSeat(_seats.Count, _generators, _plan));
+        // Who was heard by an earlier activation has as long as anybody to be heard by this one.
+        foreach (var seat in Run.Seats)
+        {
+            _heard[seat.Number] = (time.GetTimestamp(), null);
+        }
+
+        return Task.CompletedTask;
+    }
+
+    public async ValueTask Open(string plan, int generators, string process)
+    {
+        if (Run.Generators > 0)
+        {
+            return;
+        }
+
+        (Run.Plan, Run.Generators) = (plan, generators);
+        DelayDeactivation(TimeSpan.FromDays(3650));
+        Seat(1, 1, process);
+        await SaveAsync();
+    }
+
+    public async ValueTask<RunSeat> Join(string process, int[] left)
+    {
+        var taken = Active.Count();
+        if (taken > 0 && taken < Run.Generators)
+        {
+            var place = Enumerable.Range(1, Run.Generators).First(free => Active.All(seat => seat.Place != free));
+            Seat(place, place, process);
+            await SaveAsync();
+            return new(place, Run.Generators, Run.Plan, place, []);
+        }
+
+        if (Active.FirstOrDefault(seat => IsLost(seat) && left.Contains(seat.Number)) is not { } lost)
+        {
+            return new(0, Run.Generators, "", 0, []);
+        }
+
+        lost.State = "followed";
+        var number = Math.Max(FollowersFrom, Run.Seats.Max(seat => seat.Number) + 1);
+        int[] follows = [.. Run.Seats.Where(seat => seat.Place == lost.Place).Select(seat => seat.Number)];
+        Seat(number, lost.Place, process);
+        await SaveAsync();
+        return new(number, Run.Generators, Run.Plan, lost.Place, follows);
     }
 
     public async ValueTask<bool> Ready(int number)
     {
-        Heard(number).State = "ready";
-        if (_seats.Count == _generators && _seats.TrueForAll(seat => seat.State is "ready"))
+        var seat = Heard(number);
+        seat.State = "ready";
+        if (!Run.HasBegun && Active.Count() == Run.Generators && Active.All(one => one.State is "ready"))
         {
+            Run.HasBegun = true;
+            await SaveAsync();
             _go.TrySetResult();
         }
 
@@ -59,71 +149,94 @@ internal sealed class RunGrain(TimeProvider time, LongPoll longPoll) : Grain, IR
 
     public ValueTask<RunOrder> Tell(GeneratorMoment moment)
     {
-        var seat = Heard(moment.Number);
-        seat.Moment = moment;
-        if (seat.State is "joined")
+        _heard[moment.Number] = (time.GetTimestamp(), moment);
+        if (Run.HasBegun && Run.Seats.Find(seat => seat.Number == moment.Number) is { State: "joined" or "ready" } seat)
         {
-            seat.State = "running"; // Its silo died and took the start along with it.
-            _go.TrySetResult();
+            seat.State = "running"; // An earlier activation died before it wrote that.
         }
 
-        return new(_order);
+        return new(Run.Order);
     }
 
-    public ValueTask Finish(GeneratorReport report)
+    public async ValueTask Finish(GeneratorReport report)
     {
         var seat = Heard(report.Number);
         (seat.State, seat.Report) = ("finished", report);
-        return default;
+        await SaveAsync();
     }
 
     public ValueTask<GeneratorReport[]> Reports() =>
-        new([.. _seats.Where(seat => seat.Report is not null).Select(seat => seat.Report!)]);
+        new([.. Active.Where(seat => seat.Report is not null).Select(seat => seat.Report!)]);
 
-    public ValueTask<RunStatus> Order(bool? isPaused, bool? isStopped, int? clientsMax)
+    public async ValueTask<RunStatus> Order(bool? isPaused, bool? isStopped, int? clientsMax, double? speed)
     {
-        _order = new(isPaused ?? _order.IsPaused, isStopped ?? _order.IsStopped, clientsMax ?? _order.ClientsMax);
-        return Status();
+        var order = Run.Order;
+        Run.Order = new(
+            isPaused ?? order.IsPaused, isStopped ?? order.IsStopped, clientsMax ?? order.ClientsMax,
+            speed ?? order.Speed);
+        await SaveAsync();
+        return await Status();
     }
 
     public ValueTask<RunStatus> Status()
     {
-        var generators = _seats.Select(seat => seat.ToStatus(time.GetElapsedTime(seat.HeardAt), SilenceMax)).ToArray();
-        var state = _generators == 0 ? "unknown"
-            : !_go.Task.IsCompleted ? "gathering"
-            : Array.TrueForAll(generators, one => one.State is "finished") ? "over"
-            : _order.IsStopped ? "stopping"
-            : _order.IsPaused ? "paused"
+        var generators = Run.Seats.Select(ToStatus).ToArray();
+        var state = Run.Generators == 0 ? "unknown"
+            : !Run.HasBegun ? "gathering"
+            : Active.All(seat => seat.State is "finished") ? "over"
+            : Run.Order.IsStopped ? "stopping"
+            : Run.Order.IsPaused ? "paused"
             : "running";
-        return new(new RunStatus(state, _generators, _order.ClientsMax, generators));
+        return new(new RunStatus(state, Run.Generators, Run.Order.ClientsMax, generators, Run.Order.Speed));
     }
 
-    private Seat Heard(int number)
+    private void Seat(int number, int place, string process)
     {
-        // A run that lost its silo knows no seats until its generators tell it again.
-        while (_seats.Count < number)
+        Run.Seats.Add(new() { Number = number, Place = place, Process = process });
+        _heard[number] = (time.GetTimestamp(), null);
+    }
+
+    private SeatState Heard(int number)
+    {
+        _heard[number] = (time.GetTimestamp(), _heard[number].Moment);
+        return Run.Seats.Find(seat => seat.Number == number)!;
+    }
+
+    private TimeSpan Silence(SeatState seat) => time.GetElapsedTime(_heard[seat.Number].At);
+
+    private bool IsLost(SeatState seat) =>
+        seat.State is not ("finished" or "followed") && Silence(seat) > SilenceMax;
+
+    private GeneratorStatus ToStatus(SeatState seat)
+    {
+        var moment = _heard[seat.Number].Moment;
+        return new(
+            seat.Number, seat.Process, IsLost(seat) ? "lost" : seat.State, moment?.Phase ?? "",
+            moment?.Operations ?? 0, moment?.PerSecond ?? 0, Silence(seat).TotalSeconds, seat.Place);
+    }
+
+    /// <summary>Stores what was changed; one write at a time, since each is held against the one before it.</summary>
+    private async Task SaveAsync()
+    {
+        _isChanged = true;
+        while (_isChanged)
         {
-            _seats.Add(new(_seats.Count + 1, "", time.GetTimestamp()));
+            if (_saving is { } running)
+            {
+                await running;
+                continue;
+            }
+
+            _isChanged = false;
+            _saving = store.WriteStateAsync();
+            try
+            {
+                await _saving;
+            }
+            finally
+            {
+                _saving = null;
+            }
         }
-
-        _generators = Math.Max(_generators, _seats.Count);
-        var seat = _seats[number - 1];
-        seat.HeardAt = time.GetTimestamp();
-        return seat;
-    }
-
-    private sealed class Seat(int number, string process, long heardAt)
-    {
-        public string State { get; set; } = "joined";
-
-        public long HeardAt { get; set; } = heardAt;
-
-        public GeneratorMoment? Moment { get; set; }
-
-        public GeneratorReport? Report { get; set; }
-
-        public GeneratorStatus ToStatus(TimeSpan silent, TimeSpan silenceMax) => new(
-            number, process, State is not "finished" && silent > silenceMax ? "lost" : State, Moment?.Phase ?? "",
-            Moment?.Operations ?? 0, Moment?.PerSecond ?? 0, silent.TotalSeconds);
     }
 }

@@ -16,6 +16,9 @@ public static class RunNames
     /// <summary>Generators that may share a run.</summary>
     public const int GeneratorsMax = 16;
 
+    /// <summary>Seats of a run, those of generators that follow a lost one included.</summary>
+    public const int SeatsMax = 64;
+
     /// <param name="number">From 1.</param>
     public static string GeneratorOf(int number) => $"gen-{number}";
 
@@ -26,7 +29,7 @@ public static class RunNames
     public static ObjectTable NewTable()
     {
         var objects = new ObjectTable();
-        for (var number = 1; number <= GeneratorsMax; number++)
+        for (var number = 1; number <= SeatsMax; number++)
         {
             objects.Intern(GeneratorOf(number));
             objects.Intern(SessionOf(number));

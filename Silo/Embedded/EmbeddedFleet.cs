@@ -1,5 +1,3 @@
-using Fleet.Silo.Options;
-using Fleet.Silo.Service;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 
@@ -29,13 +27,13 @@ public sealed class EmbeddedFleet : IAsyncDisposable
     {
         var log = new SiloLogGate();
         var host = await SiloHost.StartAsync(
-            log,
+            options, log,
             (silo, siloPort, gatewayPort) =>
             {
                 silo.UseLocalhostClustering(siloPort, gatewayPort, null, options.Run, options.Run);
-                silo.AddFleet(options);
+                silo.AddMemoryGrainStorage(SiloSetup.Storage);
             },
-            new SiloSettings(), ct);
+            default, new GuestLifetime(), ct);
         return new(host, log);
     }
 

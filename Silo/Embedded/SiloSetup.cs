@@ -10,6 +10,9 @@ namespace Fleet.Silo;
 /// <summary>What makes a silo one of a fleet.</summary>
 internal static class SiloSetup
 {
+    /// <summary>Name of the storage that grains keep their state in.</summary>
+    public const string Storage = "fleet";
+
     public static void AddFleet(this ISiloBuilder silo, EmbeddedFleetOptions options)
     {
         options.Objects.NameProcess(options.ProcessId, options.Process);

@@ -1,0 +1,86 @@
+using System.Diagnostics;
+using System.Text.Json;
+using Fleet.Client.Commands;
+
+namespace Fleet.Client.Tests.Runs;
+
+/// <summary>A command of fleet in a process of its own, which a test may kill; never outlives the test.</summary>
+public sealed class FleetProcess : IAsyncDisposable
+{
+    private readonly Process _process;
+    private readonly Task<string> _output;
+    private readonly List<string> _said = [];
+
+    private FleetProcess(Process process)
+    {
+        _process = process;
+        _output = process.StandardOutput.ReadToEndAsync();
+    }
+
+    public static FleetProcess Start(params string[] args)
+    {
+        var start = new ProcessStartInfo("dotnet") { RedirectStandardError = true, RedirectStandardOutput = true };
+        start.ArgumentList.Add(typeof(FleetCommand).Assembly.Location);
+        foreach (var arg in args)
+            start.ArgumentList.Add(arg);
+        return new(Process.Start(start)!);
+    }
+
+    /// <summary>Reads what it says until a line fits.</summary>
+    public async Task<string> AwaitLineAsync(Func<string, bool> fits)
+    {
+        while (await _process.StandardError.ReadLineAsync() is { } line)
+        {
+            _said.Add(line);
+            if (fits(line))
+                return line;
+        }
+
+        throw new InvalidOperationException($"The process ended before: {string.Join('\n', _said.TakeLast(10))}");
+    }
+
+    /// <summary>Waits until its load has done so much; for a run with <c>--json</c>.</summary>
+    public Task AwaitOperationsAsync(long count) => AwaitLineAsync(line =>
+    {
+        if (!line.StartsWith('{'))
+            return false; // What the runtime says of a busy machine.
+
+        using var json = JsonDocument.Parse(line);
+        return json.RootElement.TryGetProperty("operations", out var operations) && operations.GetInt64() >= count;
+    });
+
+    /// <summary>Waits for the run's name in what it says to those who may join.</summary>
+    public async Task<string> AwaitNameAsync()
+    {
+        const string before = "--join ";
+        var line = await AwaitLineAsync(said => said.Contains(before, StringComparison.Ordinal));
+        return line[(line.IndexOf(before, StringComparison.Ordinal) + before.Length)..].Split(' ')[0];
+    }
+
+    /// <summary>Kills it as <c>kill -9</c> does.</summary>
+    public async Task KillAsync()
+    {
+        _process.Kill();
+        await _process.WaitForExitAsync();
+    }
+
+    /// <summary>Waits for its end, and reads the JSON object that it printed.</summary>
+    public async Task<JsonElement> EndAsync(int exitCode)
+    {
+        while (await _process.StandardError.ReadLineAsync() is { } line)
+            _said.Add(line);
+        await _process.WaitForExitAsync();
+        var output = await _output;
+        Assert.True(
+            _process.ExitCode == exitCode,
+            $"exit {_process.ExitCode}\n{string.Join('\n', _said.TakeLast(10))}\n{output}");
+        return JsonDocument.Parse(output).RootElement;
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        if (!_process.HasExited)
+            await KillAsync();
+        _process.Dispose();
+    }
+}
