@@ -1,33 +1,35 @@
 using System.Net;
 using System.Net.Sockets;
+using Fleet.Silo.Dashboard;
+using Fleet.Silo.Options;
+using Fleet.Silo.Service;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
-using Microsoft.Extensions.Logging.Console;
 using Orleans.Configuration;
 
 namespace Fleet.Silo;
 
-/// <summary>Starts one silo on loopback.</summary>
+/// <summary>Starts one silo, on loopback unless told otherwise.</summary>
 internal static class SiloHost
 {
     private const int PortAttemptsMax = 5;
 
-    /// <param name="clustering">How the silo finds the others: builder, silo port, gateway port.</param>
-    /// <param name="ports">Each 0 for a free one.</param>
-    /// <param name="lifetime">Who hears of signals.</param>
+    /// <param name="configure">What the silo is, and how it finds the others: builder, silo port, gateway
+    /// port.</param>
+    /// <param name="settings">Ports, each 0 for a free one, and who may see the dashboard.</param>
     public static async Task<IHost> StartAsync(
-        EmbeddedFleetOptions options, SiloLogGate log, Action<ISiloBuilder, int, int> clustering,
-        (int Silo, int Gateway) ports, IHostLifetime lifetime, CancellationToken ct)
+        SiloLogGate log, Action<ISiloBuilder, int, int> configure, SiloSettings settings, CancellationToken ct)
     {
+        var ports = (Silo: settings.SiloPort, Gateway: settings.GatewayPort);
         for (var attempt = 1; ; attempt++)
         {
             var free = FreePorts();
             var host = Build(
-                options, log,
-                silo => clustering(
+                log,
+                silo => configure(
                     silo, ports.Silo == 0 ? free.Silo : ports.Silo, ports.Gateway == 0 ? free.Gateway : ports.Gateway),
-                lifetime);
+                settings);
             try
             {
                 await host.StartAsync(ct);
@@ -46,17 +48,18 @@ internal static class SiloHost
         }
     }
 
-    /// <summary>Endpoints on the loopback interface only, in a cluster of a name.</summary>
-    public static void UseLoopback(this ISiloBuilder silo, string cluster, int siloPort, int gatewayPort)
+    /// <summary>Endpoints where the settings want them, in a cluster of a name.</summary>
+    public static void UseEndpoints(
+        this ISiloBuilder silo, string cluster, SiloSettings settings, int siloPort, int gatewayPort)
     {
         silo.Configure<ClusterOptions>(options => (options.ClusterId, options.ServiceId) = (cluster, cluster));
         silo.Configure<EndpointOptions>(options =>
         {
-            options.AdvertisedIPAddress = IPAddress.Loopback;
+            options.AdvertisedIPAddress = settings.Advertise ?? settings.Listen;
             options.SiloPort = siloPort;
             options.GatewayPort = gatewayPort;
-            options.SiloListeningEndpoint = new(IPAddress.Loopback, siloPort);
-            options.GatewayListeningEndpoint = new(IPAddress.Loopback, gatewayPort);
+            options.SiloListeningEndpoint = new(settings.Listen, siloPort);
+            options.GatewayListeningEndpoint = new(settings.Listen, gatewayPort);
         });
     }
 
@@ -73,27 +76,23 @@ internal static class SiloHost
     }
 
     /// <summary>A host that says nothing on standard output, which may be promised to carry one JSON object.</summary>
-    public static HostApplicationBuilder QuietBuilder(SiloLogGate log)
+    public static HostApplicationBuilder QuietBuilder(SiloLogGate log, LogForm form = LogForm.Text)
     {
         var builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings { DisableDefaults = true });
-        builder.Logging.AddSimpleConsole(console => console.SingleLine = true);
-        builder.Logging.SetMinimumLevel(LogLevel.Warning);
-        builder.Logging.AddFilter((category, level) => log.Lets(category, level));
-        builder.Services.Configure<ConsoleLoggerOptions>(
-            console => console.LogToStandardErrorThreshold = LogLevel.Trace);
+        SiloLog.Configure(builder.Logging, form, log);
+        builder.Services.AddSingleton<IHostLifetime, GuestLifetime>();
         return builder;
     }
 
-    private static IHost Build(
-        EmbeddedFleetOptions options, SiloLogGate log, Action<ISiloBuilder> clustering, IHostLifetime lifetime)
+    private static IHost Build(SiloLogGate log, Action<ISiloBuilder> configure, SiloSettings settings)
     {
-        var builder = QuietBuilder(log);
-        builder.UseOrleans(silo =>
+        if (settings.DashboardPort is not null)
         {
-            clustering(silo);
-            silo.AddFleet(options);
-        });
-        builder.Services.AddSingleton(lifetime);
+            return DashboardHost.Build(log, configure, settings);
+        }
+
+        var builder = QuietBuilder(log, settings.LogForm);
+        builder.UseOrleans(configure);
         return builder.Build();
     }
 
@@ -126,23 +125,4 @@ internal sealed class GuestLifetime : IHostLifetime
     public Task WaitForStartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
     public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
-}
-
-/// <summary>
-/// Keeps what is no news out of the log: retries, advice for servers, and the noise of an immediate stop.
-/// </summary>
-internal sealed class SiloLogGate
-{
-    public bool IsStopping { get; set; }
-
-    public bool Lets(string? category, LogLevel level) => category switch
-    {
-        _ when IsStopping => level >= LogLevel.Critical,
-        "Polly" or "Orleans.Runtime.Silo" or "Orleans.Runtime.Watchdog" => level >= LogLevel.Error,
-
-        // A database that is away for a while is tried again; who cares asks the database.
-        _ when category?.StartsWith("Orleans.Runtime.MembershipService", StringComparison.Ordinal) is true =>
-            level >= LogLevel.Error,
-        _ => level >= LogLevel.Warning,
-    };
 }

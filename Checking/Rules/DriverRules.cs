@@ -167,9 +167,9 @@ public sealed class UnbindQuiescent : Rule, IDeviceRule
         if (PinnedIn(device) is { } pin)
         {
             device.Ledger.Violated(this, Class, "pinned", device.Obj, () => new(
-                $"Let D = {device.Name}. Then its unbind ended at seq {record.At.Seq} and D has no driver; however, page "
-                + $"0x{pin.Pfn:x} of {device.Context.Name(pin.At.Obj)}, pinned at seq {pin.At.Seq} there, was not put: a "
-                + "contradiction.",
+                $"Let D = {device.Name}. Then its unbind ended at seq {record.At.Seq} and D has no driver; however, "
+                + $"page 0x{pin.Pfn:x} of {device.Context.Name(pin.At.Obj)}, pinned at seq {pin.At.Seq} there, was "
+                + "not put: a contradiction.",
                 [pin, record]));
             return;
         }

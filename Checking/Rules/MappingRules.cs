@@ -9,9 +9,10 @@ namespace Fleet.Checking.Rules;
 /// <remarks>
 /// Decided on the device alone, by address, since early profiles have no owner: alloc before <c>teardown_begin</c>,
 /// free or reap after <c>teardown_end</c>. Held back until the life has ended, because a life that ended by
-/// <c>fenced</c> is exempt. Pins are decided on the page map alone, whose own order has the removal too. A history in one
-/// order for all objects says more: whether the ref had reached zero, so that a removal that nobody waited for is seen
-/// although nobody held anything, and a pin that counted for no reference (a kernel that loses it) is not held against it.
+/// <c>fenced</c> is exempt. Pins are decided on the page map alone, whose own order has the removal too. A history in
+/// one order for all objects says more: whether the ref had reached zero, so that a removal that nobody waited for is
+/// seen although nobody held anything, and a pin that counted for no reference (a kernel that loses it) is not held
+/// against it.
 /// </remarks>
 public sealed class ReapBeforeRemove : Rule, IDeviceRule, IDeviceEndRule, IMapRule
 {
@@ -79,8 +80,8 @@ public sealed class ReapBeforeRemove : Rule, IDeviceRule, IDeviceEndRule, IMapRu
 
         var kill = counted.Kill;
         map.Ledger.Violated(this, Class, "not-zero", map.Obj, () => new(
-            $"Let M = page map {map.Name}, R = {counted.Name}, which counts its users. Then M's memory may go when R was "
-            + $"seen at zero, and R was not at zero ({Prose.At(kill)} killed it); however, "
+            $"Let M = page map {map.Name}, R = {counted.Name}, which counts its users. Then M's memory may go when R "
+            + $"was seen at zero, and R was not at zero ({Prose.At(kill)} killed it); however, "
             + $"devm_memremap_pages_release removed M's memory at seq {record.At.Seq}: a contradiction.",
             kill is null ? [record] : [kill, record]));
         return true;
@@ -533,7 +534,7 @@ public sealed class MapErasedBeforeFree : Rule, IDeviceRule
         }
     }
 
-    /// <summary>A mapping that never got its chunk is known by its entry, where one order tells which came first.</summary>
+    /// <summary>A mapping that never got its chunk is known by its entry; one order tells which was first.</summary>
     private void JudgeEntry(DeviceStream device, HistoryEvent record)
     {
         if (!device.Context.InOneOrder || device.ResourceIn(record.Other) is not { } body

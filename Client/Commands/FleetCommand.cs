@@ -20,6 +20,7 @@ public static class FleetCommand
             ExplainCommand.Create(terminal),
             SqlCommand.Create(terminal),
             DbCommand.Create(terminal),
+            ClusterCommand.Create(terminal),
             ExportCommand.Create(terminal),
             ImportCommand.Create(terminal),
             TraceCommand.Create(terminal),

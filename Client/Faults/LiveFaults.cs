@@ -233,7 +233,8 @@ internal sealed class LiveFaults
             silo.IsStruck = false;
         return RecordOf(
             recovery, fault, name,
-            Text($"process {pid} stopped for {(resumedNs - recovery.StrikeNs) / 1e9:0.0} s; {recovery.Devices} devices ")
+            Text($"process {pid} stopped for {(resumedNs - recovery.StrikeNs) / 1e9:0.0} s; ")
+            + Text($"{recovery.Devices} devices ")
             + (isEvicted
                 ? Text($"were on it; let go on, it ended after {(endedNs - resumedNs) / 1_000_000} ms")
                 : "are on it; it is a member still"));
@@ -380,7 +381,8 @@ internal sealed class LiveFaults
     {
         try
         {
-            await Task.Delay(pause > TimeSpan.Zero || pause == Timeout.InfiniteTimeSpan ? pause : TimeSpan.Zero, over);
+            await Task.Delay(
+                pause > TimeSpan.Zero || pause == Timeout.InfiniteTimeSpan ? pause : TimeSpan.Zero, over);
             return !over.IsCancellationRequested;
         }
         catch (OperationCanceledException)

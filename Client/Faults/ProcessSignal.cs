@@ -26,7 +26,8 @@ internal static class ProcessSignal
     private static void Send(int pid, int signal)
     {
         if (kill(pid, signal) != 0)
-            throw new StorageException($"Signal {signal} to process {pid} was refused: {Marshal.GetLastPInvokeError()}.");
+            throw new StorageException(
+                $"Signal {signal} to process {pid} was refused: error {Marshal.GetLastPInvokeError()}.");
     }
 
     [DllImport("libc", SetLastError = true)]

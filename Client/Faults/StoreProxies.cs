@@ -12,6 +12,8 @@ namespace Fleet.Client.Faults;
 /// </remarks>
 internal sealed class StoreProxies : IAsyncDisposable
 {
+    private const string PassFileOption = "passfile=";
+
     private readonly DirectoryInfo _directory = Directory.CreateTempSubdirectory("fleet-store-");
     private readonly Dictionary<int, TcpProxy> _proxies = [];
     private readonly Uri _store;
@@ -22,8 +24,8 @@ internal sealed class StoreProxies : IAsyncDisposable
     {
         _store = new(store.Unredacted);
         _passFile = Uri.UnescapeDataString(
-            _store.Query.TrimStart('?').Split('&').First(option => option.StartsWith("passfile=", StringComparison.Ordinal))
-                ["passfile=".Length..]);
+            _store.Query.TrimStart('?').Split('&')
+                .First(option => option.StartsWith(PassFileOption, StringComparison.Ordinal))[PassFileOption.Length..]);
     }
 
     /// <summary>The proxy of a silo's place.</summary>

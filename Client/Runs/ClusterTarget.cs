@@ -52,11 +52,12 @@ internal sealed class ClusterTarget : IFleetTarget
                 ? new LocalSilos(cluster, name, request.Store, LiveFaults.ProxiedBy(request.Scenario), said) : null);
         try
         {
+            var waiting = request.Silos > 0 ? request.Silos : await target._cluster.WaitingAsync(ct);
             await target._cluster.AnnounceAsync(request.Name, ct);
             target._watches.Add(target.RenewAsync());
             target._silos?.Start(request.Silos);
             target._fleet = await ClusterFleet.ConnectAsync(
-                cluster, name, Math.Max(1, request.Silos), StartPatience, () => target._silos?.DemandRunning(), ct);
+                cluster, name, Math.Max(1, waiting), StartPatience, () => target._silos?.DemandRunning(), ct);
             target._watches.Add(target.WatchFindingsAsync(onFinding));
             return target;
         }

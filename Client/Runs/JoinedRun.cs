@@ -184,7 +184,7 @@ internal static class JoinedRun
     public static string ClusterOf(RunInfo run)
     {
         using var json = System.Text.Json.JsonDocument.Parse(run.Settings);
-        return json.RootElement.TryGetProperty("clusterName", out var cluster) && cluster.GetString() is { } name
+        return json.RootElement.TryGetProperty("cluster", out var cluster) && cluster.GetString() is { } name
             ? name : run.Run;
     }
 }

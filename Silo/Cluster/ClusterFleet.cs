@@ -1,9 +1,12 @@
 using System.Collections.Concurrent;
 using System.Globalization;
+using Fleet.Silo.Service;
+using Fleet.Silo.Tls;
 using Fleet.Storage;
 using Fleet.Storage.Cluster;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
 using Orleans.Configuration;
 
 namespace Fleet.Silo.Cluster;
@@ -57,6 +60,7 @@ public sealed class ClusterFleet : IAsyncDisposable
         }
 
         var log = new SiloLogGate();
+        var tls = TlsFiles.FromEnvironment();
         var builder = SiloHost.QuietBuilder(log);
         builder.UseOrleansClient(client =>
         {
@@ -65,8 +69,13 @@ public sealed class ClusterFleet : IAsyncDisposable
             client.Configure<GatewayOptions>(
                 gateways => gateways.GatewayListRefreshPeriod = GatewayRefresh);
             client.Configure<ClientMessagingOptions>(messaging => messaging.ResponseTimeout = ResponseTimeout);
+            if (tls is not null)
+            {
+                client.Services.AddOptions<ClientConnectionOptions>().Configure<ILoggerFactory>(
+                    (connections, loggers) =>
+                        new MutualTls(tls, loggers.CreateLogger("Fleet.Client.Tls")).Use(connections));
+            }
         });
-        builder.Services.AddSingleton<IHostLifetime, GuestLifetime>();
         var host = builder.Build();
         try
         {

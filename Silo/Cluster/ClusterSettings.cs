@@ -34,7 +34,7 @@ public enum DirectoryKind : byte
 public sealed record ClusterSettings
 {
     /// <summary>Under which key of the run's settings it stands.</summary>
-    public const string Key = "cluster";
+    public const string Key = "clusterSettings";
 
     private static readonly JsonSerializerOptions Json = new(JsonSerializerDefaults.Web)
     {

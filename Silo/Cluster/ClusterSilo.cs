@@ -2,6 +2,10 @@ using System.Globalization;
 using Fleet.Checking;
 using Fleet.Kernel.History;
 using Fleet.Silo.Faults;
+using Fleet.Silo.Options;
+using Fleet.Silo.Service;
+using Fleet.Silo.Telemetry;
+using Fleet.Silo.Tls;
 using Fleet.Storage;
 using Fleet.Storage.Cluster;
 using Fleet.Storage.Results;
@@ -16,47 +20,41 @@ namespace Fleet.Silo.Cluster;
 /// A silo process on PostgreSQL: members, incarnations and lifecycle events are in the database, and nothing else of
 /// it lasts.
 /// </summary>
-internal static class ClusterSilo
+/// <remarks>
+/// Each run is served by an Orleans silo of its own within the process, and the time between runs by another one: what
+/// grains hold is a run's, and ends with it for certain. docs/decisions/0076.
+/// </remarks>
+internal sealed class ClusterSilo(
+    SiloSettings settings, IResultStore store, PostgresCluster cluster, SiloState state, SiloTelemetry telemetry,
+    SiloLog log)
 {
     private static readonly TimeSpan LongPoll = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan Look = TimeSpan.FromMilliseconds(500);
-    private static readonly TimeSpan LeavePatience = TimeSpan.FromSeconds(10);
 
     /// <summary>A database that was away for long finds every run abandoned at first; drivers need a moment.</summary>
     private const int StaleLooksMax = 20;
 
-    /// <summary>Waits for a run of the cluster, serves it, and returns when it is over or the process is told to
-    /// stop.</summary>
-    /// <exception cref="StorageException">The store cannot be used.</exception>
-    public static async Task ServeAsync(SiloArguments arguments, StoreAddress address, TextWriter said)
-    {
-        using var stop = new CancellationTokenSource();
-        using var signals = StopSignals.On(stop);
-        if (arguments.IsChild)
-        {
-            EndWithStandardInput(stop);
-        }
+    private readonly TlsFiles? _tls = TlsFiles.Of(settings);
 
-        await using var store = await ResultStores.OpenAsync(address, stop.Token);
-        await using var cluster = await PostgresCluster.OpenAsync(address, arguments.Cluster, stop.Token);
-        try
+    /// <summary>Serves the runs of the cluster, one after another, until the token says stop.</summary>
+    /// <exception cref="StorageException">The store cannot be used.</exception>
+    public async Task ServeAsync(CancellationToken stop)
+    {
+        do
         {
-            var run = await AwaitRunAsync(cluster, arguments, said, stop.Token);
-            await ServeAsync(arguments, store, cluster, run, said, stop);
+            var run = await AwaitRunAsync(stop);
+            await ServeAsync(run, stop);
         }
-        catch (OperationCanceledException) when (stop.IsCancellationRequested)
-        {
-            await said.WriteLineAsync($"{arguments.Name}: told to stop.");
-        }
+        while (!settings.IsOnce);
     }
 
-    private static async Task ServeAsync(
-        SiloArguments arguments, IResultStore store, PostgresCluster cluster, string run, TextWriter said,
-        CancellationTokenSource stop)
+    private async Task ServeAsync(string run, CancellationToken stop)
     {
-        await using var writer = await store.ResumeRunAsync(run, stop.Token);
+        using var activity = SiloTelemetry.Traces.StartActivity("silo serves run");
+        activity?.SetTag("fleet.run", run);
+        await using var writer = await store.ResumeRunAsync(run, stop);
         var proc = await writer.JoinAsync(
-            arguments.Name, SpoolOptions.MonotonicClock(), Environment.MachineName, Environment.ProcessId, stop.Token);
+            settings.Name, SpoolOptions.MonotonicClock(), Environment.MachineName, Environment.ProcessId, stop);
         var objects = RunNames.NewTable();
         var checker = new OnlineChecker(writer.Info.Profile, objects, static _ => { });
         await using var lifecycle = PostgresLifecycle.Open(store, writer, run, objects, proc);
@@ -68,23 +66,21 @@ internal static class ClusterSilo
             Incarnations = lifecycle,
             Streams = checker,
             ProcessId = proc,
-            Process = arguments.Name,
+            Process = settings.Name,
             LongPoll = LongPoll,
         };
-        var settings = ClusterSettings.Of(writer.Info.Settings);
-        var log = new SiloLogGate();
-        var messages = settings.Messages.Count > 0
-            ? new MessageFaultFilter(settings.Messages, writer.Info.Seed + (ulong)proc) : null;
+        var asked = ClusterSettings.Of(writer.Info.Settings);
+        var messages = asked.Messages.Count > 0
+            ? new MessageFaultFilter(asked.Messages, writer.Info.Seed + (ulong)proc) : null;
         var work = new SiloWork(() => SiloReport.Of(
-            proc, arguments.Name, lifecycle.Events, checker.Snapshot(), messages?.Counts ?? []));
-        using var host = await SiloHost.StartAsync(
-            options, log,
-            (silo, siloPort, gatewayPort) =>
+            proc, settings.Name, lifecycle.Events, checker.Snapshot(), messages?.Counts ?? []));
+        Action? forget = null;
+        using var host = await StartAsync(
+            settings.Cluster,
+            silo =>
             {
-                silo.UseLoopback(arguments.Cluster, siloPort, gatewayPort);
-                cluster.UseMembership(silo);
-                silo.Configure<SiloOptions>(names => names.SiloName = arguments.Name);
-                settings.Apply(silo);
+                forget = cluster.UseMembership(silo);
+                asked.Apply(silo);
                 if (messages is not null)
                 {
                     silo.AddIncomingGrainCallFilter(messages);
@@ -93,54 +89,72 @@ internal static class ClusterSilo
                 cluster.UseGrainStorage(silo, SiloSetup.Storage);
                 silo.Services.AddSingleton(work);
                 silo.Services.AddPlacementDirector<OnSiloPlacement, OnSiloPlacementDirector>();
+                silo.AddFleet(options);
             },
-            (arguments.SiloPort, arguments.GatewayPort), new GuestLifetime(), stop.Token);
-        await said.WriteLineAsync(string.Create(
-            CultureInfo.InvariantCulture, $"{arguments.Name}: serves run {run} as process {proc}."));
+            stop);
+        state.Enter(new(SiloPhase.Serves, run, proc, host.Services, work.Report));
+        log.Say(string.Create(
+            CultureInfo.InvariantCulture, $"{settings.Name}: serves run {run} as process {proc}."));
         try
         {
-            await AwaitEndAsync(cluster, run, stop.Token);
-            await said.WriteLineAsync($"{arguments.Name}: run {run} is over.");
+            await AwaitEndAsync(run, stop);
+            forget!();
+            telemetry.RunServed();
+            log.Say($"{settings.Name}: run {run} is over.");
         }
         finally
         {
-            log.IsStopping = true;
-
-            // What had to last is stored; the graceful part only tells the others, and may not take for ever.
-            using var patience = new CancellationTokenSource(LeavePatience);
-            await host.StopAsync(patience.Token);
+            await LeaveAsync(host, stop);
         }
     }
 
-    private static async Task<string> AwaitRunAsync(
-        PostgresCluster cluster, SiloArguments arguments, TextWriter said, CancellationToken ct)
+    /// <summary>Waits for a run as a member of the idle cluster: a silo that cannot work is known before.</summary>
+    private async Task<string> AwaitRunAsync(CancellationToken ct)
     {
-        using var timer = new PeriodicTimer(Look);
-        for (var isFirst = true; ; isFirst = false)
+        if (await LookAsync(ct) is { } announced)
         {
-            if (await cluster.RunAsync(ct) is { Run: { } run, IsFresh: true })
-            {
-                return run;
-            }
+            return announced;
+        }
 
-            if (isFirst)
+        using var host = await StartAsync(
+            PostgresCluster.IdleNameOf(settings.Cluster), cluster.UseIdleMembership, ct);
+        state.Enter(new(SiloPhase.Waits, null, 0, host.Services, null));
+        log.Say(
+            $"{settings.Name}: waits for a run of cluster {settings.Cluster}; fleet run --cluster {settings.Cluster} "
+            + "starts one.");
+        try
+        {
+            using var timer = new PeriodicTimer(Look);
+            while (true)
             {
-                await said.WriteLineAsync(
-                    $"{arguments.Name}: waits for a run of cluster {arguments.Cluster}; "
-                    + $"fleet run --cluster {arguments.Cluster} starts one.");
+                await timer.WaitForNextTickAsync(ct);
+                if (await LookAsync(ct) is { } run)
+                {
+                    return run;
+                }
             }
-
-            await timer.WaitForNextTickAsync(ct);
+        }
+        finally
+        {
+            await LeaveAsync(host, ct);
         }
     }
 
-    private static async Task AwaitEndAsync(PostgresCluster cluster, string run, CancellationToken ct)
+    private async Task<string?> LookAsync(CancellationToken ct)
+    {
+        var seen = await cluster.RunAsync(ct);
+        state.Looked(seen.IsKnown);
+        return seen.IsFresh ? seen.Run : null;
+    }
+
+    private async Task AwaitEndAsync(string run, CancellationToken ct)
     {
         using var timer = new PeriodicTimer(Look);
         for (var stale = 0; stale < StaleLooksMax;)
         {
             await timer.WaitForNextTickAsync(ct);
             var seen = await cluster.RunAsync(ct);
+            state.Looked(seen.IsKnown);
             if (seen.IsKnown && seen.Run != run)
             {
                 return;
@@ -150,9 +164,40 @@ internal static class ClusterSilo
         }
     }
 
-    private static void EndWithStandardInput(CancellationTokenSource stop) => _ = Task.Run(async () =>
+    private async Task<IHost> StartAsync(string name, Action<ISiloBuilder> configure, CancellationToken ct)
     {
-        await Console.In.ReadToEndAsync();
-        await stop.CancelAsync();
-    });
+        log.Gate.IsStopping = false;
+        using var activity = SiloTelemetry.Traces.StartActivity("silo joins");
+        activity?.SetTag("fleet.cluster", name);
+        return await SiloHost.StartAsync(
+            log.Gate,
+            (silo, siloPort, gatewayPort) =>
+            {
+                silo.UseEndpoints(name, settings, siloPort, gatewayPort);
+                silo.Configure<SiloOptions>(options => options.SiloName = settings.Name);
+                if (_tls is not null)
+                {
+                    var tls = new MutualTls(_tls, log.Tls);
+                    silo.Configure<SiloConnectionOptions>(tls.Use);
+                }
+
+                if (settings is { Otlp: not null, TraceShare: > 0 })
+                {
+                    silo.AddActivityPropagation();
+                }
+
+                configure(silo);
+            },
+            settings, ct);
+    }
+
+    /// <summary>What had to last is stored; the graceful part only tells the others, and has to end.</summary>
+    private async Task LeaveAsync(IHost host, CancellationToken stop)
+    {
+        state.Enter(new(stop.IsCancellationRequested ? SiloPhase.Leaves : SiloPhase.Joins, null, 0, null, null));
+        log.Gate.IsStopping = true;
+        using var activity = SiloTelemetry.Traces.StartActivity("silo leaves");
+        using var patience = new CancellationTokenSource(settings.StopPatience);
+        await host.StopAsync(patience.Token);
+    }
 }

@@ -9,6 +9,11 @@ public sealed class SiloProcess : IAsyncDisposable
 {
     private static readonly TimeSpan LeavePatience = TimeSpan.FromSeconds(15);
 
+    /// <summary>Where a store's address stands that must not be seen in a list of processes.</summary>
+    internal const string StoreVariable = "FLEET_STORE";
+
+    internal static readonly string Program = Path.Combine(AppContext.BaseDirectory, "Fleet.Silo.dll");
+
     private readonly Process _process;
 
     private SiloProcess(Process process, string name)
@@ -28,16 +33,16 @@ public sealed class SiloProcess : IAsyncDisposable
     /// line, since it may hold a password.</param>
     /// <param name="said">Takes each line that the silo says.</param>
     /// <param name="options">Further ones of its command line.</param>
-    public static SiloProcess Start(string cluster, string store, string name, Action<string> said, IReadOnlyList<string>? options = null)
+    public static SiloProcess Start(
+        string cluster, string store, string name, Action<string> said, IReadOnlyList<string>? options = null)
     {
-        var program = Path.Combine(AppContext.BaseDirectory, "Fleet.Silo.dll");
         var start = new ProcessStartInfo(DotnetHost())
         {
-            ArgumentList = { program, "--cluster", cluster, "--name", name, "--child", "yes" },
+            ArgumentList = { Program, "--cluster", cluster, "--name", name, "--child", "--once" },
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
             RedirectStandardError = true,
-            Environment = { [SiloArguments.StoreVariable] = store },
+            Environment = { [StoreVariable] = store },
         };
         foreach (var option in options ?? [])
         {
@@ -49,7 +54,7 @@ public sealed class SiloProcess : IAsyncDisposable
         process.ErrorDataReceived += (_, line) => Say(line.Data);
         if (!process.Start())
         {
-            throw new StorageException($"The silo process {program} cannot be started.");
+            throw new StorageException($"The silo process {Program} cannot be started.");
         }
 
         process.BeginOutputReadLine();
@@ -95,7 +100,7 @@ public sealed class SiloProcess : IAsyncDisposable
     }
 
     /// <summary>The program that runs this process's own runtime.</summary>
-    private static string DotnetHost()
+    internal static string DotnetHost()
     {
         var runtime = RuntimeEnvironment.GetRuntimeDirectory();
         var beside = Path.GetFullPath(Path.Combine(runtime, "../../../dotnet"));

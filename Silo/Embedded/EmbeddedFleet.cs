@@ -1,3 +1,5 @@
+using Fleet.Silo.Options;
+using Fleet.Silo.Service;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 
@@ -27,13 +29,14 @@ public sealed class EmbeddedFleet : IAsyncDisposable
     {
         var log = new SiloLogGate();
         var host = await SiloHost.StartAsync(
-            options, log,
+            log,
             (silo, siloPort, gatewayPort) =>
             {
                 silo.UseLocalhostClustering(siloPort, gatewayPort, null, options.Run, options.Run);
                 silo.AddMemoryGrainStorage(SiloSetup.Storage);
+                silo.AddFleet(options);
             },
-            default, new GuestLifetime(), ct);
+            new SiloSettings(), ct);
         return new(host, log);
     }
 

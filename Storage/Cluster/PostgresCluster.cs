@@ -5,6 +5,7 @@ using Npgsql;
 using Orleans;
 using Orleans.Hosting;
 using Orleans.Messaging;
+using Orleans.Runtime;
 using Orleans.Runtime.Hosting;
 using Orleans.Storage;
 
@@ -18,6 +19,12 @@ public sealed class PostgresCluster : IAsyncDisposable
 {
     /// <summary>A run whose driver said nothing for so long is taken for abandoned.</summary>
     public static readonly TimeSpan Abandoned = TimeSpan.FromSeconds(30);
+
+    /// <summary>Ends the name of a cluster of waiting silos; no other cluster's name may.</summary>
+    public const string IdleSuffix = ".idle";
+
+    /// <summary>Silos say that they live every 30 s at most.</summary>
+    private static readonly TimeSpan SaidLately = TimeSpan.FromSeconds(75);
 
     private static readonly TimeSpan GatewayStaleness = TimeSpan.FromSeconds(10);
 
@@ -43,9 +50,79 @@ public sealed class PostgresCluster : IAsyncDisposable
         return new PostgresCluster(NpgsqlDataSource.Create(connection), cluster);
     }
 
+    /// <summary>Name of the cluster of which silos are members while they wait for a run of another.</summary>
+    public static string IdleNameOf(string cluster) => cluster + IdleSuffix;
+
     /// <summary>Membership from the database for a silo.</summary>
-    public void UseMembership(ISiloBuilder silo) =>
-        silo.Services.AddSingleton<IMembershipTable>(new PostgresMembershipTable(_source, _cluster));
+    /// <returns>To be called once the cluster's run has ended, before the silo leaves.</returns>
+    public Action UseMembership(ISiloBuilder silo)
+    {
+        var table = new PostgresMembershipTable(_source, _cluster);
+        silo.Services.AddSingleton<IMembershipTable>(table);
+        return table.Forget;
+    }
+
+    /// <summary>Membership, for a silo that waits for a run of this cluster.</summary>
+    public void UseIdleMembership(ISiloBuilder silo) =>
+        silo.Services.AddSingleton<IMembershipTable>(new PostgresMembershipTable(_source, IdleNameOf(_cluster)));
+
+    /// <summary>Returns how many silos wait for a run of this cluster and said lately that they live.</summary>
+    public async Task<int> WaitingAsync(CancellationToken ct) =>
+        (await KnownSilosAsync(ct)).Count(member => member is { IsIdle: true, Status: "Active", IsFresh: true });
+
+    /// <summary>Returns every silo of this cluster that the database knows, waiting or at a run.</summary>
+    public async Task<IReadOnlyList<SiloMember>> KnownSilosAsync(CancellationToken ct)
+    {
+        await using var command = _source.CreateCommand(
+            "SELECT silo_name, address, port, proxy_port, generation, status, started, "
+            + "alive > clock_timestamp() - $3, cluster = $2 FROM fleet.members WHERE cluster IN ($1, $2) "
+            + "ORDER BY silo_name, started");
+        command.Parameters.Add(new NpgsqlParameter { Value = _cluster });
+        command.Parameters.Add(new NpgsqlParameter { Value = IdleNameOf(_cluster) });
+        command.Parameters.Add(new NpgsqlParameter { Value = SaidLately });
+        await using var rows = await command.ExecuteReaderAsync(ct);
+        var members = new List<SiloMember>();
+        while (await rows.ReadAsync(ct))
+        {
+            members.Add(new(
+                rows.GetString(0), rows.GetString(1), rows.GetInt32(2), rows.GetInt32(3), rows.GetInt32(4),
+                ((SiloStatus)rows.GetInt32(5)).ToString(), rows.GetDateTime(6), rows.GetBoolean(7),
+                rows.GetBoolean(8)));
+        }
+
+        return members;
+    }
+
+    /// <summary>Returns how many objects of a run have an incarnation, and how many more than one.</summary>
+    public async Task<(long Objects, long Reborn)> IncarnationsAsync(string scope, CancellationToken ct)
+    {
+        await using var command = _source.CreateCommand(
+            "SELECT count(*), count(*) FILTER (WHERE gen > 1) FROM fleet.incarnations WHERE scope = $1");
+        command.Parameters.Add(new NpgsqlParameter { Value = scope });
+        await using var rows = await command.ExecuteReaderAsync(ct);
+        await rows.ReadAsync(ct);
+        return (rows.GetInt64(0), rows.GetInt64(1));
+    }
+
+    /// <summary>Forgets every member of this cluster: for who knows that none of them lives.</summary>
+    /// <exception cref="StorageException">The store does not answer; the next cluster of the name forgets
+    /// them.</exception>
+    public async Task ForgetAsync(CancellationToken ct)
+    {
+        foreach (var name in (string[])[_cluster, IdleNameOf(_cluster)])
+        {
+            await using var command = _source.CreateCommand("SELECT fleet.end_cluster_run($1, '')");
+            command.Parameters.Add(new NpgsqlParameter { Value = name });
+            try
+            {
+                await command.ExecuteNonQueryAsync(ct);
+            }
+            catch (Exception e) when (Transience.IsConnectionLoss(e))
+            {
+                throw new StorageException($"The store of the cluster {_cluster} does not answer.", e);
+            }
+        }
+    }
 
     /// <summary>Gateways from the database for a client.</summary>
     public void UseGateways(IClientBuilder client) => client.Services.AddSingleton<IGatewayListProvider>(
@@ -156,3 +233,13 @@ public sealed class PostgresCluster : IAsyncDisposable
 /// <summary>One silo of a cluster as the membership table has it.</summary>
 /// <param name="Address">As Orleans parses it.</param>
 public readonly record struct ClusterMember(string Name, string Address, bool IsActive);
+
+/// <summary>One silo as the database knows it.</summary>
+/// <param name="GatewayPort">0 without a gateway.</param>
+/// <param name="Generation">Tells silos that used one address after another apart.</param>
+/// <param name="Status">Orleans' word, such as Active.</param>
+/// <param name="IsFresh">It said lately that it lives.</param>
+/// <param name="IsIdle">It waits for a run.</param>
+public sealed record SiloMember(
+    string Name, string Address, int Port, int GatewayPort, int Generation, string Status, DateTime Started,
+    bool IsFresh, bool IsIdle);

@@ -22,6 +22,12 @@ internal sealed class PostgresMembershipTable(NpgsqlDataSource source, string cl
             + "m.proxy_port, m.suspects, "
         + "m.started, m.alive, m.etag";
 
+    private volatile bool _isForgotten;
+
+    /// <summary>The cluster ended and its rows are gone: what a silo that leaves it writes is accepted and dropped,
+    /// since Orleans would try for ever.</summary>
+    public void Forget() => _isForgotten = true;
+
     public async Task InitializeMembershipTable(bool tryInitTableVersion)
     {
         if (tryInitTableVersion)
@@ -109,6 +115,11 @@ internal sealed class PostgresMembershipTable(NpgsqlDataSource source, string cl
 
     private async Task<bool> ChangeAsync(TableVersion next, string sql, object[] values)
     {
+        if (_isForgotten)
+        {
+            return true;
+        }
+
         await using var connection = await source.OpenConnectionAsync();
         await using var transaction = await connection.BeginTransactionAsync();
         await using (var version = new NpgsqlCommand(

@@ -37,8 +37,9 @@ public interface IResultStore : IAsyncDisposable
 
 /// <summary>Takes the records of one run.</summary>
 /// <remarks>
-/// Concurrency: any thread; calls are serialised. Disposed without <see cref="SealAsync"/>, the creator's run is
-/// removed: no half written result stays behind. A process that is killed leaves it to be resumed.
+/// Concurrency: any thread; up to <see cref="AppendsMax"/> batches are stored side by side, all else is serialised.
+/// Disposed without <see cref="SealAsync"/>, the creator's run is removed: no half written result stays behind. A
+/// process that is killed leaves it to be resumed.
 /// </remarks>
 public interface IRunWriter : IAsyncDisposable
 {
@@ -56,19 +57,26 @@ public interface IRunWriter : IAsyncDisposable
     /// <returns>Its number in the run; a process that comes back gets a new one.</returns>
     Task<int> JoinAsync(string name, string clock, string host, int pid, CancellationToken ct);
 
+    /// <summary>Batches that the store takes at the same time; more wait.</summary>
+    int AppendsMax { get; }
+
     /// <summary>Stores a batch as a whole or not at all, each stretch of a spool once.</summary>
     /// <exception cref="StorageInvariantException">A stretch was stored before: the caller did not read
     /// back.</exception>
     Task AppendAsync(HistoryBatch batch, CancellationToken ct);
 
-    /// <summary>Returns the stretches of a process's spool that are stored.</summary>
+    /// <summary>Returns the stretches of a process's spool that are stored, when nothing that a dead process of this
+    /// number sent can come any more.</summary>
+    /// <exception cref="StorageException">A process of this number goes on storing.</exception>
     Task<IReadOnlyList<SpoolStretch>> StretchesAsync(int proc, CancellationToken ct);
 
     /// <summary>Counts the rows that came from a process, in the tables themselves.</summary>
     Task<(long Operations, long Events)> CountAsync(int proc, CancellationToken ct);
 
-    /// <summary>Returns those of a range of operation numbers that have a row.</summary>
-    Task<IReadOnlyList<long>> NumbersStoredAsync(long first, int count, CancellationToken ct);
+    /// <summary>Returns those of some ranges of operation numbers that have no row, in one pass over the
+    /// rows.</summary>
+    Task<IReadOnlyList<long>> NumbersMissingAsync(
+        IReadOnlyCollection<(long First, int Count)> ranges, CancellationToken ct);
 
     /// <summary>Adds findings; their numbers count up from 1 in the order of adding.</summary>
     Task AddFindingsAsync(string checker, IReadOnlyList<Finding> findings, CancellationToken ct);

@@ -19,17 +19,21 @@ public readonly record struct DrainReport(
 
 /// <summary>Carries the records of one process from its spool into a store while they are written.</summary>
 /// <remarks>
-/// A batch is what came in 250 ms, at most 122,880 rows. Concurrency: a thread of its own, since a starved thread pool
-/// must not stop the history. A segment is deleted once all of it is stored.
+/// A batch is what came in 250 ms, at most 122,880 rows; as many are under way as the store takes side by side.
+/// Concurrency: a thread of its own, since a starved thread pool must not stop the history. A segment is deleted once
+/// all that was read before its end is stored.
 /// </remarks>
 public sealed class SpoolDrain : IAsyncDisposable
 {
     private const int RowsMax = 122_880; // DuckDB's row group: a full one goes to its file without a detour by the log.
+    private const int UnknownStripe = -2;
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(250);
 
     private readonly SpoolWriter _spool;
     private readonly IRunWriter _store;
     private readonly SpoolReader _reader;
+    private readonly Queue<Sending> _underWay = [];
+    private readonly Stack<HistoryBatch> _idle = [];
     private readonly CancellationTokenSource _stop = new();
     private readonly ManualResetEventSlim _finish = new();
     private readonly Task _loop;
@@ -61,10 +65,9 @@ public sealed class SpoolDrain : IAsyncDisposable
     public static async Task<DrainReport> RecoverAsync(string directory, IRunWriter store, CancellationToken ct)
     {
         using var reader = SpoolReader.Open(directory);
-        var before = await store.CountAsync(reader.Proc, ct);
-        reader.SkipTo(await store.StretchesAsync(reader.Proc, ct));
+        reader.SkipTo(await store.StretchesAsync(reader.Proc, ct)); // First: it waits for what is on its way still.
+        var (operations, events) = await store.CountAsync(reader.Proc, ct);
         var batch = new HistoryBatch(reader.Objects, reader.Proc);
-        var (operations, events) = before;
         while (reader.Read(batch, RowsMax))
         {
             operations += batch.OperationCount;
@@ -75,26 +78,32 @@ public sealed class SpoolDrain : IAsyncDisposable
 
         var after = await store.CountAsync(reader.Proc, ct);
         var sent = SentFile.Read(directory);
-        foreach (var block in reader.Reserved())
+        var reserved = reader.Reserved();
+        foreach (var number in await store.NumbersMissingAsync([.. reserved.Select(r => (r.First, r.Count))], ct))
         {
-            var stored = (await store.NumbersStoredAsync(block.First, block.Count, ct)).ToHashSet();
-            for (var number = block.First; number < block.First + block.Count; number++)
+            var block = reserved[LastAtOrBefore(reserved, number)];
+            if (sent?.WasUsed(block.Client, number) == false)
             {
-                if (!stored.Contains(number) && sent?.WasUsed(block.Client, number) != false)
-                {
-                    batch.Add(sent?.Unanswered(block, number) ?? new Operation
-                    {
-                        Number = number,
-                        Client = block.Client,
-                        Session = block.Session,
-                        Outcome = OperationOutcome.Unknown,
-                    });
-                }
+                continue;
             }
+
+            batch.Add(sent?.Unanswered(block, number) ?? new Operation
+            {
+                Number = number,
+                Client = block.Client,
+                Session = block.Session,
+                Outcome = OperationOutcome.Unknown,
+            });
         }
 
         var unknown = batch.OperationCount;
-        await store.AppendAsync(batch, ct);
+        if (unknown > 0)
+        {
+            // A key of its own, so that a lost answer is looked up like any other batch's.
+            batch.Stretches.Add(new SpoolStretch(reader.Proc, UnknownStripe, 0, 0, unknown));
+            await store.AppendAsync(batch, ct);
+        }
+
         return new DrainReport(operations, after.Operations, events, after.Events, unknown);
     }
 
@@ -131,17 +140,21 @@ public sealed class SpoolDrain : IAsyncDisposable
     {
         try
         {
-            var batch = new HistoryBatch(_spool.Objects, _spool.Options.Proc);
             while (true)
             {
                 var isLast = _finish.IsSet; // Seen before the read: what was appended before it is then read.
                 var started = Stopwatch.GetTimestamp();
-                while (!_stop.IsCancellationRequested && _reader.Read(batch, RowsMax))
+                while (!_stop.IsCancellationRequested && TrySend())
                 {
-                    _store.AppendAsync(batch, _stop.Token).GetAwaiter().GetResult();
-                    Interlocked.Add(ref _stored, batch.Rows);
-                    batch.Clear();
-                    _spool.Stored(_reader.DeleteRead());
+                    if (_underWay.Count >= _store.AppendsMax)
+                    {
+                        AwaitOldest();
+                    }
+                }
+
+                while (_underWay.Count > 0)
+                {
+                    AwaitOldest();
                 }
 
                 if (isLast || _stop.IsCancellationRequested)
@@ -162,4 +175,43 @@ public sealed class SpoolDrain : IAsyncDisposable
             throw;
         }
     }
+
+    private static int LastAtOrBefore(IReadOnlyList<ReservedNumbers> blocks, long number)
+    {
+        var (low, high) = (0, blocks.Count - 1);
+        while (low < high)
+        {
+            var middle = (low + high + 1) / 2;
+            (low, high) = blocks[middle].First <= number ? (middle, high) : (low, middle - 1);
+        }
+
+        return low;
+    }
+
+    private bool TrySend()
+    {
+        var batch = _idle.TryPop(out var used) ? used : new HistoryBatch(_spool.Objects, _spool.Options.Proc);
+        if (!_reader.Read(batch, RowsMax))
+        {
+            _idle.Push(batch);
+            return false;
+        }
+
+        _underWay.Enqueue(new(batch, _reader.TakeSpent(), _store.AppendAsync(batch, _stop.Token)));
+        return true;
+    }
+
+    /// <summary>Waits in the order of reading, so that a segment goes only when all before its end is stored.</summary>
+    private void AwaitOldest()
+    {
+        var (batch, spent, stored) = _underWay.Dequeue();
+        stored.GetAwaiter().GetResult();
+        Interlocked.Add(ref _stored, batch.Rows);
+        batch.Clear();
+        _idle.Push(batch);
+        spent.Delete();
+        _spool.Stored(spent.Bytes);
+    }
+
+    private sealed record Sending(HistoryBatch Batch, SpentSegments Spent, Task Stored);
 }

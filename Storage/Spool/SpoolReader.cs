@@ -9,6 +9,19 @@ namespace Fleet.Storage.Spool;
 /// </summary>
 public readonly record struct ReservedNumbers(int Client, int Session, long First, int Count);
 
+/// <summary>Segments that were read to their end, of which nothing is needed once it is stored.</summary>
+/// <param name="Bytes">Room that they take.</param>
+public readonly record struct SpentSegments(IReadOnlyList<string> Paths, long Bytes)
+{
+    public void Delete()
+    {
+        foreach (var path in Paths)
+        {
+            File.Delete(path);
+        }
+    }
+}
+
 /// <summary>Reads a spool, while it is written or after its writer died.</summary>
 /// <remarks>
 /// Stops in each stripe at the first frame that is not whole. Concurrency: one reader, one thread; the writer may go
@@ -79,7 +92,7 @@ public sealed class SpoolReader : IDisposable
     /// </summary>
     public bool Read(HistoryBatch batch, int rowsMax)
     {
-        var before = batch.Rows;
+        var (before, stretches) = (batch.Rows, batch.Stretches.Count);
         for (var i = 0; i < _stripes.Length && batch.Rows - before < rowsMax; i++)
         {
             ReadStripe(_stripes[(_turn + i) % _stripes.Length], batch, rowsMax - (batch.Rows - before));
@@ -91,22 +104,27 @@ public sealed class SpoolReader : IDisposable
             ReadNames(); // A name is on disk before the first record that uses it.
         }
 
-        return batch.Rows > before;
+        return batch.Rows > before || batch.Stretches.Count > stretches;
     }
 
-    /// <summary>Goes on after the last stretch that a store holds.</summary>
+    /// <summary>Passes over exactly what a store holds: of batches under way at the same time any may be
+    /// missing.</summary>
     public void SkipTo(IEnumerable<SpoolStretch> stored)
     {
-        foreach (var last in stored.Where(s => s.Proc == Proc && s.Stripe < _stripes.Length)
-            .GroupBy(s => s.Stripe).Select(g => g.MaxBy(s => (s.Segment, s.To))))
+        foreach (var stripe in stored
+            .Where(s => s.Proc == Proc && s.Stripe >= 0 && s.Stripe < _stripes.Length).GroupBy(s => s.Stripe))
         {
-            _stripes[last.Stripe].Seek(last.Segment, last.To);
+            _stripes[stripe.Key].Skip(stripe);
         }
     }
 
-    /// <summary>Deletes the segments that were read to their end; call it when what was read is stored.</summary>
-    /// <returns>Bytes freed.</returns>
-    public long DeleteRead() => _stripes.Sum(s => s.DeleteRead());
+    /// <summary>Hands over the segments whose end was read since the last call.</summary>
+    public SpentSegments TakeSpent()
+    {
+        var paths = new List<string>();
+        var bytes = _stripes.Sum(stripe => stripe.TakeSpent(paths));
+        return new(paths, bytes);
+    }
 
     /// <summary>Returns what the writer counted when it ended the spool; null when it was cut off.</summary>
     public (long Operations, long Events)? Closed()
@@ -167,8 +185,9 @@ public sealed class SpoolReader : IDisposable
         var rows = batch.Rows + rowsMax;
         while (batch.Rows < rows)
         {
+            stripe.PassStored();
             var from = stripe.Position;
-            while (batch.Rows < rows && stripe.TryNext(out var frame))
+            while (batch.Rows < rows && !stripe.IsAtStored && stripe.TryNext(out var frame))
             {
                 switch ((FrameType)frame[0])
                 {
@@ -188,12 +207,14 @@ public sealed class SpoolReader : IDisposable
 
             batch.Stretches.Add(new SpoolStretch(
                 stripe.Proc, stripe.Stripe, stripe.Segment, from, stripe.IsAtEnd ? int.MaxValue : stripe.Position));
-            if (!stripe.IsAtEnd)
+            if (stripe.IsAtEnd)
+            {
+                stripe.Advance();
+            }
+            else if (!stripe.IsAtStored)
             {
                 return;
             }
-
-            stripe.Advance();
         }
     }
 
@@ -240,7 +261,8 @@ public sealed class SpoolReader : IDisposable
     private sealed unsafe class FrameStream(
         string directory, SegmentKind kind, int stripe, long segment, List<string> damages) : IDisposable
     {
-        private readonly List<string> _read = [];
+        private readonly List<string> _spent = [];
+        private readonly Dictionary<(long Segment, int From), int> _stored = [];
         private MemoryMappedFile? _file;
         private MemoryMappedViewAccessor? _view;
         private byte* _start;
@@ -260,6 +282,9 @@ public sealed class SpoolReader : IDisposable
 
         /// <summary>Whether the segment was read to its end frame.</summary>
         public bool IsAtEnd { get; private set; }
+
+        /// <summary>Whether what comes next is stored.</summary>
+        public bool IsAtStored => _stored.Count > 0 && _stored.ContainsKey((Segment, Position));
 
         /// <summary>Returns the next whole frame of this segment; false at the end of what is written.</summary>
         public bool TryNext(out ReadOnlySpan<byte> frame)
@@ -311,40 +336,46 @@ public sealed class SpoolReader : IDisposable
         /// <summary>Goes to the segment after one that was read to its end.</summary>
         public void Advance()
         {
-            _read.Add(PathOf(Segment));
+            _spent.Add(PathOf(Segment));
             Close();
             IsAtEnd = false;
             Segment++;
         }
 
-        public void Seek(long toSegment, int position)
+        public void Skip(IEnumerable<SpoolStretch> stored)
         {
-            Close();
-            var isWhole = position == int.MaxValue;
-            for (; Segment < toSegment || (Segment == toSegment && isWhole); Segment++)
+            foreach (var stretch in stored)
             {
-                if (File.Exists(PathOf(Segment)))
-                {
-                    _read.Add(PathOf(Segment));
-                }
-            }
-
-            if (Segment == toSegment && !isWhole && TryOpen())
-            {
-                _position = position;
+                _stored.Add((stretch.Segment, stretch.From), stretch.To);
             }
         }
 
-        public long DeleteRead()
+        /// <summary>Goes on behind what is stored.</summary>
+        public void PassStored()
         {
-            foreach (var path in _read)
+            while (_stored.Remove((Segment, Position), out var end))
             {
-                File.Delete(path);
+                if (end == int.MaxValue)
+                {
+                    Advance();
+                }
+                else if (_file is not null || TryOpen())
+                {
+                    _position = end;
+                }
+                else
+                {
+                    return;
+                }
             }
+        }
 
-            var freed = _read.Count * _bytes;
-            _read.Clear();
-            return freed;
+        public long TakeSpent(List<string> paths)
+        {
+            paths.AddRange(_spent);
+            var bytes = _spent.Count * _bytes;
+            _spent.Clear();
+            return bytes;
         }
 
         public void Dispose() => Close();

@@ -143,7 +143,7 @@ internal sealed class MeasuredFleet : IAsyncDisposable
             _batch.Clear();
         }
 
-        _reader?.DeleteRead();
+        _reader?.TakeSpent().Delete();
     }
 
     private async Task BuildAsync(RunPlan plan, int devicesPerHost)

@@ -99,6 +99,8 @@ internal sealed class DuckRunWriter : IRunWriter
         return proc;
     }
 
+    public int AppendsMax => 1; // One file, one writer.
+
     public async Task AppendAsync(HistoryBatch batch, CancellationToken ct)
     {
         if (batch.Rows == 0 && batch.Stretches.Count == 0)
@@ -131,8 +133,14 @@ internal sealed class DuckRunWriter : IRunWriter
         return (operations[0], events[0]);
     }
 
-    public Task<IReadOnlyList<long>> NumbersStoredAsync(long first, int count, CancellationToken ct) => ReadAsync(
-        $"SELECT number FROM operations WHERE number BETWEEN {first} AND {first + count - 1}", r => r.GetInt64(0), ct);
+    public async Task<IReadOnlyList<long>> NumbersMissingAsync(
+        IReadOnlyCollection<(long First, int Count)> ranges, CancellationToken ct) => ranges.Count == 0
+        ? []
+        : await ReadAsync(
+            "SELECT n FROM (SELECT unnest(range(first, first + amount)) AS n FROM (VALUES "
+            + string.Join(", ", ranges.Select(r => $"({r.First}, {r.Count})")) + ") AS r(first, amount)) AS asked "
+            + "ANTI JOIN operations AS o ON o.number = asked.n ORDER BY n",
+            r => r.GetInt64(0), ct);
 
     public Task AddFindingsAsync(string checker, IReadOnlyList<Finding> findings, CancellationToken ct) => InsertAsync(
         "findings",

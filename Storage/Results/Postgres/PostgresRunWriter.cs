@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using Fleet.Kernel;
 using Fleet.Kernel.History;
 using Npgsql;
@@ -8,27 +9,33 @@ namespace Fleet.Storage.Results.Postgres;
 
 /// <summary>Fills one run of a database; each batch is one transaction of COPYs, and stored once.</summary>
 /// <remarks>
+/// Batches of operations go over several connections side by side; those of lifecycle events one after another.
 /// A lost connection is waited for without end: the spool holds what comes meanwhile. A batch whose COMMIT went
 /// unanswered is looked for before it is sent again, and its key in <c>batches</c> refuses a second copy.
 /// </remarks>
 internal sealed class PostgresRunWriter : IRunWriter
 {
+    private const int LockTimeoutMs = 30_000;
+
+    /// <summary>One does what psql's own copy does; two fill two cores; more wait for the same log.</summary>
+    private const int ConnectionsMax = 2;
+
     private const string InsertStretches =
         "INSERT INTO batches (run_id, proc, stripe, segment, from_offset, to_offset) "
         + "SELECT $1, * FROM unnest($2, $3, $4, $5, $6)";
 
     private readonly NpgsqlDataSource _source;
-    private readonly SemaphoreSlim _gate = new(1, 1);
+    private readonly SemaphoreSlim _naming = new(1, 1);
+    private readonly SemaphoreSlim _lifecycle = new(1, 1);
+    private readonly SemaphoreSlim _freeLanes = new(ConnectionsMax, ConnectionsMax);
+    private readonly ConcurrentBag<Lane> _lanes = [];
     private readonly ResiliencePipeline _patient = Transience.Patient();
     private readonly int _runId;
     private readonly bool _isCreator;
-    private readonly CopyBuffer _operationRows = new();
-    private readonly CopyBuffer _eventRows = new();
-    private readonly CopyBuffer _afterRows = new();
     private readonly ColumnArrays _lifecycleRows = new(longs: 7, ints: 10, shorts: 5);
     private readonly ColumnArrays _lifecycleAfterRows = new(longs: 2, ints: 5, shorts: 1);
-    private readonly Dictionary<string, int> _texts = new(StringComparer.Ordinal);
-    private readonly Dictionary<int, (int Session, int Proc)> _clients = [];
+    private readonly ConcurrentDictionary<string, int> _texts = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<int, (int Session, int Proc)> _clients = new();
     private readonly Dictionary<ObjectTable, int[]> _maps = new(ReferenceEqualityComparer.Instance);
     private PostgresRunReader? _reader;
     private bool _sealed;
@@ -41,6 +48,8 @@ internal sealed class PostgresRunWriter : IRunWriter
         Info = info;
         Location = location;
     }
+
+    public int AppendsMax => ConnectionsMax;
 
     public RunInfo Info { get; }
 
@@ -88,10 +97,10 @@ internal sealed class PostgresRunWriter : IRunWriter
     /// <exception cref="PostgresException">The transition was refused.</exception>
     public async Task AppendAsync(HistoryBatch batch, Func<NpgsqlBatchCommand> transition, CancellationToken ct)
     {
-        await _gate.WaitAsync(ct);
+        await _lifecycle.WaitAsync(ct);
         try
         {
-            var map = await _patient.ExecuteAsync(async token => await MapAsync(batch, token), ct);
+            var map = await NamedAsync(batch, ct);
             EncodeLifecycle(batch, map);
             var isRepeat = false;
             while (true)
@@ -126,7 +135,7 @@ internal sealed class PostgresRunWriter : IRunWriter
         }
         finally
         {
-            _gate.Release();
+            _lifecycle.Release();
         }
     }
 
@@ -137,11 +146,12 @@ internal sealed class PostgresRunWriter : IRunWriter
             return;
         }
 
-        await _gate.WaitAsync(ct);
+        await _freeLanes.WaitAsync(ct);
+        var lane = _lanes.TryTake(out var used) ? used : new Lane();
         try
         {
-            var map = await _patient.ExecuteAsync(async token => await MapAsync(batch, token), ct);
-            Encode(batch, map);
+            var map = await NamedAsync(batch, ct);
+            Encode(lane, batch, map);
             var isRepeat = false;
             while (true)
             {
@@ -154,7 +164,7 @@ internal sealed class PostgresRunWriter : IRunWriter
                         return;
                     }
 
-                    await SendAsync(connection, batch, ct);
+                    await SendAsync(connection, lane, batch, ct);
                     return;
                 }
                 catch (PostgresException e) when (e.SqlState is PostgresErrorCodes.UniqueViolation)
@@ -181,13 +191,52 @@ internal sealed class PostgresRunWriter : IRunWriter
         }
         finally
         {
-            _gate.Release();
+            _lanes.Add(lane);
+            _freeLanes.Release();
         }
     }
 
-    public Task<IReadOnlyList<SpoolStretch>> StretchesAsync(int proc, CancellationToken ct) => ReadAsync(
-        $"SELECT proc, stripe, segment, from_offset, to_offset FROM batches WHERE run_id = {_runId} AND proc = {proc}",
-        r => new SpoolStretch(r.GetInt32(0), r.GetInt32(1), r.GetInt64(2), r.GetInt32(3), r.GetInt32(4)), ct);
+    /// <remarks>
+    /// A process that was killed may have a batch under way still, and its COMMIT in the server's hands: it holds the
+    /// lock that is asked for here, so what is read then is all that ever comes.
+    /// </remarks>
+    public Task<IReadOnlyList<SpoolStretch>> StretchesAsync(int proc, CancellationToken ct) => PatientlyAsync(
+        async token =>
+        {
+            await using var connection = await _source.OpenConnectionAsync(token);
+            await using var transaction = await connection.BeginTransactionAsync(token);
+            await using (var alone = new NpgsqlCommand(
+                $"SET LOCAL lock_timeout = '{LockTimeoutMs}'; SELECT pg_advisory_xact_lock({SpoolKey(proc)})",
+                connection))
+            {
+                try
+                {
+                    await alone.ExecuteNonQueryAsync(token);
+                }
+                catch (PostgresException e) when (e.SqlState is PostgresErrorCodes.LockNotAvailable)
+                {
+                    throw new StorageException(
+                        $"Another connection goes on storing process {proc} of run {Info.Run}; "
+                        + "its spool can be recovered when that has ended.",
+                        e);
+                }
+            }
+
+            var stored = new List<SpoolStretch>();
+            await using var select = new NpgsqlCommand(
+                "SELECT proc, stripe, segment, from_offset, to_offset FROM batches "
+                + $"WHERE run_id = {_runId} AND proc = {proc}",
+                connection);
+            await using var rows = await select.ExecuteReaderAsync(token);
+            while (await rows.ReadAsync(token))
+            {
+                stored.Add(new(
+                    rows.GetInt32(0), rows.GetInt32(1), rows.GetInt64(2), rows.GetInt32(3), rows.GetInt32(4)));
+            }
+
+            return (IReadOnlyList<SpoolStretch>)stored;
+        },
+        ct);
 
     public async Task<(long Operations, long Events)> CountAsync(int proc, CancellationToken ct)
     {
@@ -199,9 +248,34 @@ internal sealed class PostgresRunWriter : IRunWriter
         return (operations[0], events[0]);
     }
 
-    public Task<IReadOnlyList<long>> NumbersStoredAsync(long first, int count, CancellationToken ct) => ReadAsync(
-        $"SELECT number FROM operations_{_runId} WHERE number BETWEEN {first} AND {first + count - 1}",
-        r => r.GetInt64(0), ct);
+    public Task<IReadOnlyList<long>> NumbersMissingAsync(
+        IReadOnlyCollection<(long First, int Count)> ranges, CancellationToken ct) => PatientlyAsync(
+        async token =>
+        {
+            await using var connection = await _source.OpenConnectionAsync(token);
+            await using var transaction = await connection.BeginTransactionAsync(token);
+            await using var select = new NpgsqlCommand(
+                "SELECT n FROM unnest($1, $2) AS r(first, amount), generate_series(first, first + amount - 1) AS n "
+                + $"WHERE NOT EXISTS (SELECT FROM operations_{_runId} o WHERE o.number = n) ORDER BY n",
+                connection)
+            { CommandTimeout = 0 };
+            Add(select.Parameters, ranges.Select(r => r.First), NpgsqlDbType.Bigint);
+            Add(select.Parameters, ranges.Select(r => r.Count), NpgsqlDbType.Integer);
+            await using (var oneScan = new NpgsqlCommand("SET LOCAL enable_nestloop = off", connection))
+            {
+                await oneScan.ExecuteNonQueryAsync(token);
+            }
+
+            var missing = new List<long>();
+            await using var rows = await select.ExecuteReaderAsync(token);
+            while (await rows.ReadAsync(token))
+            {
+                missing.Add(rows.GetInt64(0));
+            }
+
+            return (IReadOnlyList<long>)missing;
+        },
+        ct);
 
     public Task AddFindingsAsync(string checker, IReadOnlyList<Finding> findings, CancellationToken ct) => InsertAsync(
         "INSERT INTO findings (run_id, id, checker, rule, class, object, signature, text, evidence, count, remedy) "
@@ -294,12 +368,19 @@ internal sealed class PostgresRunWriter : IRunWriter
         await all.ExecuteNonQueryAsync(ct);
     }
 
-    private async Task SendAsync(NpgsqlConnection connection, HistoryBatch batch, CancellationToken ct)
+    private async Task SendAsync(NpgsqlConnection connection, Lane lane, HistoryBatch batch, CancellationToken ct)
     {
         await using var transaction = await connection.BeginTransactionAsync(ct);
-        await CopyAsync(connection, "operations", HistoryTables.OperationColumns, _operationRows, ct);
-        await CopyAsync(connection, "events", HistoryTables.EventColumns, _eventRows, ct);
-        await CopyAsync(connection, "event_after", HistoryTables.AfterColumns, _afterRows, ct);
+        if (batch.Stretches.Count > 0)
+        {
+            await using var storing = new NpgsqlCommand(
+                $"SELECT pg_advisory_xact_lock_shared({SpoolKey(batch.Stretches[0].Proc)})", connection);
+            await storing.ExecuteNonQueryAsync(ct);
+        }
+
+        await CopyAsync(connection, "operations", HistoryTables.OperationColumns, lane.Operations, ct);
+        await CopyAsync(connection, "events", HistoryTables.EventColumns, lane.Events, ct);
+        await CopyAsync(connection, "event_after", HistoryTables.AfterColumns, lane.After, ct);
         if (batch.Stretches.Count > 0)
         {
             await using var insert = new NpgsqlCommand(InsertStretches, connection);
@@ -316,6 +397,8 @@ internal sealed class PostgresRunWriter : IRunWriter
             throw new OutcomeUnknownException($"The COMMIT of {batch.Rows} rows went unanswered.", e);
         }
     }
+
+    private string SpoolKey(int proc) => $"hashtextextended('fleet spool {_runId} {proc}', 0)";
 
     private void FillStretches(NpgsqlParameterCollection parameters, HistoryBatch batch)
     {
@@ -365,6 +448,19 @@ internal sealed class PostgresRunWriter : IRunWriter
                 return await IsStoredAsync(connection, batch, token);
             },
             ct);
+
+    private async Task<ObjectMap> NamedAsync(HistoryBatch batch, CancellationToken ct)
+    {
+        await _naming.WaitAsync(ct);
+        try
+        {
+            return await _patient.ExecuteAsync(async token => await MapAsync(batch, token), ct);
+        }
+        finally
+        {
+            _naming.Release();
+        }
+    }
 
     /// <summary>Gives names, texts and clients their numbers in the store; doing it twice changes nothing.</summary>
     private async Task<ObjectMap> MapAsync(HistoryBatch batch, CancellationToken ct)
@@ -475,28 +571,28 @@ internal sealed class PostgresRunWriter : IRunWriter
         }
     }
 
-    private void Encode(HistoryBatch batch, ObjectMap map)
+    private void Encode(Lane lane, HistoryBatch batch, ObjectMap map)
     {
-        _operationRows.Start();
-        _eventRows.Start();
-        _afterRows.Start();
-        var operations = _operationRows.RowsOf(29, _runId);
+        lane.Operations.Start();
+        lane.Events.Start();
+        lane.After.Start();
+        var operations = lane.Operations.RowsOf(29, _runId);
         foreach (ref readonly var op in batch.Operations)
         {
             HistoryRows.Write(ref operations, op, batch, map, _clients[map[op.Client]]);
         }
 
-        var events = _eventRows.RowsOf(23, _runId);
-        var after = _afterRows.RowsOf(9, _runId);
+        var events = lane.Events.RowsOf(23, _runId);
+        var after = lane.After.RowsOf(9, _runId);
         foreach (var e in batch.Events)
         {
             HistoryRows.Write(ref events, e, batch, map, _texts);
             HistoryRows.WriteAfter(ref after, e, map);
         }
 
-        _operationRows.End();
-        _eventRows.End();
-        _afterRows.End();
+        lane.Operations.End();
+        lane.Events.End();
+        lane.After.End();
     }
 
     private static void Add<T>(NpgsqlParameterCollection parameters, IEnumerable<T> values, NpgsqlDbType type) =>
@@ -580,5 +676,15 @@ internal sealed class PostgresRunWriter : IRunWriter
                 ? new NpgsqlParameter { Value = DBNull.Value, NpgsqlDbType = NpgsqlDbType.Text }
                 : new NpgsqlParameter { Value = value });
         }
+    }
+
+    /// <summary>What one batch needs while it is under way.</summary>
+    private sealed class Lane
+    {
+        public CopyBuffer Operations { get; } = new();
+
+        public CopyBuffer Events { get; } = new();
+
+        public CopyBuffer After { get; } = new();
     }
 }

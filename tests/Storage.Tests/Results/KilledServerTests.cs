@@ -3,6 +3,7 @@ using Fleet.Kernel.History;
 using Fleet.Storage.Results;
 using Fleet.Storage.Server;
 using Fleet.Storage.Spool;
+using Npgsql;
 
 namespace Fleet.Storage.Tests.Results;
 
@@ -72,6 +73,70 @@ public sealed class KilledServerTests
         {
             await server.DownAsync(default);
         }
+    }
+
+    // Goal: a server that dies with two batches under way, complete but for their COMMIT, costs and doubles nothing.
+    // Method: the table of their keys is locked until both wait for it, then the server is killed.
+    [StoreFact]
+    public async Task A_server_killed_with_two_batches_under_way_loses_and_doubles_nothing()
+    {
+        using var folder = new Folder();
+        File.SetUnixFileMode(folder.Path, (UnixFileMode)0b111_101_101);
+        var server = PrivateServer.In(folder.In("pg"));
+        try
+        {
+            var address = StoreAddress.Parse((await server.UpAsync(default)).Address);
+            await using var store = await ResultStores.OpenAsync(address, default);
+            var objects = Samples.Objects();
+            await using var writer = await store.CreateRunAsync(new RunInfo("two"), objects, default);
+            using var spool = SpoolWriter.Create(
+                new SpoolOptions(folder.In("spool"), "two", 1, "p", "c") { SegmentBytes = 1 << 20, Stripes = 2 },
+                objects);
+            using (var numbers = spool.OpenClient(7, 9))
+            {
+                for (var i = 0; i < 400_000; i++)
+                {
+                    spool.Append(new Operation { Number = numbers.Next(), Client = 7, Session = 9 });
+                }
+            }
+
+            await using var source = NpgsqlDataSource.Create(address.ConnectionString + ";Pooling=false");
+            await using var drain = await StartAndKillAsync(server, source, () => SpoolDrain.Start(spool, writer));
+            await server.UpAsync(default);
+            var report = await drain.CompleteAsync(default).WaitAsync(TimeSpan.FromSeconds(60));
+            Assert.Equal(new DrainReport(400_000, 400_000, 0, 0, 0), report);
+            var stored = new Collected();
+            await writer.Reader.StreamUnplacedAsync(stored, default);
+            Assert.Equal(400_000, stored.Operations.Select(o => o.Number).Distinct().Count());
+        }
+        finally
+        {
+            await server.DownAsync(default);
+        }
+    }
+
+    private static async Task<SpoolDrain> StartAndKillAsync(
+        PrivateServer server, NpgsqlDataSource source, Func<SpoolDrain> start)
+    {
+        await using var other = await source.OpenConnectionAsync();
+        await using (var hold = new NpgsqlCommand("BEGIN; LOCK TABLE batches IN SHARE MODE", other))
+        {
+            await hold.ExecuteNonQueryAsync();
+        }
+
+        var drain = start();
+        await using var waiting = source.CreateCommand( // A transaction sees one state of it: ask outside.
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
+            + "AND query LIKE 'INSERT INTO batches%'");
+        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(60));
+        using var tick = new PeriodicTimer(TimeSpan.FromMilliseconds(20));
+        while ((long)(await waiting.ExecuteScalarAsync(patience.Token))! < 2)
+        {
+            await tick.WaitForNextTickAsync(patience.Token);
+        }
+
+        KillTree((await server.PidAsync(default))!.Value);
+        return drain;
     }
 
     private static async Task Until(Func<bool> holds, SpoolDrain drain)

@@ -164,7 +164,8 @@ public abstract partial class StoreContract
         Assert.Equal((1, 0), await writer.CountAsync(1, default));
         Assert.Equal(new SpoolStretch(1, 0, 1, 64, 216), Assert.Single(await writer.StretchesAsync(1, default)));
         Assert.Empty(await writer.StretchesAsync(2, default));
-        Assert.Equal([1L], await writer.NumbersStoredAsync(1, 5, default));
+        Assert.Equal([2L, 3, 4, 5, 8], await writer.NumbersMissingAsync([(1, 5), (8, 1)], default));
+        Assert.Empty(await writer.NumbersMissingAsync([], default));
     }
 
     [StoreFact]

@@ -59,6 +59,63 @@ public sealed class SpoolTests
             },
             iter: 20);
 
+    // Goal: whichever of the batches under way were stored, what is read back is exactly the others.
+    // Method: a spool is read in batches; any of them count as stored; a second reader passes over these.
+    [Fact]
+    public void A_reader_skips_exactly_the_stretches_that_are_stored() =>
+        Gen.Select(Gen.Int[0, 400], Gen.Int[1, 60], Gen.Bool.Array[400], Gen.Bool).Sample(
+            (count, rowsMax, isStored, isClosed) =>
+            {
+                using var folder = new Folder();
+                var spool = SpoolWriter.Create(Options(folder), Samples.Objects());
+                try
+                {
+                    var threads = Enumerable.Range(0, 2).Select(t => new Thread(() =>
+                    {
+                        for (var n = t; n < count; n += 2)
+                        {
+                            spool.Append(new Operation { Number = n, Client = 7, Session = 9 });
+                        }
+                    })).ToArray();
+                    Array.ForEach(threads, thread => thread.Start());
+                    Array.ForEach(threads, thread => thread.Join());
+                    if (isClosed)
+                    {
+                        spool.Complete();
+                    }
+
+                    using var first = SpoolReader.Open(folder.In("spool"));
+                    var batches = new List<HistoryBatch>();
+                    while (new HistoryBatch(first.Objects, 1) is var next && first.Read(next, rowsMax))
+                    {
+                        batches.Add(next);
+                    }
+
+                    var (stored, missing) = (
+                        batches.Where((_, i) => isStored[i]).ToList(), batches.Where((_, i) => !isStored[i]).ToList());
+                    using var second = SpoolReader.Open(folder.In("spool"));
+                    second.SkipTo(stored.SelectMany(batch => batch.Stretches));
+                    var rest = new HistoryBatch(second.Objects, 1);
+                    while (second.Read(rest, rowsMax))
+                    {
+                    }
+
+                    Assert.Equal(Numbers(missing), Numbers([rest]));
+                    Assert.Equal(count, Numbers(stored).Concat(Numbers([rest])).Distinct().Count());
+                    var keys = stored.Append(rest).SelectMany(batch => batch.Stretches)
+                        .Select(s => (s.Stripe, s.Segment, s.From)).ToList();
+                    Assert.Equal(keys.Count, keys.Distinct().Count());
+                }
+                finally
+                {
+                    spool.Dispose();
+                }
+
+                static IEnumerable<long> Numbers(IEnumerable<HistoryBatch> batches) =>
+                    batches.SelectMany(batch => batch.Operations.ToArray()).Select(op => op.Number).Order();
+            },
+            iter: 100);
+
     // Goal: a record is lost whole or kept whole, and what stands before it is kept.
     // Method: the file is cut, or one byte of it is turned, at every place of the last frames.
     [Fact]
@@ -169,7 +226,9 @@ public sealed class SpoolTests
         }
 
         Assert.Equal(spool.Operations, batch.OperationCount);
-        spool.Stored(reader.DeleteRead());
+        var spent = reader.TakeSpent();
+        spent.Delete();
+        spool.Stored(spent.Bytes);
         await waiting.WaitAsync(TimeSpan.FromSeconds(10));
         Assert.True(spool.HasRoom);
     }

@@ -1,0 +1,36 @@
+using Microsoft.Extensions.Logging;
+
+namespace Fleet.Silo.Service;
+
+/// <summary>
+/// Keeps what is no news out of the log: retries, advice for servers, and the noise of an immediate stop.
+/// </summary>
+internal sealed class SiloLogGate
+{
+    private volatile bool _isStopping;
+
+    public LogLevel Least { get; init; } = LogLevel.Warning;
+
+    public bool IsStopping
+    {
+        get => _isStopping;
+        set => _isStopping = value;
+    }
+
+    public bool Lets(string? category, LogLevel level) => category switch
+    {
+        // What Fleet itself says of a silo was chosen one by one.
+        _ when category?.StartsWith("Fleet.", StringComparison.Ordinal) is true => level >= LogLevel.Information,
+        _ when IsStopping => level >= LogLevel.Critical,
+        _ when level < Least => false,
+
+        // Each try of each retry: hundreds of lines for one silo that died.
+        "Polly" => level >= LogLevel.Error,
+        "Orleans.Runtime.Silo" or "Orleans.Runtime.Watchdog" => Least < LogLevel.Warning || level >= LogLevel.Error,
+
+        // A database that is away for a while is tried again; who cares asks the database.
+        _ when category?.StartsWith("Orleans.Runtime.MembershipService", StringComparison.Ordinal) is true =>
+            Least < LogLevel.Warning || level >= LogLevel.Error,
+        _ => true,
+    };
+}
