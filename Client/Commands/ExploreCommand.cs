@@ -17,7 +17,8 @@ internal static class ExploreCommand
         var scenario = new Argument<string>("SCENARIO")
         {
             Description = "A small world, S1 to S30. Changes may follow its name: +late (other CPUs see a kill late), "
-                + "+keeps (freed memory keeps its contents), +fail=STEP@HIT (one step fails), "
+                + "+keeps (freed memory keeps its contents), +reuse (freed memory is allocated again), "
+                + "+fail=STEP@HIT (one step fails), "
                 + "-B (without actor B), +L1 (one resource).",
         };
         var profile = new Option<string>("--profile")

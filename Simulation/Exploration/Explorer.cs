@@ -27,17 +27,25 @@ public static class Explorer
         OnOwnThread(() =>
         {
             var world = new World(scenario, profile);
-            var strategy = options.Strategy is Strategy.Auto
-                ? scenario.Actors.Count > 3 || options.Grace is not GraceLength.Any
-                    ? Strategy.StateCache : Strategy.SourceDpor
-                : options.Strategy;
-            if (strategy is Strategy.SourceDpor or Strategy.SleepSets && options.Grace is not GraceLength.Any)
+            var strategy = options.Strategy is not Strategy.Auto ? options.Strategy
+                : scenario.Actors.Count > 3 || scenario.ReallocatesMemory || options.Grace is not GraceLength.Any
+                    ? Strategy.StateCache : Strategy.SourceDpor;
+            var reduces = strategy is Strategy.SourceDpor or Strategy.SleepSets;
+            if (reduces && options.Grace is not GraceLength.Any)
             {
                 throw new ArgumentException(
                     "Grace periods of a fixed length make every step depend on the callbacks; accepted with --grace: "
                     + "the strategies auto, exhaustive, statecache, random, pct, coverage.");
             }
 
+            if (reduces && scenario.ReallocatesMemory)
+            {
+                throw new ArgumentException(
+                    $"{scenario.Name} allocates freed memory again, which no step declares; accepted for it: the "
+                    + "strategies auto, exhaustive, statecache, random, pct, coverage.");
+            }
+
+            options = options with { ChecksWrites = options.ChecksWrites && !scenario.ReallocatesMemory };
             return new Search(world, options, strategy).Run();
         });
 
@@ -67,7 +75,7 @@ public static class Explorer
         : throw new ArgumentException(
             $"There is no small world '{scenarioId}'; accepted: "
             + $"{string.Join(", ", ScenarioCatalog.All.Select(one => one.Id))}, "
-            + "with changes such as +late, +keeps, +L1, +fail=add_resource.pool_add@1 or -B2 behind it.");
+            + "with changes such as +late, +keeps, +reuse, +L1, +fail=add_resource.pool_add@1 or -B2 behind it.");
 
     internal static T OnOwnThread<T>(Func<T> work)
     {

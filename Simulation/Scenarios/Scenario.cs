@@ -65,10 +65,19 @@ public sealed record Scenario
     /// <summary>Freed memory is not reused, so that who reads it finds what was there; else it is poison.</summary>
     public bool FreedMemoryKeeps { get; init; }
 
+    /// <summary>The next allocation of a page map gets a freed one's memory; else every one has its own.</summary>
+    public bool FreedMemoryIsReused { get; init; }
+
     /// <summary>
     /// What was changed of the scenario of this id, as a token says it; see <see cref="ScenarioEdit"/>.
     /// </summary>
     public IReadOnlyList<string> Edits { get; init; } = [];
+
+    /// <summary>
+    /// Memory that was freed is allocated again, at steps that declare no write of it: reductions that believe the
+    /// declarations would lose schedules.
+    /// </summary>
+    internal bool ReallocatesMemory => FreedMemoryIsReused || Script is { Binds: > 1 };
 
     /// <summary>The id with the edits: what a token names it by.</summary>
     public string Name => Id + string.Concat(Edits);

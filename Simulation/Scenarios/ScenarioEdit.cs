@@ -6,14 +6,16 @@ namespace Fleet.Simulation.Scenarios;
 
 /// <summary>Changes of a scenario that fit into a token: one more failure, one actor less, a smaller world.</summary>
 /// <remarks>
-/// <c>+late</c> kills show late; <c>+keeps</c> freed memory keeps its contents; <c>+fail=STEP@HIT</c> one step fails
-/// once; <c>-fail=STEP@HIT</c> a failure of the scenario's own is left out; <c>-B</c> the actor B is left out;
+/// <c>+late</c> kills show late; <c>+keeps</c> freed memory keeps its contents; <c>+reuse</c> the next allocation of a
+/// page map gets the memory of a freed one; <c>+fail=STEP@HIT</c> one step fails once; <c>-fail=STEP@HIT</c> a failure
+/// of the scenario's own is left out; <c>-B</c> the actor B is left out;
 /// <c>+L1</c> one resource instead of two.
 /// </remarks>
 public static class ScenarioEdit
 {
     public const string Late = "+late";
     public const string Keeps = "+keeps";
+    public const string Reuse = "+reuse";
     public const string OneResource = "+L1";
 
     public static string Fail(FailPoint point, int hit) => $"+fail={Failure(point, hit)}";
@@ -45,6 +47,9 @@ public static class ScenarioEdit
         {
             Late => scenario with { ShowsKillsLate = true },
             Keeps => scenario with { FreedMemoryKeeps = true },
+            Reuse => scenario.Layout is Layout.L1Twice || scenario.Script is { Binds: > 1 }
+                ? scenario with { FreedMemoryIsReused = true }
+                : null,
             OneResource => scenario.Layout is Layout.L2 or Layout.L2c ? scenario with { Layout = Layout.L1 } : null,
             _ when edit.StartsWith("+fail=", StringComparison.Ordinal) =>
                 TryReadFailure(edit[6..], out var more) && !scenario.Injections.Contains(more)

@@ -17,6 +17,9 @@ public sealed class WorldParts : P2pdmaObjects
     private readonly P2pPool _pool;
     private readonly RefObject _sharedRef;
     private readonly P2pPagemap[] _pagemaps;
+    private readonly P2pPagemap[] _inUse;
+    private readonly bool[] _used;
+    private readonly bool _reusesFreed;
     private readonly PciBar[] _bars;
     private readonly PlainMemory? _foreignMemory;
     private readonly DevPagemap? _foreign;
@@ -33,7 +36,16 @@ public sealed class WorldParts : P2pdmaObjects
         _sharedRef = world.Add(new RefObject(_p2pdma, -1));
         var pfns = Layouts.Pfns(scenario);
         _bars = [.. pfns.Select((pfn, i) => Layouts.Bar(scenario, i, pfn))];
-        _pagemaps = [.. _bars.Select((bar, i) => Pagemap(world, i, bar))];
+
+        // A binding after another gets memory of its own, unless freed memory is reused.
+        _pagemaps =
+        [
+            .. Enumerable.Repeat(_bars, Math.Max(1, scenario.Script?.Binds ?? 1))
+                .SelectMany(bars => bars.Select((bar, i) => Pagemap(world, i, bar))),
+        ];
+        _inUse = _pagemaps[.._bars.Length];
+        _used = new bool[_pagemaps.Length];
+        _reusesFreed = scenario.FreedMemoryIsReused;
         foreach (var one in _pagemaps)
         {
             one.Map.IdleCount = scenario.IdleCount;
@@ -89,7 +101,7 @@ public sealed class WorldParts : P2pdmaObjects
         DevDax dax => dax.Map,
         PmemDevice pmem => pmem.Map,
         HmmDevmem hmm => hmm.Map,
-        _ => _pagemaps[resource].Map,
+        _ => _inUse[resource].Map,
     };
 
     public void Mark(int number) => Marks |= 1U << number;
@@ -104,7 +116,21 @@ public sealed class WorldParts : P2pdmaObjects
 
     public override RefObject SharedRef(PciP2pdma container) => _sharedRef;
 
-    public override P2pPagemap Pagemap(int index, PciBar bar, ulong startAddress, ulong sizeBytes) => _pagemaps[index];
+    public override P2pPagemap Pagemap(int index, PciBar bar, ulong startAddress, ulong sizeBytes)
+    {
+        var freed = Array.FindIndex(_pagemaps, one => one.IsFreed && one.Map.StartAddress == startAddress);
+        var chosen = _reusesFreed && freed >= 0 ? freed : Unused(index);
+        var given = _pagemaps[chosen];
+        if (given.IsFreed && !given.Map.IsStored && !given.Map.IsPresent)
+        {
+            // Memory of zeroes; what a binding has left mapped stays known by it.
+            given.Map.Reset();
+        }
+
+        _used[chosen] = true;
+        _inUse[index] = given;
+        return given;
+    }
 
     /// <summary>Binds the world's driver, the p2p driver with all resources of the layout.</summary>
     [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
@@ -176,7 +202,7 @@ public sealed class WorldParts : P2pdmaObjects
     [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     public async ValueTask PinNewestPage(ExploreHost host)
     {
-        for (var i = _pagemaps.Length - 1; i >= 0 && Pins == 0; i--)
+        for (var i = _bars.Length - 1; i >= 0 && Pins == 0; i--)
         {
             await PinPage(host, i);
         }
@@ -186,7 +212,7 @@ public sealed class WorldParts : P2pdmaObjects
     [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))]
     public async ValueTask UnpinPage(ExploreHost host)
     {
-        for (var i = 0; i < _pagemaps.Length; i++)
+        for (var i = 0; i < _bars.Length; i++)
         {
             if ((Pins & (1 << i)) != 0)
             {
@@ -276,6 +302,8 @@ public sealed class WorldParts : P2pdmaObjects
         Array.Clear(_held);
         Marks = 0;
         Pins = 0;
+        Array.Clear(_used);
+        Array.Copy(_pagemaps, _inUse, _inUse.Length);
     }
 
     /// <summary>Makes what exists before the history and is no part of it.</summary>
@@ -329,17 +357,38 @@ public sealed class WorldParts : P2pdmaObjects
         return world.Add(made);
     }
 
+    /// <summary>An object of this resource that nobody was given yet; the first where there is none.</summary>
+    private int Unused(int index)
+    {
+        for (var i = index; i < _pagemaps.Length; i += _bars.Length)
+        {
+            if (!_used[i])
+            {
+                return i;
+            }
+        }
+
+        return index;
+    }
+
+    /// <summary>The page map that an address leads to: the one whose memory is there, whoever made it.</summary>
     private DevPagemap? MapOf(ulong address)
     {
+        DevPagemap? gone = null;
         foreach (var one in _pagemaps)
         {
             if (address >= one.Map.StartAddress && address - one.Map.StartAddress < one.Map.SizeBytes)
             {
-                return one.Map;
+                if (one.Map.IsPresent)
+                {
+                    return one.Map;
+                }
+
+                gone ??= one.Map;
             }
         }
 
-        return null;
+        return gone;
     }
 }
 

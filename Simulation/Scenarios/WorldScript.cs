@@ -51,6 +51,9 @@ public sealed record WorldScript
     /// <summary>Operations of everybody.</summary>
     public int Ops => Prologue.Count + Actors.Sum(one => one.Count);
 
+    /// <summary>Bindings that may come one after the other.</summary>
+    internal int Binds => Actors.Prepend(Prologue).Sum(list => list.Count(op => op.Kind is WorldOpKind.Bind));
+
     public static bool TryParse(string text, [NotNullWhen(true)] out WorldScript? script)
     {
         script = null;

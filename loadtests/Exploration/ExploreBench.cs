@@ -20,6 +20,9 @@ internal static class ExploreBench
     /// <summary>Processor time after which the compiler has done with the procedures of a world.</summary>
     private static readonly TimeSpan Warmth = TimeSpan.FromSeconds(5);
 
+    /// <summary>An unbind beside three clients: two hold and one allocates, or all allocate.</summary>
+    private static readonly string[] FourActors = ["W1x4/b,a0,a1/u/f0/f1/a2", "W1x4/b/u/a0/a1/a2"];
+
     public static Task<IReadOnlyList<Line>> RunAsync(bool isQuick, CancellationToken ct)
     {
         var round = TimeSpan.FromSeconds(isQuick ? 2 : 5);
@@ -31,8 +34,13 @@ internal static class ExploreBench
             lines.AddRange(Rate(scenario, profile, strategy, round));
         }
 
+        foreach (var world in FourActors)
+        {
+            lines.Add(Exhausting(world));
+        }
+
         lines.Add(Matrix());
-        lines.Add(Shrinking());
+        lines.AddRange(Shrinking());
         return Task.FromResult<IReadOnlyList<Line>>(lines);
     }
 
@@ -75,22 +83,29 @@ internal static class ExploreBench
                 $"{report.Cells.Count} cells, {report.Count(CellOutcome.Differs)} differ"));
     }
 
-    private static Line Shrinking()
+    private static Line Exhausting(string world)
     {
-        var (worst, name) = (0.0, "");
+        var cpu = Environment.CpuUsage.TotalTime;
+        var report = Explorer.Run(world, "CLEAN", new ExploreOptions { ChecksWrites = false });
+        return new Line(
+            Name, $"{world} CLEAN, four actors", (Environment.CpuUsage.TotalTime - cpu).TotalSeconds, "CPU-s",
+            null, null, null, null, null, "2",
+            string.Create(CultureInfo.InvariantCulture,
+                $"{report.Strategy}, {report.Schedules} schedules, {(report.IsExhausted ? "exhausted" : "bounded")}"));
+    }
+
+    private static IEnumerable<Line> Shrinking()
+    {
         foreach (var entry in MuseumCatalog.All)
         {
             var (scenario, profile) = Explorer.Find(entry.Scenario, entry.BrokenProfile);
             var found = Explorer.Run(scenario, profile, new ExploreOptions { StopAt = RuleSet.Of(entry.Rule) });
-            var clock = Stopwatch.StartNew();
-            Shrinker.Shrink(scenario, profile, entry.Rule, found.First[entry.Rule]);
-            if (clock.Elapsed.TotalSeconds > worst)
-            {
-                (worst, name) = (clock.Elapsed.TotalSeconds, entry.Name);
-            }
+            var cpu = Environment.CpuUsage.TotalTime;
+            var shrunk = Shrinker.Shrink(scenario, profile, entry.Rule, found.First[entry.Rule]);
+            yield return new Line(
+                Name, $"shrinking {entry.Name}", (Environment.CpuUsage.TotalTime - cpu).TotalSeconds, "CPU-s",
+                null, null, null, null, null, "10",
+                string.Create(CultureInfo.InvariantCulture, $"{shrunk?.Steps} steps, {shrunk?.Switches} switches"));
         }
-
-        return new Line(
-            Name, "slowest museum entry to shrink", worst, "s", null, null, null, null, null, "10", name);
     }
 }

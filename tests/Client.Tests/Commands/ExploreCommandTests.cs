@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Text.Json;
 using Fleet.Client.Commands;
 
@@ -36,6 +37,37 @@ public sealed class ExploreCommandTests
         Assert.Empty(output);
         Assert.StartsWith(sentence, error, StringComparison.Ordinal);
         Assert.Equal(1, error.Count(character => character == '\n'));
+    }
+
+    // Goal: whoever attaches a debugger finds the process before the step that breaks the rule, and not after it.
+    // Method: a process of its own; nobody attaches, so it must be alive and silent once it has said what it waits for.
+    [Fact]
+    public async Task Break_waits_before_the_violating_step()
+    {
+        using var process = Process.Start(new ProcessStartInfo("dotnet")
+        {
+            ArgumentList =
+            {
+                typeof(FleetCommand).Assembly.Location, "replay", "x1:S2:P0:a4b1:d2a50bef", "--break",
+            },
+            RedirectStandardError = true,
+            RedirectStandardOutput = true,
+        })!;
+        var shown = process.StandardOutput.ReadToEndAsync();
+        try
+        {
+            Assert.Equal(
+                $"Process {process.Id} waits for a debugger before step 4 (A: MemoryRemove).",
+                await process.StandardError.ReadLineAsync());
+            Assert.False(process.HasExited);
+            Assert.False(shown.IsCompleted);
+        }
+        finally
+        {
+            process.Kill();
+        }
+
+        Assert.Empty(await shown);
     }
 
     [Fact]

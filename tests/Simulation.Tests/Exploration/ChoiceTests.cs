@@ -201,4 +201,45 @@ public sealed class ChoiceTests
             ],
         };
     }
+
+    // Goal: whether freed memory is allocated again is a choice, and changes what a stale pointer does.
+    // Method: the release action that a failed add leaves behind without patch 3. Its page map is poison, and the kernel
+    // dies at the next mapping; or it is the page map of the retry, and the kernel lives until the unbind.
+    [Fact]
+    public void A_stale_action_meets_poison_or_the_page_map_of_the_retry()
+    {
+        var apart = Explorer.Run("S25", "ALL-p3", new ExploreOptions());
+        var reused = Explorer.Run("S25+reuse", "ALL-p3", new ExploreOptions());
+
+        Assert.All([apart, reused], one => Assert.True(one.IsExhausted));
+        Assert.False(apart.Broken.Has(KernelRule.NoStaleData));
+        Assert.True(reused.Broken.Has(KernelRule.NoStaleData));
+        Assert.True(reused.DepthMax > apart.DepthMax);
+        Assert.True(Replayer.Run(
+            new ReplayToken(Explorer.FindScenario("S25+reuse"), Explorer.Find("S25", "ALL-p3").Profile,
+                reused.First[KernelRule.NoStaleData].Choices).ToString()).Broken.Has(KernelRule.NoStaleData));
+    }
+
+    [Theory]
+    [InlineData("S25+reuse", "ALL")]
+    [InlineData("S25+reuse", "CLEAN")]
+    [InlineData("W2x1/b,a0/u,b,u/t0,f0", "CLEAN")]
+    [InlineData("W2x1/b,a0/u,b,u/t0,f0+reuse", "CLEAN")]
+    public void What_is_clean_stays_clean_when_memory_is_reused(string world, string profile)
+    {
+        var report = Explorer.Run(world, profile, new ExploreOptions());
+        Assert.True(report.IsExhausted);
+        Assert.Equal(RuleSet.Empty, report.Broken);
+        Assert.Equal(
+            Explorer.Run(world, profile, new ExploreOptions { Strategy = Strategy.Random, SchedulesMax = 500 }).Broken,
+            report.Broken);
+    }
+
+    [Fact]
+    public void Reuse_excludes_the_reductions_that_believe_declarations() =>
+        Assert.Contains(
+            "accepted for it",
+            Assert.Throws<ArgumentException>(() => Explorer.Run(
+                "S25+reuse", "ALL", new ExploreOptions { Strategy = Strategy.SourceDpor })).Message,
+            StringComparison.Ordinal);
 }

@@ -15,7 +15,8 @@ public sealed class FindingCarrierTests
         from resources in Gen.Int[1, WorldScript.ResourcesMax]
         from pages in Gen.Int[1, WorldScript.PagesMax]
         from lists in Gen.Select(
-            Gen.Enum<WorldOpKind>(), Gen.Int[0, resources - 1], Gen.Int[1, WorldScript.PagesMax]).Array[0, 6].Array[2, 7]
+            Gen.Enum<WorldOpKind>(), Gen.Int[0, resources - 1], Gen.Int[1, WorldScript.PagesMax])
+            .Array[0, 6].Array[2, 7]
         select new WorldScript
         {
             Resources = resources,
@@ -102,9 +103,8 @@ public sealed class FindingCarrierTests
     {
         var report = Explorer.Run("W2x1/b,a0,a1,f0/u/t1,f1", "ALL", new ExploreOptions());
         Assert.True(report.IsExhausted);
-        Assert.Equal(
-            Explorer.Run("W2x1/b,a0,a1,f0/u/t1,f1", "ALL", new ExploreOptions { Strategy = Strategy.StateCache }).Broken,
-            report.Broken);
+        var cached = new ExploreOptions { Strategy = Strategy.StateCache };
+        Assert.Equal(Explorer.Run("W2x1/b,a0,a1,f0/u/t1,f1", "ALL", cached).Broken, report.Broken);
     }
 
     private static CarriedFinding Carry(
