@@ -138,12 +138,17 @@ internal static class SummaryView
     {
         if (faults.Messages.Count > 0)
             Say(terminal, $"Messages struck: {Counts(faults.Messages)}.");
+        if (faults.ResolvedExecuted + faults.ResolvedNotSeen + faults.Unresolved > 0)
+            Say(terminal,
+                $"Unknown operations resolved: {faults.ResolvedExecuted:N0} had been executed, "
+                + $"{faults.ResolvedNotSeen:N0} never will be; {faults.Unresolved:N0} stayed unknown.");
         if (faults.Strikes.Length == 0)
             return;
 
         Say(terminal,
             $"Faults: {Counts(faults.Strikes.GroupBy(one => one.Kind).ToDictionary(of => of.Key, of => of.LongCount()))}"
-            + $"; {faults.WithLiveHandles:N0} struck silos whose devices had allocations out.");
+            + $"; {faults.WithLiveHandles:N0} struck silos whose devices had allocations out, "
+            + $"{faults.KillsInTeardown:N0} killed one that was tearing a device down.");
         if (faults.Unstruck.Length > 0)
             Say(terminal, $"Ended though nothing had struck them: {string.Join(", ", faults.Unstruck)}.");
         if (faults.Recovery.Length > 0)

@@ -4,6 +4,7 @@ using System.Globalization;
 using Fleet.Client.Load;
 using Fleet.Client.Runs;
 using Fleet.Client.Scenarios;
+using Fleet.Kernel.History;
 using Fleet.Storage.Results;
 using Fleet.Storage.Server;
 
@@ -48,9 +49,11 @@ internal sealed class LiveFaults
     private long _beganNs;
 
     private LiveFaults(
-        RunRequest request, ImmutableArray<Fault> faults, LocalSilos? silos, SiloDevices? devices, RecoveryWatch watch,
-        LoadFleet fleet, Action<string> said)
+        RunRequest request, ImmutableArray<Fault> faults, IFleetTarget target, RecoveryWatch watch, LoadFleet fleet,
+        Action<string> said)
     {
+        var silos = (target as ClusterTarget)?.Silos;
+        var devices = target is ClusterTarget ? new SiloDevices(target.Grains, fleet) : null;
         (_faults, _seed, _silos, _devices, _watch) = (faults, request.Scenario.Seed, silos, devices, watch);
         (_fleet, _said) = (fleet, said);
         _database = PrivateServer.Behind(request.Store) is { } server ? new(server, said) : null;
@@ -78,6 +81,12 @@ internal sealed class LiveFaults
     /// <summary>Strikes on silos whose devices had allocations out.</summary>
     public int WithLiveHandles { get; private set; }
 
+    /// <summary>Kills of silos that were tearing a device down.</summary>
+    public int KillsInTeardown { get; private set; }
+
+    /// <summary>Binds and unbinds that are under way in the load.</summary>
+    public Func<IEnumerable<Load.OpenTicket>> OpenTickets { get; set; } = static () => [];
+
     /// <summary>Which links of a scenario's silos its faults strike.</summary>
     public static ProxiedLinks ProxiedBy(Scenario scenario)
     {
@@ -93,8 +102,7 @@ internal sealed class LiveFaults
     {
         ImmutableArray<Fault> live = [.. request.Scenario.Faults.Where(fault => fault.Kind is not FaultKind.Inject)];
         return live.IsEmpty ? null : new(
-            request, live, (target as ClusterTarget)?.Silos,
-            target is ClusterTarget ? new SiloDevices(target.Grains, fleet) : null, watch, fleet, said);
+            request, live, target, watch, fleet, said);
     }
 
     /// <summary>Strikes as the tape says until the load is over, then heals.</summary>
@@ -198,6 +206,9 @@ internal sealed class LiveFaults
         var address = await _silos!.AddressOfAsync(silo);
         var devices = address is null ? [] : await _devices!.OnAsync(address, AskPatience);
         WithLiveHandles += devices.Sum(_fleet.LiveAllocations) > 0 ? 1 : 0;
+        var keys = devices.Select(device => _fleet.Devices[device].Key).ToHashSet(StringComparer.Ordinal);
+        KillsInTeardown += fault.Kind is FaultKind.SiloKill && OpenTickets().Any(
+            ticket => ticket.Kind is OperationKind.Unbind && keys.Contains(ticket.Device)) ? 1 : 0;
         var recovery = _watch.Begin(kind, silo.Name, devices);
         Began($"{kind} of {silo.Name}");
         var healing = Then(act(silo, fault, recovery, over));

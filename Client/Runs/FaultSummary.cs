@@ -26,6 +26,18 @@ public sealed record RecoverySummary(
 public sealed record FaultSummary(
     StrikeSummary[] Strikes, RecoverySummary[] Recovery, int WithLiveHandles, string[] Unstruck)
 {
+    /// <summary>Kills of silos that were tearing a device down.</summary>
+    public int KillsInTeardown { get; init; }
+
+    /// <summary>Operations whose answer was lost, and which had been executed.</summary>
+    public long ResolvedExecuted { get; init; }
+
+    /// <summary>Operations whose answer was lost, and which never will be.</summary>
+    public long ResolvedNotSeen { get; init; }
+
+    /// <summary>Operations whose answer was lost, and of which nobody could say what became.</summary>
+    public long Unresolved { get; init; }
+
     /// <summary>Messages that were struck, by kind.</summary>
     public IReadOnlyDictionary<string, long> Messages { get; init; } = new Dictionary<string, long>();
 
@@ -40,7 +52,10 @@ public sealed record FaultSummary(
             .. faults.Recoveries.GroupBy(recovery => recovery.Kind).Select(RecoveryOf),
         ],
         faults.WithLiveHandles,
-        [.. faults.Unstruck]);
+        [.. faults.Unstruck])
+    {
+        KillsInTeardown = faults.KillsInTeardown,
+    };
 
     private static RecoverySummary RecoveryOf(IGrouping<string, Recovery> strikes)
     {

@@ -290,6 +290,8 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         };
         if (_before is not null)
             generator.AddBefore(_before.Share.Counters, _before.Share.Latency);
+        if (faults is not null)
+            faults.OpenTickets = () => generator.OpenTickets;
         generator.TryAgain(failed);
         using var over = new CancellationTokenSource();
         var renewing = RenewAsync(session, Lease, over.Token);
@@ -646,7 +648,10 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
                         .ToLowerInvariant(), finding.Object, finding.Count, finding.Text, finding.Remedy)),
             ],
             Seconds = _seconds,
-            Faults = FaultSummary.Of(live.Faults) with { Messages = live.MessageFaults },
+            Faults = FaultSummary.Of(live.Faults) with
+            {
+                Messages = live.MessageFaults,
+            },
             Interrupted = interrupted,
             Report = report,
         };

@@ -16,7 +16,7 @@ internal sealed class MessageFaultFilter(IReadOnlyList<MessageFault> faults, ulo
 
     /// <summary>Longer than any caller waits, so that it learns nothing; short enough that lost calls do not pile
     /// up.</summary>
-    private static readonly TimeSpan LostFor = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan LostFor = TimeSpan.FromSeconds(3);
 
     private static readonly HashSet<Type> Struck =
     [
@@ -26,12 +26,14 @@ internal sealed class MessageFaultFilter(IReadOnlyList<MessageFault> faults, ulo
     private static readonly HashSet<string> Passing =
         new(["Configure", "Report", "Close", "Check"], StringComparer.Ordinal);
 
-    private readonly ConcurrentDictionary<MessageFaultKind, long> _counts = new();
+    private readonly ConcurrentDictionary<string, long> _counts = new(StringComparer.Ordinal);
     private long _draws = unchecked((long)seed);
 
-    /// <summary>How often each kind struck.</summary>
-    public Dictionary<string, long> Counts => _counts.ToDictionary(
-        count => $"message-{count.Key.ToString().ToLowerInvariant()}", count => count.Value, StringComparer.Ordinal);
+    /// <summary>A fold of a page map's slot whose answer its device never got, or that arrived twice.</summary>
+    public const string FoldRepeated = "fold-repeated";
+
+    /// <summary>How often each kind struck, and how many of those were folds that had to be repeated.</summary>
+    public Dictionary<string, long> Counts => new(_counts, StringComparer.Ordinal);
 
     public async Task Invoke(IIncomingGrainCallContext context)
     {
@@ -42,7 +44,12 @@ internal sealed class MessageFaultFilter(IReadOnlyList<MessageFault> faults, ulo
             return;
         }
 
-        _counts.AddOrUpdate(kind, 1, static (_, count) => count + 1);
+        Count($"message-{kind.ToString().ToLowerInvariant()}");
+        if (kind is not MessageFaultKind.Delay && context.InterfaceMethod.Name == nameof(IPgmapGrain.Fold))
+        {
+            Count(FoldRepeated);
+        }
+
         switch (kind)
         {
             case MessageFaultKind.Delay:
@@ -66,6 +73,8 @@ internal sealed class MessageFaultFilter(IReadOnlyList<MessageFault> faults, ulo
                 }
         }
     }
+
+    private void Count(string what) => _counts.AddOrUpdate(what, 1, static (_, count) => count + 1);
 
     private MessageFaultKind? Draw()
     {
