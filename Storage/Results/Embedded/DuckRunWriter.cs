@@ -63,6 +63,8 @@ internal sealed class DuckRunWriter : IRunWriter
         Execute(connection, Resources.Text("Results/views.sql"));
         Execute(connection, Resources.Text("Checks/checks.sql"));
         Execute(connection, Resources.Text("Checks/pins.sql"));
+        Execute(connection, "CREATE MACRO pages_of(more) AS range(0, more + 1)");
+        Execute(connection, Resources.Text("Checks/one_pass.sql"));
         DuckRows.Append(connection, "runs", [Columns(info)]);
         return new(connection, info, path, objects, isCreator: true);
     }

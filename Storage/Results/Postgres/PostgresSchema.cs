@@ -21,6 +21,8 @@ internal static class PostgresSchema
         ("0005_cluster_runs", "Cluster/0005_cluster_runs.sql"),
         ("0006_pins", "Checks/pins.sql"),
         ("0007_numbers", "Results/Postgres/0007_numbers.sql"),
+        ("0008_planning", "Results/Postgres/0008_planning.sql"),
+        ("0009_one_pass", "Checks/one_pass.sql"),
     ];
 
     /// <exception cref="StorageException">The server is too old, its schema too new, or a right is missing.</exception>

@@ -23,7 +23,7 @@ BEGIN
   IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'fleet_analyst') THEN
     GRANT USAGE ON SCHEMA fleet TO fleet_analyst;
     GRANT SELECT ON ALL TABLES IN SCHEMA fleet TO fleet_analyst;
-    GRANT EXECUTE ON FUNCTION fleet.current_run() TO fleet_analyst;
+    GRANT EXECUTE ON FUNCTION fleet.current_run(), fleet.pages_of(bigint) TO fleet_analyst;
     ALTER DEFAULT PRIVILEGES IN SCHEMA fleet GRANT SELECT ON TABLES TO fleet_analyst;
   END IF;
 END $$;
