@@ -16,6 +16,8 @@ internal sealed class Psql(PrivateServerStatus server, string folder)
     public Task CopyAsync(string table, CancellationToken ct) =>
         RunAsync($"\\copy {table} FROM '{_file}' (FORMAT binary)", ct);
 
+    public Task ExecuteAsync(string sql, CancellationToken ct) => RunAsync(sql, ct);
+
     public async Task<long> NumberAsync(string sql, CancellationToken ct) =>
         long.Parse((await RunAsync(sql, ct)).Trim(), CultureInfo.InvariantCulture);
 

@@ -1,6 +1,8 @@
 using System.Diagnostics;
 using System.Globalization;
+using Fleet.Checking;
 using Fleet.Kernel.History;
+using Fleet.LoadTests.Checking;
 using Fleet.LoadTests.Measuring;
 using Fleet.Storage.Checks;
 using Fleet.Storage.Cluster;
@@ -33,7 +35,9 @@ internal static class StorageBench
             return
             [
                 .. await IngestAsync(store, psql, isQuick, ct), .. await TransitionsAsync(store, isQuick, ct),
-                .. await VerdictAsync(store, psql, isQuick ? 500_000 : 10_000_000, ct),
+                .. await RoomAndVerdictAsync(store, psql, isQuick ? 500_000 : 10_000_000, ct),
+                .. await StoredRunAsync(store, "PostgreSQL", isQuick ? 500_000 : 10_000_000, ct),
+                .. await EmbeddedAsync(Path.Combine(folder.FullName, "embedded"), isQuick ? 500_000 : 10_000_000, ct),
             ];
         }
         finally
@@ -48,24 +52,31 @@ internal static class StorageBench
     {
         var history = new SyntheticHistory();
         await using var writer = await store.CreateRunAsync(new RunInfo("ingest"), history.Objects, ct);
-        await using var second = await store.ResumeRunAsync("ingest", ct);
         var batch = history.Next(RowsAtOnce, 1);
         await writer.AppendAsync(batch, ct);
-        await second.AppendAsync(batch, ct);
         var table = $"operations_{await psql.RunIdAsync("ingest", ct)}";
         await psql.ExportAsync($"SELECT * FROM {table} LIMIT {batch.OperationCount}", ct);
         var comparisons = await Interleaved.RunAsync(
             Name,
-            new("psql \\copy, binary", Repeat(async () => await psql.CopyAsync(table, ct), batch.OperationCount)),
+            new("psql \\copy, binary", Repeat(async () => await psql.CopyAsync(table, ct), batch.OperationCount))
+            {
+                AfterRound = Empty,
+            },
             [
-                new("COPY, one connection", Repeat(() => writer.AppendAsync(batch, ct), batch.OperationCount)),
+                new("COPY, one connection", Repeat(() => writer.AppendAsync(batch, ct), batch.OperationCount))
+                {
+                    AfterRound = Empty,
+                },
                 new(
                     "COPY, two connections",
                     Repeat(
                         () => Task.WhenAll(
                             Task.Run(() => writer.AppendAsync(batch, ct), ct),
-                            Task.Run(() => second.AppendAsync(batch, ct), ct)),
-                        batch.OperationCount * 2)),
+                            Task.Run(() => writer.AppendAsync(batch, ct), ct)),
+                        batch.OperationCount * 2))
+                {
+                    AfterRound = Empty,
+                },
             ],
             TimeSpan.FromSeconds(2), TimeSpan.FromSeconds(isQuick ? 2 : 5), isQuick ? 3 : 7);
         return
@@ -77,6 +88,9 @@ internal static class StorageBench
                     CultureInfo.InvariantCulture,
                     $"own CPU {1e9 / comparison.Figure:N0} ns/row, batches of {batch.OperationCount:N0}"))),
         ];
+
+        // No round finds the rows of the one before it.
+        void Empty() => psql.ExecuteAsync($"TRUNCATE {table}", ct).GetAwaiter().GetResult();
     }
 
     private static async Task<IReadOnlyList<Line>> TransitionsAsync(
@@ -121,7 +135,7 @@ internal static class StorageBench
         }
     }
 
-    private static async Task<IReadOnlyList<Line>> VerdictAsync(
+    private static async Task<IReadOnlyList<Line>> RoomAndVerdictAsync(
         IResultStore store, Psql psql, int operations, CancellationToken ct)
     {
         var history = new SyntheticHistory();
@@ -156,6 +170,72 @@ internal static class StorageBench
         ];
     }
 
+    private static async Task<IReadOnlyList<Line>> EmbeddedAsync(string folder, int records, CancellationToken ct)
+    {
+        await using var store = await ResultStores.OpenAsync(StoreAddress.Parse(folder), ct);
+        var lines = await StoredRunAsync(store, "DuckDB", records, ct);
+        var bytes = new DirectoryInfo(folder).EnumerateFiles().Sum(file => file.Length);
+        return [.. lines, Single("room in a DuckDB file", (double)bytes / records, "B/record", "", "")];
+    }
+
+    /// <summary>A run with lives that begin and end, judged by the SQL and by the rules from the same store.</summary>
+    private static async Task<IReadOnlyList<Line>> StoredRunAsync(
+        IResultStore store, string name, int records, CancellationToken ct)
+    {
+        const int Devices = 1000;
+        var objects = new ObjectTable();
+        var count = 0L;
+        await using (var writer = await store.CreateRunAsync(
+            new RunInfo("lives") { Profile = "ALL", Clock = "monotonic:bench" }, objects, ct))
+        {
+            var batch = new HistoryBatch(objects, 1);
+            foreach (var record in CheckerHistory.Records(objects, records, Devices))
+            {
+                count++;
+                if (record.Event is { } happened)
+                {
+                    batch.Events.Add(happened);
+                }
+                else
+                {
+                    batch.Add(record.Operation);
+                }
+
+                if (batch.Rows >= RowsAtOnce)
+                {
+                    await writer.AppendAsync(batch, ct);
+                    batch.Clear();
+                }
+            }
+
+            await writer.AppendAsync(batch, ct);
+            await writer.SealAsync(
+                new(RunVerdict.Valid, 0) { Complete = true, Quiescent = true, EndedAt = DateTimeOffset.UtcNow }, ct);
+        }
+
+        await using var reader = await store.OpenRunAsync("lives", ct);
+        var sql = Stopwatch.StartNew();
+        var found = await SqlChecks.RunAsync(reader, true, true, new SqlLimits(TimeSpan.FromMinutes(10), 10), ct);
+        sql.Stop();
+        var rules = Stopwatch.StartNew();
+        var judge = new Judge(new HistoryChecker(CheckerHistory.Header, reader.Objects, []));
+        await reader.StreamUnplacedAsync(judge, ct);
+        await reader.StreamAsync(judge, ct);
+        var report = judge.Finish();
+        rules.Stop();
+        var notes = string.Create(
+            CultureInfo.InvariantCulture,
+            $"{count:N0} records; violated: {found.Sum(rule => rule.Violated)} by the SQL, "
+            + $"{report.Rules.Sum(rule => rule.Violated)} by the rules");
+        return
+        [
+            Single($"SQL verdict of a stored run, {name}", sql.Elapsed.TotalSeconds, "s", "", notes),
+            Single(
+                $"rules over a stored run, {name}", count / rules.Elapsed.TotalSeconds, "records/s", "",
+                string.Create(CultureInfo.InvariantCulture, $"{rules.Elapsed.TotalSeconds:N1} s of wall time")),
+        ];
+    }
+
     private static Func<TimeSpan, Task<long>> Repeat(Func<Task> act, long rows) => async duration =>
     {
         var began = Stopwatch.GetTimestamp();
@@ -184,4 +264,13 @@ internal static class StorageBench
 
     private static Line Single(string what, double figure, string unit, string aim, string notes) =>
         new(Name, what, figure, unit, null, null, null, null, null, aim, notes);
+
+    private sealed class Judge(HistoryChecker checker) : IHistorySink
+    {
+        public void Observe(HistoryEvent record) => checker.Add(record);
+
+        public void Observe(in Operation record) => checker.Add(record);
+
+        public CheckReport Finish() => checker.Finish();
+    }
 }
