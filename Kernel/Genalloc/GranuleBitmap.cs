@@ -201,22 +201,18 @@ internal struct GranuleBitmap
         }
 
         var word = from >> 6;
+        var words = WordsOf(end);
         var set = Read(word) & (ulong.MaxValue << (int)(from & 63));
-        if (set == 0)
+        while (set == 0)
         {
-            var words = WordsOf(end);
             word = NextWordOtherThan(0, word + 1, words);
             if (word >= words)
             {
                 return end;
             }
 
+            // 0 where another thread cleared it since: the search goes on.
             set = Read(word);
-            if (set == 0)
-            {
-                // Another thread cleared it since: the area is judged when its words are set.
-                return NextSet((word + 1) << 6, end);
-            }
         }
 
         return Math.Min((word << 6) + BitOperations.TrailingZeroCount(set), end);

@@ -222,15 +222,11 @@ public sealed class PercpuRef : IRcuCallback
     /// <remarks>Warnings go to <see cref="IPercpuRefEvents.Folded"/>.</remarks>
     public void RunAfterGracePeriod()
     {
-        var warn = HasPercpuMemory ? PercpuRefWarn.None : PercpuRefWarn.SummedFreedMemory;
         _count = unchecked(_count + (HasPercpuMemory ? Sum() : 0) - Bias);
         _isBiased = false;
-        if (_count <= 0)
-        {
-            warn |= PercpuRefWarn.NotPositiveAfterSwitch;
-        }
-
-        _events.Folded(this, warn);
+        _events.Folded(this,
+            (HasPercpuMemory ? PercpuRefWarn.None : PercpuRefWarn.SummedFreedMemory)
+            | (_count <= 0 ? PercpuRefWarn.NotPositiveAfterSwitch : PercpuRefWarn.None));
         if (_confirm != 0)
         {
             _events.Confirmed(this, _confirm);
@@ -294,19 +290,12 @@ public sealed class PercpuRef : IRcuCallback
 
     private PercpuRefSwitch Resurrect(PercpuRefWarn warn, int cpu)
     {
-        if (!IsDying)
-        {
-            warn |= PercpuRefWarn.ResurrectNotDead;
-        }
-
-        if (IsPercpu)
-        {
-            warn |= PercpuRefWarn.ResurrectWhilePercpu;
-        }
-
+        var all = warn
+            | (IsDying ? PercpuRefWarn.None : PercpuRefWarn.ResurrectNotDead)
+            | (IsPercpu ? PercpuRefWarn.ResurrectWhilePercpu : PercpuRefWarn.None);
         _flags &= ~PercpuRefFlags.Dead;
         Get(cpu);
-        return new(this, PercpuRefSwitch.Rest.Switch, 0, warn);
+        return new(this, PercpuRefSwitch.Rest.Switch, 0, all);
     }
 
     private void ToAtomic(int confirm)

@@ -51,6 +51,54 @@ public sealed class RequestQueueTests
             _world.Trace);
     }
 
+    // Goal: a step that comes after the queue was freed meets freed memory, says so, and has changed nothing.
+    // Method: somebody frees the queue just before the step.
+    [Theory]
+    [InlineData(Step.QueueRegister, "blk_register_queue")]
+    [InlineData(Step.QueueFreeze, "blk_freeze_queue_start")]
+    [InlineData(Step.DiskOpen, "the opener")]
+    [InlineData(Step.DiskClose, "blk_put_queue")]
+    [InlineData(Step.QueueFreeze, "blk_cleanup_queue")]
+    public void A_step_on_a_queue_that_was_just_freed_changes_nothing(Step step, string where)
+    {
+        Assert.Equal(Errno.OK, _world.Run(RequestQueueProcedures.Alloc(_world.Host, _queue)));
+        var before = Seen();
+        var events = _world.Events.Count;
+        _world.AtPoint = at => _queue.IsFreed |= at == step;
+        var oops = Assert.Throws<KernelOopsException>(() => _world.Run((step, where[..7]) switch
+        {
+            (Step.QueueRegister, _) => RequestQueueProcedures.Register(_world.Host, _queue),
+            (Step.QueueFreeze, "blk_fre") => RequestQueueProcedures.StartFreeze(_world.Host, _queue),
+            (Step.DiskOpen, _) => RequestQueueProcedures.Open(_world.Host, _queue),
+            (Step.DiskClose, _) => RequestQueueProcedures.Close(_world.Host, _queue),
+            _ => RequestQueueProcedures.Cleanup(_world.Host, _queue),
+        }));
+        Assert.Equal(OopsKind.UseAfterFree, oops.Kind);
+        Assert.Contains(where, oops.Message, StringComparison.Ordinal);
+        Assert.Equal(before, Seen());
+        Assert.DoesNotContain(_world.Events.Skip(events), e => e.Kind is not EventKind.Oops);
+
+        (int References, int FreezeDepth, bool IsDying, bool IsPercpu) Seen() =>
+            (_queue.References, _queue.FreezeDepth, _queue.IsDying, _queue.Usage.Count!.IsPercpu);
+    }
+
+    // Goal: who looks just before a step sees the state before it, and who is told of a step sees the state after it.
+    // Only that memory is gone is told while it is still there.
+    [Fact]
+    public void The_state_changes_between_a_point_and_its_event()
+    {
+        List<string> seen = [];
+        _world.AtPoint = step => seen.Add($"{step}: {(step is Step.ObjectAlloc ? _queue.References > 0 : _queue.IsDead)}");
+        _world.AtEvent = kind => seen.Add($"{kind}: {(kind is EventKind.QueueDead ? _queue.IsDead : _queue.IsFreed)}");
+        Begin();
+        _world.Run(RequestQueueProcedures.Cleanup(_world.Host, _queue));
+        _world.Settle();
+        Assert.Equal(
+            ["ObjectAlloc: False", "QueueExit: False", "QueueDead: True", "QueueFreed: False", "ObjFree: False"],
+            seen.Where(line => line.Split(':')[0] is "ObjectAlloc" or "QueueExit" or "QueueDead" or "QueueFreed"
+                or "ObjFree"));
+    }
+
     // Goal: memory that is allocated again begins like new memory, whatever the life before left in it.
     [Fact]
     public void A_queue_that_is_allocated_again_begins_anew()

@@ -35,6 +35,12 @@ internal sealed class SequentialWorld(KernelProfile profile)
 
     public List<KernelEvent> Events { get; } = [];
 
+    /// <summary>What somebody else does, or sees, just before a step is done.</summary>
+    public Action<Step>? AtPoint { get; set; }
+
+    /// <summary>What a listener sees when it is told.</summary>
+    public Action<EventKind>? AtEvent { get; set; }
+
     /// <summary>Points with what they declare to read and write, and events, in one order.</summary>
     public List<string> Trace { get; } = [];
 
@@ -128,6 +134,7 @@ internal readonly struct SequentialHost(SequentialWorld world) : IDirectHost<Seq
     public PointAwaiter<SequentialHost> Point(Step step, ulong reads, ulong writes)
     {
         world.Trace.Add($"{step} {reads:x} {writes:x}");
+        world.AtPoint?.Invoke(step);
         return default;
     }
 
@@ -193,6 +200,7 @@ internal readonly struct SequentialHost(SequentialWorld world) : IDirectHost<Seq
     {
         world.Events.Add(happened);
         world.Trace.Add($"{happened.Kind}");
+        world.AtEvent?.Invoke(happened.Kind);
     }
 }
 

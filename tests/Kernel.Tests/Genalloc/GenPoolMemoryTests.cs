@@ -140,17 +140,17 @@ public sealed class GenPoolMemoryTests
     public void Every_chunk_that_reset_keeps_serves_again_without_new_memory()
     {
         var pool = new GenPool(Granule);
-        Add();
+        Add(4096, 1024, 4096);
         pool.Reset();
         var before = GC.GetAllocatedBytesForCurrentThread();
-        Add();
+        Add(1024, 4096, 4096);
         Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
 
-        void Add()
+        void Add(ulong first, ulong second, ulong third)
         {
-            pool.AddOwner(Base, 0, 4096 * Granule, null);
-            pool.AddOwner(2 * Base, 0, 1024 * Granule, null);
-            pool.AddOwner(3 * Base, 0, 4096 * Granule, null);
+            pool.AddOwner(Base, 0, first * Granule, null);
+            pool.AddOwner(2 * Base, 0, second * Granule, null);
+            pool.AddOwner(3 * Base, 0, third * Granule, null);
         }
     }
 

@@ -38,6 +38,34 @@ public sealed class GenPoolThreadTests
         Assert.Equal(GenPoolFault.None, pool.Destroy());
     }
 
+    // Goal: a compare-and-swap that another thread's bit upset is tried again, not taken for a success or a collision.
+    // Method: each of two threads sets and clears a bit of its own, again and again, in one word.
+    [Fact]
+    public void Two_threads_in_one_word_lose_no_bit()
+    {
+        const int Rounds = 200_000;
+        var pool = With(64, []);
+        var faults = new int[2];
+        using var together = new Barrier(2);
+        var threads = new[] { 0, 1 }.Select(name => new Thread(() =>
+        {
+            together.SignalAndWait();
+            var algorithm = GenPoolAlgorithm.Fixed((ulong)name * Granule);
+            for (var i = 0; i < Rounds && faults[name] == 0; i++)
+            {
+                var taken = pool.AllocAlgoOwner(Granule, algorithm);
+                faults[name] = taken.Succeeded && pool.FreeOwner(taken.Address, Granule).Fault is GenPoolFault.None
+                    ? 0
+                    : i + 1;
+            }
+        })).ToList();
+        threads.ForEach(thread => thread.Start());
+        threads.ForEach(thread => thread.Join());
+
+        Assert.Equal([0, 0], faults);
+        Assert.Equal(pool.SizeBytes, pool.AvailBytes);
+    }
+
     // Goal: growth loses no bit that another thread sets at the same time.
     // Method: two threads touch different words of one part of the bitmap that does not exist yet, again and again.
     [Fact]

@@ -338,7 +338,7 @@ public sealed class PercpuRefTableTests
         reference.Init(PercpuRefInit.None);
         reference.Kill(confirm: 1);
         rcu.RunCallback();
-        Assert.Equal(["folded", "confirmed, with memory", "released, without memory"], told.Steps);
+        Assert.Equal(["folded to 1", "confirmed, with memory", "released, without memory"], told.Steps);
     }
 
     // Goal: a state that can go on differently has another digest.
@@ -397,7 +397,7 @@ public sealed class PercpuRefTableTests
     {
         public List<string> Steps { get; } = [];
 
-        public void Folded(PercpuRef reference, PercpuRefWarn warn) => Steps.Add("folded");
+        public void Folded(PercpuRef reference, PercpuRefWarn warn) => Steps.Add($"folded to {reference.Value}");
 
         public void Confirmed(PercpuRef reference, int confirm) => Steps.Add($"confirmed, {MemoryOf(reference)}");
 
