@@ -39,7 +39,7 @@ internal static class Campaign
         }
 
         var clock = Stopwatch.StartNew();
-        var job = new Job(Path.Combine(root, "TestResults", "mutation"));
+        var job = new Job(Path.Combine(root, "TestResults", "mutation", string.Join('-', folders)));
         var law = LawCompilation.Compile(root, Configuration, folders);
         job.Begin(
             law.Image, law.Mutants,
@@ -118,6 +118,10 @@ internal static class Campaign
                     var verdict = JsonSerializer.Deserialize<Verdict>(line)!;
                     verdicts[verdict.Id] = verdict.By;
                     at = null;
+                    if (verdicts.Count % 100 == 0)
+                    {
+                        Console.WriteLine($"{verdicts.Count} of {mutants.Count} mutants judged.");
+                    }
                 }
             }
 
@@ -131,7 +135,6 @@ internal static class Campaign
                 throw new InvalidOperationException($"The worker ended with {worker.ExitCode} between two mutants.");
             }
 
-            Console.WriteLine($"{verdicts.Count} of {mutants.Count} mutants judged.");
         }
 
         return verdicts;

@@ -21,14 +21,15 @@ internal sealed record Job(string Folder)
 
     private string TraceFile => Path.Combine(Folder, "trace.json");
 
-    private string TestFile => Path.Combine(Folder, "tests.txt");
+    private string Tests => Path.Combine(Folder, "law", "Fleet.Kernel.Tests.dll");
 
+    /// <param name="tests">Their assembly; a copy is used, so that a build meanwhile does no harm.</param>
     public void Begin(byte[] image, List<Mutant> mutants, string tests)
     {
         Directory.CreateDirectory(Path.GetDirectoryName(Image)!);
         File.WriteAllBytes(Image, image);
         File.WriteAllText(MutantFile, JsonSerializer.Serialize(mutants));
-        File.WriteAllText(TestFile, tests);
+        File.Copy(tests, Tests, overwrite: true);
     }
 
     public List<Mutant> Mutants() => JsonSerializer.Deserialize<List<Mutant>>(File.ReadAllText(MutantFile))!;
@@ -37,5 +38,5 @@ internal sealed record Job(string Folder)
 
     public void Keep(List<TracedTest> traced) => File.WriteAllText(TraceFile, JsonSerializer.Serialize(traced));
 
-    public MutatedLaw Load() => new(Image, File.ReadAllText(TestFile));
+    public MutatedLaw Load() => new(Image, Tests);
 }

@@ -24,7 +24,7 @@ internal sealed class Suite
 
     /// <summary>Whether it stands in the folder of the tests that bears the name of a folder of the law.</summary>
     public static bool IsOf(string name, string folder) =>
-        name.StartsWith($"Fleet.Kernel.Tests.{folder}.", StringComparison.Ordinal);
+        name.StartsWith($"Fleet.Kernel.Tests.{folder}", StringComparison.Ordinal);
 
     /// <returns>False when it fails; a skipped one passes.</returns>
     public bool Passes(IXunitTestCase test)

@@ -66,7 +66,12 @@ internal sealed class Touched
                     var symbol = model.GetSymbolInfo(call).Symbol;
                     if (symbol is { DeclaringSyntaxReferences.IsEmpty: true })
                     {
-                        _written.UnionWith(Names(call));
+                        var given = call.ArgumentList.Arguments.Select(argument => argument.Expression)
+                            .Where(argument => model.GetTypeInfo(argument).Type is not { IsValueType: true });
+                        var receiver = !symbol.IsStatic && call.Expression is MemberAccessExpressionSyntax access
+                            ? Targets(access.Expression)
+                            : [];
+                        _written.UnionWith(given.SelectMany(Names).Concat(receiver));
                     }
 
                     Enter(symbol, model);

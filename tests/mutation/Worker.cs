@@ -46,11 +46,16 @@ internal static class Worker
         var suite = new Suite(law.Tests);
         var cases = suite.Cases.ToLookup(Suite.NameOf);
         var traced = job.Traced();
-        foreach (var mutant in job.Mutants().Where(mutant => mutant.Id >= first))
+        var mutants = job.Mutants();
+        foreach (var mutant in mutants.Where(mutant => mutant.Id >= first))
         {
             Console.WriteLine(mutant.Id);
+            // A site that only threads reach, and not each time, is judged by the tests that reach its member.
+            var site = traced.Exists(test => test.Reached.Contains(mutant.Id))
+                ? [mutant.Id]
+                : mutants.Where(other => other.Place == mutant.Place).Select(other => other.Id).ToHashSet();
             // The tests of its own folder first, then by cost: most mutants die of a cheap one.
-            var by = traced.Where(test => test.Reached.Contains(mutant.Id))
+            var by = traced.Where(test => test.Reached.Exists(site.Contains))
                 .OrderBy(test => Math.Max(1, test.CpuMs) * (Suite.IsOf(test.Name, mutant.Folder) ? 1 : 10))
                 .FirstOrDefault(test =>
                 {
