@@ -182,8 +182,8 @@ public sealed class GenPool
 
     /// <summary>Removes all chunks; the caller guarantees that nobody else uses the pool.</summary>
     /// <returns>
-    /// <see cref="GenPoolFault.DestroyedBusy"/> when a granule is allocated; the kernel stops there, with that chunk off
-    /// the list already.
+    /// <see cref="GenPoolFault.DestroyedBusy"/> when a granule is allocated; the kernel stops there, with that chunk
+    /// off the list already.
     /// </returns>
     public GenPoolFault Destroy()
     {

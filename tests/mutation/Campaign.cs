@@ -23,7 +23,7 @@ internal static class Campaign
     /// <summary>Time without any processor time before a worker counts as blocked for ever.</summary>
     private static readonly TimeSpan IdleMax = TimeSpan.FromSeconds(30);
 
-    /// <returns>0 when every folder reaches the aim and every survivor is explained; 1 when not; 64 for usage.</returns>
+    /// <returns>0 when each folder reaches the aim and each survivor is explained; 1 when not; 64 for usage.</returns>
     public static int Run(string[] folders)
     {
         var root = Root();

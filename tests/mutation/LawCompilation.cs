@@ -32,7 +32,8 @@ internal sealed partial record LawCompilation(byte[] Image, List<Mutant> Mutants
         var plain = CSharpCompilation.Create(
             "Fleet.Kernel", files.Select(path => Parse(File.ReadAllText(path), path)), frame, options);
         HashSet<int> excluded = [];
-        var flip = Parse(File.ReadAllText(Path.Combine(root, "tests", "mutation", "MutantSwitch.cs")), "MutantSwitch.cs");
+        var flip = Parse(
+            File.ReadAllText(Path.Combine(root, "tests", "mutation", "MutantSwitch.cs")), "MutantSwitch.cs");
         while (true)
         {
             List<Mutant> mutants = [];

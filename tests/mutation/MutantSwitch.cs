@@ -1,7 +1,11 @@
 namespace Fleet.Mutation;
 
-/// <summary>Compiled into the mutated law: which mutant is active, which sites a test reached, and how far it may go.</summary>
-/// <remarks>Concurrency: tests run one after the other; threads of one test may race, which loses a tick at worst.</remarks>
+/// <summary>
+/// Compiled into the mutated law: which mutant is active, which sites a test reached, and how far it may go.
+/// </summary>
+/// <remarks>
+/// Concurrency: tests run one after the other; threads of one test may race, which loses a tick at worst.
+/// </remarks>
 public static class MutantSwitch
 {
     private static long _ticks;

@@ -5,7 +5,9 @@ using static Microsoft.CodeAnalysis.CSharp.SyntaxFactory;
 
 namespace Fleet.Mutation;
 
-/// <summary>Writes every mutant of a file into its tree, each behind a switch, so that one compilation holds all.</summary>
+/// <summary>
+/// Writes every mutant of a file into its tree, each behind a switch, so that one compilation holds all.
+/// </summary>
 /// <remarks>
 /// A site with mutants becomes a choice between its mutated forms and itself; a mutated form holds no further mutants,
 /// since one is active at a time. Ids follow the order of the source, so leaving some out does not renumber others.

@@ -2,7 +2,9 @@ using System.Text.Json;
 
 namespace Fleet.Mutation;
 
-/// <summary>A process that runs tests against the mutated law; it may hang or die with a mutant, so it is not alone.</summary>
+/// <summary>
+/// A process that runs tests against the mutated law; it may hang or die with a mutant, so it is not alone.
+/// </summary>
 internal static class Worker
 {
     /// <summary>A mutant whose loops go round this many times more often than those of the law is endless.</summary>

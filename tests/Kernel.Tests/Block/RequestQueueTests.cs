@@ -88,7 +88,8 @@ public sealed class RequestQueueTests
     public void The_state_changes_between_a_point_and_its_event()
     {
         List<string> seen = [];
-        _world.AtPoint = step => seen.Add($"{step}: {(step is Step.ObjectAlloc ? _queue.References > 0 : _queue.IsDead)}");
+        _world.AtPoint = step =>
+            seen.Add($"{step}: {(step is Step.ObjectAlloc ? _queue.References > 0 : _queue.IsDead)}");
         _world.AtEvent = kind => seen.Add($"{kind}: {(kind is EventKind.QueueDead ? _queue.IsDead : _queue.IsFreed)}");
         Begin();
         _world.Run(RequestQueueProcedures.Cleanup(_world.Host, _queue));
