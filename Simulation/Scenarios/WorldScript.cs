@@ -21,8 +21,9 @@ public readonly record struct WorldOp(WorldOpKind Kind, int Number = 0, int Page
 /// <c>W2x1/b,a0,a1,f0/u/t1,f1</c>: two resources of one page each; what happens before, and then what each actor does,
 /// beside the others. <c>b</c> bind, <c>u</c> unbind, <c>a1x2</c> allocate two pages into slot 1, <c>t1</c> touch it,
 /// <c>f1</c> free it, <c>p0</c> pin the first page of resource 0, <c>q</c> unpin, <c>o</c> open the disk and enter a
-/// request, <c>c</c> touch, leave and close. Another driver has its letter behind the W: D device-dax, F fsdax, R raw
-/// pmem, H hmm, I hmm with a resource. The text needs no quoting in a shell and fits into a token.
+/// request, <c>c</c> touch, leave and close. A slot belongs to one actor. Another driver has its letter behind the W:
+/// D device-dax, F fsdax, R raw pmem, H hmm, I hmm with a resource. The text needs no quoting in a shell and fits into
+/// a token.
 /// </remarks>
 public sealed record WorldScript
 {
@@ -75,7 +76,11 @@ public sealed record WorldScript
         }
 
         var read = world with { Prologue = lists[0], Actors = lists[1..] };
-        script = read.Ops <= OpsMax ? read : null;
+
+        // What an actor holds is its own: no step declares that another might look at it.
+        var isShared = Enumerable.Range(0, SlotsMax)
+            .Any(slot => read.Actors.Count(list => list.Any(op => Uses(op, slot))) > 1);
+        script = read.Ops <= OpsMax && !isShared ? read : null;
         return script is not null;
     }
 

@@ -86,7 +86,8 @@ internal static class ExploreBench
     private static Line Exhausting(string world)
     {
         var cpu = Environment.CpuUsage.TotalTime;
-        var report = Explorer.Run(world, "CLEAN", new ExploreOptions { ChecksWrites = false });
+        var report = Explorer.Run(
+            world, "CLEAN", new ExploreOptions { ChecksWrites = false, SchedulesMax = 500_000 });
         return new Line(
             Name, $"{world} CLEAN, four actors", (Environment.CpuUsage.TotalTime - cpu).TotalSeconds, "CPU-s",
             null, null, null, null, null, "2",

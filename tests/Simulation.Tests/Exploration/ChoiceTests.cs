@@ -203,8 +203,8 @@ public sealed class ChoiceTests
     }
 
     // Goal: whether freed memory is allocated again is a choice, and changes what a stale pointer does.
-    // Method: the release action that a failed add leaves behind without patch 3. Its page map is poison, and the kernel
-    // dies at the next mapping; or it is the page map of the retry, and the kernel lives until the unbind.
+    // Method: the release action that a failed add leaves behind without patch 3. Its page map is poison, and the
+    // kernel dies at the next mapping; or it is the page map of the retry, and the kernel lives until the unbind.
     [Fact]
     public void A_stale_action_meets_poison_or_the_page_map_of_the_retry()
     {

@@ -21,7 +21,7 @@ public sealed class FindingCarrierTests
         {
             Resources = resources,
             Pages = pages,
-            Prologue = Ops(lists[0]),
+            Prologue = Ops(lists[0], 0),
             Actors = [.. lists[1..].Select(Ops)],
         };
 
@@ -96,6 +96,7 @@ public sealed class FindingCarrierTests
     [InlineData("W1x1/b/u,a0x")]
     [InlineData("W1x1/b/u,a99")]
     [InlineData("W1x1/b/u,p1")]
+    [InlineData("W1x1/b,a0/u/t0/f0")]
     public void A_world_that_makes_no_sense_is_refused(string text) => Assert.False(WorldScript.TryParse(text, out _));
 
     [Fact]
@@ -126,12 +127,13 @@ public sealed class FindingCarrierTests
         return FindingCarrier.Carry(history.Header, records, history.Objects);
     }
 
-    private static List<WorldOp> Ops((WorldOpKind Kind, int Resource, int Pages)[] ops) =>
+    private static List<WorldOp> Ops((WorldOpKind Kind, int Resource, int Pages)[] ops, int actor) =>
     [
         .. ops.Where(op => op.Kind is not (WorldOpKind.Enter or WorldOpKind.Leave)).Select(op => op.Kind switch
         {
-            WorldOpKind.Alloc => new WorldOp(op.Kind, op.Resource, op.Pages),
-            WorldOpKind.Touch or WorldOpKind.Free or WorldOpKind.Pin => new WorldOp(op.Kind, op.Resource),
+            WorldOpKind.Alloc => new WorldOp(op.Kind, actor, op.Pages),
+            WorldOpKind.Touch or WorldOpKind.Free => new WorldOp(op.Kind, actor),
+            WorldOpKind.Pin => new WorldOp(op.Kind, op.Resource),
             _ => new WorldOp(op.Kind),
         }),
     ];
