@@ -40,6 +40,13 @@ internal static class SiloHost
                 // Another process took the port between its choice and its use.
                 await DisposeAsync(host);
             }
+            catch (Exception e) when (settings is not { SiloPort: 0, GatewayPort: 0 } && IsAddressInUse(e))
+            {
+                await DisposeAsync(host);
+                throw new SiloConfigurationException(
+                    $"--silo-port {settings.SiloPort}, --gateway-port {settings.GatewayPort} or --dashboard-port "
+                    + $"{settings.DashboardPort} is in use on {settings.Listen}; accepted: ports that are free.");
+            }
             catch
             {
                 await DisposeAsync(host);

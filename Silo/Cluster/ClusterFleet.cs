@@ -15,6 +15,10 @@ namespace Fleet.Silo.Cluster;
 public sealed class ClusterFleet : IAsyncDisposable
 {
     private static readonly TimeSpan Look = TimeSpan.FromMilliseconds(100);
+
+    /// <summary>Orleans tries for ever; who is not let in by then never is.</summary>
+    private static readonly TimeSpan EnterPatience = TimeSpan.FromSeconds(30);
+
     private static readonly TimeSpan ReportPatience = TimeSpan.FromSeconds(3);
 
     /// <summary>Silos come and go; a client that looked once a minute would run out of those it knows.</summary>
@@ -39,7 +43,7 @@ public sealed class ClusterFleet : IAsyncDisposable
 
     /// <summary>Waits until enough silos serve, and connects.</summary>
     /// <param name="check">Called while it waits; throws when waiting has no sense any more.</param>
-    /// <exception cref="StorageException">Too few silos came in time.</exception>
+    /// <exception cref="StorageException">Too few silos came in time, or none lets this process in.</exception>
     public static async Task<ClusterFleet> ConnectAsync(
         PostgresCluster cluster, string name, int silos, TimeSpan patience, Action check, CancellationToken ct)
     {
@@ -77,10 +81,20 @@ public sealed class ClusterFleet : IAsyncDisposable
             }
         });
         var host = builder.Build();
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(ct);
+        limit.CancelAfter(EnterPatience);
         try
         {
-            await host.StartAsync(ct);
+            await host.StartAsync(limit.Token);
             return new(cluster, host, log);
+        }
+        catch (OperationCanceledException) when (!ct.IsCancellationRequested)
+        {
+            await SiloHost.DisposeAsync(host);
+            throw new StorageException(
+                $"No silo of cluster {name} let this process in; accepted: silos that can be reached from here, and "
+                + (tls is null ? "where they want TLS FLEET_TLS_CERT, FLEET_TLS_KEY and FLEET_TLS_CA."
+                    : "a certificate of their authority, which has to be the one in FLEET_TLS_CA."));
         }
         catch
         {

@@ -26,6 +26,12 @@ internal sealed class SiloLogGate
 
         // Each try of each retry: hundreds of lines for one silo that died.
         "Polly" => level >= LogLevel.Error,
+
+        // What does not start is thrown to who started it, and said there in one sentence.
+        "Microsoft.Extensions.Hosting.Internal.Host" => level >= LogLevel.Critical,
+
+        // Each connection to a silo that died, with its stack; refusals are told by Fleet itself.
+        "Orleans.Runtime.Messaging.ConnectionManager" => Least < LogLevel.Warning || level >= LogLevel.Error,
         "Orleans.Runtime.Silo" or "Orleans.Runtime.Watchdog" => Least < LogLevel.Warning || level >= LogLevel.Error,
 
         // A database that is away for a while is tried again; who cares asks the database.

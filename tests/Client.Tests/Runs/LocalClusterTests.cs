@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Text.Json;
 using Fleet.Client.Cluster;
 using Fleet.Client.Commands;
+using Fleet.Silo.Tests.Tls;
 
 namespace Fleet.Client.Tests.Runs;
 
@@ -62,6 +63,53 @@ public sealed class LocalClusterTests : IDisposable
         var down = await InvokeAsync(ExitCode.Valid, "cluster", "down", "--directory", Place);
         Assert.Equal(0, down.GetProperty("stopped").GetInt32());
         Assert.False(Directory.Exists(Place));
+    }
+
+    // Goal: with certificates of the cluster's authority everything works as without, and without them nothing does.
+    [ServerFact]
+    public async Task A_cluster_with_tls_serves_members_and_lets_nobody_else_in()
+    {
+        using var authority = new Authority(_above.FullName, "authority");
+        var (cert, key) = authority.Issue("member");
+        string[] run =
+        [
+            "run", "--cluster", "sealed", "--devices", "8", "--duration", "1s", "--set", "probes={ require: [] }",
+            "--store", $"private:{Path.Combine(Place, "db")}",
+        ];
+        var (exit, said) = await FleetAsync(
+            true, "cluster", "up", "--silos", "2", "--name", "sealed", "--directory", Place);
+        Assert.True(exit == ExitCode.Valid, said);
+        (exit, said) = await FleetAsync(true, run);
+        Assert.True(exit == ExitCode.Valid, said);
+        (exit, said) = await FleetAsync(false, run);
+        Assert.True(exit == ExitCode.Usage, said);
+        Assert.Contains("fleet: No silo of cluster sealed let this process in; ", said, StringComparison.Ordinal);
+        Assert.Contains(
+            "at the gateway: it does not speak TLS",
+            string.Concat(Directory.GetFiles(Path.Combine(Place, "silos"), "*.log").Select(File.ReadAllText)),
+            StringComparison.Ordinal);
+        await InvokeAsync(ExitCode.Valid, "cluster", "down", "--directory", Place);
+
+        async Task<(int Exit, string Said)> FleetAsync(bool isMember, params string[] args)
+        {
+            var start = new ProcessStartInfo(
+                Environment.ProcessPath!, [Path.Combine(AppContext.BaseDirectory, "fleet.dll"), .. args])
+            {
+                RedirectStandardOutput = true,
+                RedirectStandardError = true,
+            };
+            if (isMember)
+            {
+                start.Environment["FLEET_TLS_CERT"] = cert;
+                start.Environment["FLEET_TLS_KEY"] = key;
+                start.Environment["FLEET_TLS_CA"] = authority.File;
+            }
+
+            using var fleet = Process.Start(start)!;
+            var output = Task.WhenAll(fleet.StandardOutput.ReadToEndAsync(), fleet.StandardError.ReadToEndAsync());
+            await fleet.WaitForExitAsync();
+            return (fleet.ExitCode, string.Join('\n', await output));
+        }
     }
 
     [Fact]

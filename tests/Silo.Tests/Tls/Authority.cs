@@ -40,7 +40,8 @@ internal sealed class Authority : IDisposable
         names.AddDnsName(name);
         names.AddIpAddress(IPAddress.Loopback);
         request.CertificateExtensions.Add(names.Build());
-        using var certificate = request.Create(_certificate, From, From.AddHours(23), RandomNumberGenerator.GetBytes(8));
+        using var certificate = request.Create(
+            _certificate, From, From.AddHours(23), RandomNumberGenerator.GetBytes(8));
         var (certFile, keyFile) = (Path.Combine(_directory, $"{name}.crt"), Path.Combine(_directory, $"{name}.key"));
         System.IO.File.WriteAllText(certFile, certificate.ExportCertificatePem());
         System.IO.File.WriteAllText(keyFile, key.ExportPkcs8PrivateKeyPem());
