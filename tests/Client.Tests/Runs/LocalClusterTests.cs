@@ -74,6 +74,7 @@ public sealed class LocalClusterTests : IDisposable
         string[] run =
         [
             "run", "--cluster", "sealed", "--devices", "8", "--duration", "1s", "--set", "probes={ require: [] }",
+                "--set", "thresholds=[]",
             "--store", $"private:{Path.Combine(Place, "db")}",
         ];
         var (exit, said) = await FleetAsync(
