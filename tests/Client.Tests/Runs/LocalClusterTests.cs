@@ -35,7 +35,7 @@ public sealed class LocalClusterTests : IDisposable
         {
             var summary = await InvokeAsync(
                 ExitCode.Valid, "run", "--cluster", "local", "--devices", "8", "--duration", "1s", "--set",
-                "probes={ require: [] }", "--store", store);
+                "probes={ require: [] }", "--set", "thresholds=[]", "--store", store);
             Assert.Equal("valid", summary.GetProperty("verdict").GetString());
         }
 
@@ -74,8 +74,7 @@ public sealed class LocalClusterTests : IDisposable
         string[] run =
         [
             "run", "--cluster", "sealed", "--devices", "8", "--duration", "1s", "--set", "probes={ require: [] }",
-                "--set", "thresholds=[]",
-            "--store", $"private:{Path.Combine(Place, "db")}",
+            "--set", "thresholds=[]", "--store", $"private:{Path.Combine(Place, "db")}",
         ];
         var (exit, said) = await FleetAsync(
             true, "cluster", "up", "--silos", "2", "--name", "sealed", "--directory", Place);
