@@ -24,6 +24,7 @@ internal static class Program
             [StorageBench.Name] = StorageBench.RunAsync,
             [CheckerBench.Name] = CheckerBench.RunAsync,
             [LivesBench.Name] = LivesBench.RunAsync,
+            [LoadBench.Name] = LoadBench.RunAsync,
             [SimulateBench.Name] = SimulateBench.RunAsync,
             [ScalingBench.Name] = ScalingBench.RunAsync,
             [SimulatedScaling.Name] = SimulatedScaling.RunAsync,

@@ -28,7 +28,7 @@ internal static class SummaryView
         Say(terminal,
             $"Rare situations met: {Counts(summary.Probes)}.");
         if (summary.Thresholds.Length > 0)
-            screen.Write(ThresholdsOf(summary));
+            screen.Write(ThresholdsOf(summary.Thresholds));
         Faults(terminal, summary.Faults);
         if (summary.Gauges.Any(gauge => gauge.PerHour is not null))
             screen.Write(GaugesOf(summary));
@@ -110,13 +110,13 @@ internal static class SummaryView
         return table;
     }
 
-    private static Table ThresholdsOf(RunSummary summary)
+    internal static Table ThresholdsOf(IReadOnlyList<ThresholdSummary> thresholds)
     {
         var table = new Table { Border = TableBorder.Simple };
         table.AddColumns("threshold", "limit");
         table.AddColumn(new TableColumn("figure") { NoWrap = true }.RightAligned());
         table.AddColumn("");
-        foreach (var threshold in summary.Thresholds)
+        foreach (var threshold in thresholds)
         {
             table.AddRow(
                 Terminal.Safe(threshold.Name),

@@ -91,7 +91,7 @@ public sealed partial class LoadClient : IDisposable
     /// <summary>What is left of this client's schedule; null in a closed loop.</summary>
     public ArrivalCursor? Arrivals { get; }
 
-    /// <summary>Operations that this client was due to send and sent, also those of a process before this one.</summary>
+    /// <summary>Operations that this client was due to send and sent, with those of a process before it.</summary>
     public long Sent { get; private set; }
 
     /// <summary>Goes on after what an earlier process of the same share sent.</summary>

@@ -13,9 +13,9 @@ public static class MonotonicNs
         Stopwatch.Frequency == 1_000_000_000 ? ticks : (long)((Int128)ticks * 1_000_000_000 / Frequency);
 }
 
-/// <summary>Tells every client which phase it is in, and the load its own time; a change wakes those that wait.</summary>
+/// <summary>Tells every client which phase it is in, and the load its own time; a change wakes who waits.</summary>
 /// <remarks>
-/// The load's time runs from the begin of the first phase. A pause stops it, an order may slow it down or speed it up: a
+/// The load's time runs from the begin of the first phase. A pause stops it, an order may make it slower or faster: a
 /// schedule is a function of this time, so what was due comes as much later or earlier, and nothing is left out.
 /// </remarks>
 public sealed class LoadClock

@@ -265,7 +265,7 @@ public sealed class LoadGenerator : IAsyncDisposable
 
     private void Stand(bool isOver) => _asked.Stand(new(Elapsed.Ticks * 100, MonotonicNs.Now, isOver));
 
-    /// <summary>Counts what each phase was due to send, and what of it was sent: of each client the first ones.</summary>
+    /// <summary>Counts what each phase was due to send, and what was sent: of each client the first ones.</summary>
     private IEnumerable<PhaseCount> PhasesOf(IReadOnlyList<LoadClient> clients)
     {
         var end = TimeSpan.Zero;

@@ -34,8 +34,13 @@ public sealed class ResourceWatch(Func<CancellationToken, Task<IReadOnlyList<(st
     /// <summary>What a gauge does in less than this, per hour, says nothing about hours.</summary>
     private const double SecondsMin = 60;
 
+    /// <summary>A collection in the background takes some milliseconds of a core, and stops nobody for long.</summary>
+    private static readonly TimeSpan CollectInterval = TimeSpan.FromSeconds(10);
+
     private readonly Lock _gate = new();
     private readonly Dictionary<string, Gauge> _gauges = new(StringComparer.Ordinal);
+    private TimeSpan? _collectedAt;
+    private long _lastIndex;
 
     /// <summary>Reads every gauge once.</summary>
     public async Task<IReadOnlyList<(string Gauge, double Value)>> SampleAsync(TimeSpan elapsed, CancellationToken ct)
@@ -44,7 +49,8 @@ public sealed class ResourceWatch(Func<CancellationToken, Task<IReadOnlyList<(st
         using (var process = Process.GetCurrentProcess())
         {
             readings.Add((Memory, PrivateBytes() ?? process.WorkingSet64));
-            readings.Add((Heap, GC.GetTotalMemory(forceFullCollection: false)));
+            if (LiveBytes(elapsed) is { } live)
+                readings.Add((Heap, live));
             readings.Add(("handles", process.HandleCount));
             readings.Add(("threads", process.Threads.Count));
         }
@@ -87,6 +93,25 @@ public sealed class ResourceWatch(Func<CancellationToken, Task<IReadOnlyList<(st
         {
             return [.. _gauges.Select(gauge => Summarize(gauge.Key, gauge.Value))];
         }
+    }
+
+    /// <summary>What was alive after the last full collection in the background: what nobody needs any more and nobody
+    /// collected yet is no leak, and would drown one.</summary>
+    /// <returns>Null while there was none since the last reading.</returns>
+    private double? LiveBytes(TimeSpan elapsed)
+    {
+        var last = GC.GetGCMemoryInfo(GCKind.Background);
+        if (_collectedAt is null || elapsed - _collectedAt >= CollectInterval)
+        {
+            _collectedAt = elapsed;
+            GC.Collect(GC.MaxGeneration, GCCollectionMode.Forced, blocking: false);
+        }
+
+        if (last.Index == _lastIndex)
+            return null;
+
+        _lastIndex = last.Index;
+        return last.HeapSizeBytes - last.FragmentedBytes;
     }
 
     /// <summary>Memory of this process alone: mapped files, such as a spool, are the kernel's to take back.</summary>

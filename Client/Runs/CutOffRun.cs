@@ -5,7 +5,7 @@ using Fleet.Storage.Results;
 
 namespace Fleet.Client.Runs;
 
-/// <summary>What is left of a run whose process and fleet are gone, so that another process can go on with it.</summary>
+/// <summary>What is left of a run whose process and fleet are gone: another process can go on with it.</summary>
 /// <param name="Seat">Of the process that goes on: its name and its session are new.</param>
 /// <param name="Spools">What the earlier processes recorded; they stay until the run is sealed.</param>
 internal sealed record CutOffRun(int Seat, ShareBefore Share, LostFleet Fleet, IReadOnlyList<string> Spools)

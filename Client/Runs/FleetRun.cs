@@ -303,7 +303,8 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
                 SharedRun.ToJson(request.Shared!.ForOthers()), request.Generators,
                 $"{Environment.MachineName}/{Environment.ProcessId}");
             if (request.Generators > 1)
-                progress.Begin($"waiting for {request.Generators - 1} more: fleet run --join {request.Name} --store …");
+                progress.Begin(
+                    $"waiting for {request.Generators - 1} more: fleet run --join {request.Name} --store …");
             await shared.AwaitStartAsync(interrupt);
         }
 
@@ -323,7 +324,10 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
                 () => spool.Operations + spool.Events - drain.RowsStored,
                 () => FaultsOf(silo, faults),
                 metrics.AddAsync),
-            new(async _ => [("activations", await management.GetTotalActivationCount()), .. DatabaseSize()]),
+            new(async ct =>
+            [
+                ("activations", await management.GetTotalActivationCount()), .. await DatabaseSizeAsync(writer, ct),
+            ]),
             progress);
         var watching = monitor.RunAsync(over.Token);
         using (var stop = CancellationTokenSource.CreateLinkedTokenSource(interrupt))
@@ -486,14 +490,29 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
     private static (long Count, string Last) FaultsOf(IFleetTarget fleet, LiveFaults? faults) =>
         faults?.Struck is { Count: > 0 } struck ? (fleet.Faults.Count + struck.Count, struck.Last) : fleet.Faults;
 
-    private IEnumerable<(string Gauge, double Value)> DatabaseSize()
+    /// <summary>Of a result file with its log, or of the whole database of a server.</summary>
+    private async Task<IEnumerable<(string Gauge, double Value)>> DatabaseSizeAsync(
+        IRunWriter writer, CancellationToken ct)
     {
-        if (request.Store.Directory is not { } directory || !Directory.Exists(directory))
-            yield break;
+        if (request.Store.Directory is { } directory)
+        {
+            return Directory.Exists(directory)
+                ? [(
+                    ResourceWatch.Database,
+                    new DirectoryInfo(directory).EnumerateFiles($"{request.Name}.*").Sum(file => (double)file.Length))]
+                : [];
+        }
 
-        yield return (
-            ResourceWatch.Database,
-            new DirectoryInfo(directory).EnumerateFiles($"{request.Name}.*").Sum(file => (double)file.Length));
+        try
+        {
+            var table = await writer.Reader.QueryAsync(
+                "SELECT pg_database_size(current_database())", new(QuickLook, 1), ct);
+            return [(ResourceWatch.Database, Convert.ToDouble(table.Rows[0][0], CultureInfo.InvariantCulture))];
+        }
+        catch (StorageException)
+        {
+            return []; // A server that is away, or busy, is not asked again for its size.
+        }
     }
 
     private void OnFinding(Finding finding)
@@ -582,7 +601,7 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         if (!generator.IsDrained)
             reasons.Add("Clients were not drained in time: rules that need a quiet end decide nothing.");
         reasons.AddRange(results.Where(result => result.State is ThresholdState.Missed or ThresholdState.NoData)
-            .Select(result => ToSummary(result).Sentence));
+            .Select(result => ThresholdSummary.From(result).Sentence));
         if (_abortedBy is { } metric)
             reasons.Add($"The load was ended early, because the threshold on {metric} was missed.");
         var exit = disagreements.Count > 0 || !counts.AreEqual || report.ExitCode == ExitCode.Harness ? ExitCode.Harness
@@ -629,8 +648,8 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
             Probes = report.Probes.Where(probe => probe.Value > 0 || Scenario.RequiredProbes.Contains(probe.Key))
                 .ToDictionary(),
             Latency = [.. generator.Latency.All().Where(one => one.Histogram.TotalCount > 0)
-                .Select(one => PercentilesOf(one.Metric, one.Of, one.Histogram))],
-            Thresholds = [.. results.Select(ToSummary)],
+                .Select(one => LatencySummary.From(one.Metric, one.Of, one.Histogram))],
+            Thresholds = [.. results.Select(ThresholdSummary.From)],
             Achieved = achieved,
             Due = generator.Achieved.Due,
             Sent = generator.Achieved.Sent,
@@ -692,26 +711,6 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
             counters.Of(kind, OperationOutcome.Ok),
             counters.Of(kind, OperationOutcome.Fail),
             counters.Of(kind, OperationOutcome.Unknown));
-
-    private static LatencySummary PercentilesOf(string metric, string of, HistogramBase histogram) => new(
-        metric,
-        of,
-        histogram.TotalCount,
-        histogram.GetValueAtPercentile(50) / 1000.0,
-        histogram.GetValueAtPercentile(90) / 1000.0,
-        histogram.GetValueAtPercentile(99) / 1000.0,
-        histogram.GetValueAtPercentile(99.9) / 1000.0,
-        histogram.GetMaxValue() / 1000.0);
-
-    private static ThresholdSummary ToSummary(ThresholdResult result)
-    {
-        var (threshold, metric) = (result.Threshold, ThresholdMetric.Find(result.Threshold.Metric)!);
-        return new(
-            threshold.Metric, threshold.Of, result.Value, threshold.Below, threshold.Above, result.State,
-            result.Value is { } value ? metric.Show(value) : "-",
-            threshold.Below is { } below
-                ? $"below {metric.Show(below)}" : $"above {metric.Show(threshold.Above!.Value)}");
-    }
 
     private static Dictionary<string, IReadOnlyDictionary<string, long>> ErrorsOf(LoadCounters counters) =>
         LatencyRecorder.Kinds

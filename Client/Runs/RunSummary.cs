@@ -1,6 +1,8 @@
 using System.Text.Json.Serialization;
 using Fleet.Client.Load;
+using Fleet.Client.Scenarios;
 using Fleet.Kernel.History;
+using HdrHistogram;
 
 namespace Fleet.Client.Runs;
 
@@ -127,7 +129,18 @@ public sealed record OperationSummary(string Kind, long Ok, long Fail, long Unkn
 
 /// <summary>Milliseconds.</summary>
 public sealed record LatencySummary(
-    string Metric, string Of, long Count, double P50Ms, double P90Ms, double P99Ms, double P999Ms, double MaxMs);
+    string Metric, string Of, long Count, double P50Ms, double P90Ms, double P99Ms, double P999Ms, double MaxMs)
+{
+    public static LatencySummary From(string metric, string of, HistogramBase histogram) => new(
+        metric,
+        of,
+        histogram.TotalCount,
+        histogram.GetValueAtPercentile(50) / 1000.0,
+        histogram.GetValueAtPercentile(90) / 1000.0,
+        histogram.GetValueAtPercentile(99) / 1000.0,
+        histogram.GetValueAtPercentile(99.9) / 1000.0,
+        histogram.GetMaxValue() / 1000.0);
+}
 
 /// <param name="Value">In the metric's own unit; null where nothing was measured.</param>
 /// <param name="Figure">The value as a person reads it.</param>
@@ -137,6 +150,16 @@ public sealed record ThresholdSummary(
     string Limit)
 {
     public bool Missed => State is ThresholdState.Missed;
+
+    public static ThresholdSummary From(ThresholdResult result)
+    {
+        var (threshold, metric) = (result.Threshold, ThresholdMetric.Find(result.Threshold.Metric)!);
+        return new(
+            threshold.Metric, threshold.Of, result.Value, threshold.Below, threshold.Above, result.State,
+            result.Value is { } value ? metric.Show(value) : "-",
+            threshold.Below is { } below
+                ? $"below {metric.Show(below)}" : $"above {metric.Show(threshold.Above!.Value)}");
+    }
 
     [JsonIgnore]
     public string Name => Of is null ? Metric : $"{Metric} of {Of}";

@@ -5,7 +5,7 @@ using Fleet.Storage.Spool;
 
 namespace Fleet.Client.Runs;
 
-/// <summary>What earlier processes of a generator's share did, as it is stored, and where the last one stopped.</summary>
+/// <summary>What earlier processes of a generator's share did, as stored, and where the last one stopped.</summary>
 /// <param name="Operations">Rows of theirs in the store; those of unknown outcome included.</param>
 /// <param name="Unknown">Numbers that were sent and have no record.</param>
 /// <param name="IsExact">Everything that they had acknowledged is stored, once.</param>

@@ -143,8 +143,8 @@ internal sealed class SharedRun(IRunGrain run, int number, LoadGenerator generat
         into.AddPhases(report.Phases.Select(phase => new PhaseCount(phase.Phase, phase.Due, phase.Sent)));
     }
 
-    /// <summary>Waits until every other generator finished, or was lost and nobody follows it; stores what a lost one of
-    /// this machine left behind.</summary>
+    /// <summary>Waits until every other generator finished, or was lost and nobody follows it; stores what
+    /// a lost one of this machine left behind.</summary>
     /// <param name="patience">How much later than this one another may end that is heard.</param>
     /// <param name="said">Takes a sentence for whoever could bring a lost one back.</param>
     public static async Task<OtherGenerators> AwaitOthersAsync(

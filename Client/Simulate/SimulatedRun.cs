@@ -32,6 +32,8 @@ public sealed record SimulationSummary(
     IReadOnlyDictionary<string, long> Probes,
     IReadOnlyDictionary<string, long> Faults,
     FindingSummary[] Findings,
+    LatencySummary[] Latency,
+    ThresholdSummary[] Thresholds,
     double SimulatedSeconds,
     double RealSeconds,
     double SimulatedOverReal,
@@ -79,12 +81,17 @@ public sealed record SimulatedRun(
             reasons.Insert(0, $"Two runs with one seed differ; both histories are kept: {string.Join(", ", kept)}.");
 
         var report = result.Report;
+        var (latency, thresholds) = Judge(result);
+        var isMissed = thresholds.Any(one => one.State is ThresholdState.Missed);
+        reasons.AddRange(thresholds.Where(one => one.State is ThresholdState.Missed).Select(one => one.Sentence));
         return new(
             scenario.Name,
             Request.Profile.Name,
             scenario.Seed,
             result.Verdict,
-            isSame is false ? ExitCode.Harness : result.ExitCode,
+            isSame is false ? ExitCode.Harness
+                : result.ExitCode == ExitCode.Valid && isMissed ? ExitCode.Threshold
+                : result.ExitCode,
             expected,
             expected is null ? null : expected == result.Verdict.ToString().ToLowerInvariant(),
             reasons,
@@ -108,12 +115,45 @@ public sealed record SimulatedRun(
                     place + 1, finding.Rule, finding.Class.ToString().ToLowerInvariant(), finding.Object,
                     finding.Count, finding.Text, finding.Remedy)),
             ],
+            [
+                .. latency.All().Where(one => one.Histogram.TotalCount > 0)
+                    .Select(one => LatencySummary.From(one.Metric, one.Of, one.Histogram)),
+            ],
+            [.. thresholds],
             result.Simulated.TotalSeconds,
             real.TotalSeconds,
             result.Simulated / real,
             result.Digest.ToString("x16", CultureInfo.InvariantCulture),
             isSame,
             WithSeed(Request.CommandLine, scenario.Seed));
+    }
+
+    /// <summary>Times of the virtual clock, and the scenario's thresholds held against them.</summary>
+    /// <remarks>
+    /// Of what only a process has (memory, handles, timers), and of the rate, which a virtual generator always keeps,
+    /// nothing is measured: those thresholds are left out.
+    /// </remarks>
+    internal (LatencyRecorder Latency, IReadOnlyList<ThresholdSummary> Thresholds) Judge(SimulationResult result)
+    {
+        var (latency, counters) = (new LatencyRecorder(), new LoadCounters());
+        foreach (var operation in result.History.Recorded())
+        {
+            counters.Count(operation);
+            if (operation.Outcome is not OperationOutcome.Unknown && operation.SentNs > 0)
+                latency.Record(operation);
+        }
+
+        var figures = new ThresholdFigures(
+            counters, latency, result.Simulated, null, TimeSpan.Zero, result.Report?.Findings.Count ?? 0,
+            result.Report?.Probes.ToDictionary() ?? [], null, null);
+        return (
+            latency,
+            [
+                .. ThresholdWatch.Judge(Request.Scenario.Thresholds, figures)
+                    .Where(one => one.State is ThresholdState.Met or ThresholdState.Missed
+                        && one.Threshold.Metric is not "timer")
+                    .Select(ThresholdSummary.From),
+            ]);
     }
 
     /// <summary>The command that gives the same history: a seed that was drawn is named in it.</summary>

@@ -18,6 +18,8 @@ internal static class SimulationView
             $"{summary.Devices:N0} devices, {summary.Clients:N0} clients, {summary.Silos} virtual silos: "
             + $"{summary.Unbinds:N0} unbinds, {summary.UnbindsWithHolders:N0} of them with live holders, "
             + $"{summary.Events:N0} events."));
+        if (summary.Thresholds.Length > 0)
+            terminal.Screen.Write(SummaryView.ThresholdsOf(summary.Thresholds));
         if (summary.Probes.Count > 0)
             Say(terminal, $"Rare situations met: {Counts(summary.Probes)}.");
         if (summary.Faults.Count > 0)
@@ -66,12 +68,25 @@ internal static class SimulationView
     {
         var table = new Table { Border = TableBorder.Simple };
         table.AddColumn("operation");
-        foreach (var column in (string[])["ok", "fail", "unknown"])
+        foreach (var column in (string[])[
+            "ok", "fail", "unknown", "response p50", "p99", "p99.9", "max ms", "service p99"])
             table.AddColumn(new TableColumn(column) { NoWrap = true }.RightAligned());
         foreach (var operation in summary.Operations)
-            table.AddRow(operation.Kind, Whole(operation.Ok), Whole(operation.Fail), Whole(operation.Unknown));
+        {
+            var response = summary.Latency.FirstOrDefault(
+                one => one.Metric == "response" && one.Of == operation.Kind);
+            var service = summary.Latency.FirstOrDefault(one => one.Metric == "service" && one.Of == operation.Kind);
+            table.AddRow(
+                operation.Kind, Whole(operation.Ok), Whole(operation.Fail), Whole(operation.Unknown),
+                Time(response?.P50Ms), Time(response?.P99Ms), Time(response?.P999Ms), Time(response?.MaxMs),
+                Time(service?.P99Ms));
+        }
+
         return table;
     }
+
+    /// <summary>Milliseconds of the virtual clock.</summary>
+    private static string Time(double? ms) => ms?.ToString("0.00", CultureInfo.InvariantCulture) ?? "-";
 
     private static string Counts(IReadOnlyDictionary<string, long> counts) =>
         string.Join(", ", counts.Select(count => $"{ForeignText.Clean(count.Key)} {Whole(count.Value)}"));

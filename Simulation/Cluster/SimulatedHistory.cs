@@ -28,6 +28,15 @@ public sealed class SimulatedHistory(ObjectTable objects, bool isDigestOnly)
 
     public HistoryHeader Header { get; internal set; } = new();
 
+    /// <summary>The operations in the order in which they were recorded, with their virtual times.</summary>
+    public IEnumerable<Operation> Recorded()
+    {
+        for (var i = 0; !isDigestOnly && i < Operations; i++)
+        {
+            yield return At(i);
+        }
+    }
+
     /// <summary>Judges what was recorded.</summary>
     public CheckReport Check(IReadOnlyList<string> requiredProbes)
     {

@@ -151,7 +151,8 @@ public sealed class SentBefore(LoadStand stand, IReadOnlyList<LastSent?> sent)
     public IReadOnlyList<LastSent?> Sent => sent;
 
     /// <summary>Whether a number that was reserved for a client had been used.</summary>
-    public bool WasUsed(int client, long number) => _byClient.TryGetValue(client, out var last) && number <= last.Number;
+    public bool WasUsed(int client, long number) =>
+        _byClient.TryGetValue(client, out var last) && number <= last.Number;
 
     /// <summary>The operation behind a number that has no record; all that is known is its client where it was not the
     /// last one.</summary>

@@ -7,7 +7,7 @@ using Fleet.Protocol.Wire;
 
 namespace Fleet.LoadTests.Load;
 
-/// <summary>What is still held once a life of a device, or an operation, is over: a soak of days has millions.</summary>
+/// <summary>What is still held once a life of a device, or an operation, is over: a soak of days has many.</summary>
 /// <remarks>Bytes after a full collection, and the least-squares line through several such readings.</remarks>
 internal static class LivesBench
 {
@@ -24,7 +24,8 @@ internal static class LivesBench
             await using var fleet = await MeasuredFleet.StartAsync(1, Devices, recording, ct);
             var devices = fleet.Devices.Select(device => fleet.Grains.GetGrain<IPciDeviceGrain>(device.Key)).ToList();
             lines.Add(await MeasureAsync(
-                fleet, $"a life, {recording}", rounds, isQuick ? 2_000 : 5_000, "256 B", count => LiveAsync(devices, count)));
+                fleet, $"a life, {recording}", rounds, isQuick ? 2_000 : 5_000, "256 B",
+                count => LiveAsync(devices, count)));
             lines.Add(await MeasureAsync(
                 fleet, $"an operation, {recording}", rounds, isQuick ? 50_000 : 200_000, "0 B",
                 count => OperateAsync(fleet, devices, count)));
@@ -51,7 +52,7 @@ internal static class LivesBench
         }
 
         return new Line(
-            LivesBench.Name, what, RobustSlope.Of(samples)!.Value.PerSecond, "B held", null, null, null, null, null, aim,
+            Name, what, RobustSlope.Of(samples)!.Value.PerSecond, "B held", null, null, null, null, null, aim,
             string.Create(
                 CultureInfo.InvariantCulture,
                 $"{rounds * perRound:N0} of them; {(fleet.Objects.LastId - names) / ((double)rounds * perRound):0.00} "

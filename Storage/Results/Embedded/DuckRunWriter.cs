@@ -53,8 +53,10 @@ internal sealed class DuckRunWriter : IRunWriter
 
     public string Location { get; }
 
-    public IRunReader Reader => _reader ??= DuckRunReader.OfUnsealed(
-        _partPath, new StoredRun(Info, RunState.Running, null, Location), _objects);
+    public IRunReader Reader => _reader ??= OpenReader();
+
+    /// <summary>Memory of the file's rows while they are written; reading them may take what there is.</summary>
+    private const string WriteMemory = "256MB";
 
     public static DuckRunWriter Create(string path, RunInfo info, ObjectTable objects)
     {
@@ -236,8 +238,9 @@ internal sealed class DuckRunWriter : IRunWriter
         {
             connection.Open();
 
-            // A checkpoint rewrites the last row group; between batches that costs more than the rows themselves.
-            Execute(connection, "SET checkpoint_threshold = '128MB'");
+            // A checkpoint rewrites the last row group; between batches that costs more than the rows themselves. What
+            // is stored may be cached, but no more of it than this: a load of days must not fill the machine.
+            Execute(connection, $"SET checkpoint_threshold = '64MB'; SET memory_limit = '{WriteMemory}'");
             return connection;
         }
         catch (DuckDBException e)
@@ -249,6 +252,13 @@ internal sealed class DuckRunWriter : IRunWriter
                     : $"The result file {path} cannot be written: {e.Message.Split('\n')[0]}",
                 e);
         }
+    }
+
+    private DuckRunReader OpenReader()
+    {
+        Execute(_connection, "RESET memory_limit");
+        return DuckRunReader.OfUnsealed(
+            _partPath, new StoredRun(Info, RunState.Running, null, Location), _objects);
     }
 
     private static void Execute(DuckDBConnection connection, string sql)
