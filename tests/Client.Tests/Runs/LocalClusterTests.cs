@@ -9,7 +9,7 @@ namespace Fleet.Client.Tests.Runs;
 // Goal: a cluster on one machine stays up between runs and goes without a trace.
 // Method: the real command line, real silo processes, a server of its own.
 [Trait("tier", "cluster")]
-public sealed class LocalClusterTests : IDisposable
+public sealed class LocalClusterTests : IAsyncLifetime
 {
     private readonly DirectoryInfo _above = Directory.CreateTempSubdirectory("fleet-cluster-tests-");
 
@@ -17,7 +17,15 @@ public sealed class LocalClusterTests : IDisposable
 
     private string Place => Path.Combine(_above.FullName, "c");
 
-    public void Dispose() => _above.Delete(recursive: true);
+    public Task InitializeAsync() => Task.CompletedTask;
+
+    /// <summary>A test that failed in the middle leaves no process behind either.</summary>
+    public async Task DisposeAsync()
+    {
+        if (ClusterState.IsIn(Place))
+            await new LocalCluster(Place).DownAsync(keep: false, CancellationToken.None);
+        _above.Delete(recursive: true);
+    }
 
     [ServerFact]
     public async Task A_cluster_comes_up_serves_two_runs_and_leaves_nothing_behind()
