@@ -2,6 +2,7 @@ using System.Globalization;
 using Fleet.Checking.History;
 using Fleet.Checking.Rules;
 using Fleet.Checking.Streams;
+using Fleet.Kernel;
 using Fleet.Kernel.History;
 
 namespace Fleet.Checking;
@@ -83,11 +84,16 @@ public sealed class HistoryChecker
         {
             Stream(record.At.Obj)?.Observe(record);
         }
-        else if (record.Outcome is OperationOutcome.Unknown)
+        else if (record.Outcome is OperationOutcome.Unknown || IsGone(record))
         {
             NoteUnanswered(record);
         }
     }
+
+    /// <summary>A later incarnation says that what was to be freed is gone; a copy of the message may have reached the
+    /// one that had it.</summary>
+    private static bool IsGone(in Operation record) =>
+        record is { Kind: OperationKind.Free, Outcome: OperationOutcome.Fail, Err: Errno.ENODEV };
 
     public void Add(in HistoryRecord record)
     {

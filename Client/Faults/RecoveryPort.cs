@@ -40,6 +40,12 @@ internal sealed class RecoveryPort(IFleetPort fleet, RecoveryWatch watch) : IFle
 
     public ValueTask<UnpinReply> UnpinAsync(int device, UnpinRequest request) => fleet.UnpinAsync(device, request);
 
+    public ValueTask<ResolveReply> ResolveAtDeviceAsync(int device, ResolveRequest request) =>
+        fleet.ResolveAtDeviceAsync(device, request);
+
+    public ValueTask<ResolveReply> ResolveAtMapAsync(int device, int resource, ResolveRequest request) =>
+        fleet.ResolveAtMapAsync(device, resource, request);
+
     public ValueTask<TicketReply> BindAsync(int device, long op) => fleet.BindAsync(device, op);
 
     public ValueTask<TicketReply> UnbindAsync(int device, long op) => fleet.UnbindAsync(device, op);

@@ -37,6 +37,13 @@ public sealed class GrainFleetPort(IGrainFactory grains, LoadFleet fleet) : IFle
 
     public ValueTask<UnpinReply> UnpinAsync(int device, UnpinRequest request) => _maps[device][0].Unpin(request);
 
+    public ValueTask<ResolveReply> ResolveAtDeviceAsync(int device, ResolveRequest request) =>
+        _devices[device].Resolve(request);
+
+    public ValueTask<ResolveReply> ResolveAtMapAsync(int device, int resource, ResolveRequest request) =>
+        fleet.Holds[device] is HolderKind.Request
+            ? _devices[device].Resolve(request) : _maps[device][resource].Resolve(request);
+
     public ValueTask<TicketReply> BindAsync(int device, long op) => _devices[device].Bind(op);
 
     public ValueTask<TicketReply> UnbindAsync(int device, long op) => _devices[device].Unbind(op);

@@ -30,6 +30,13 @@ public interface IFleetPort
 
     ValueTask<UnpinReply> UnpinAsync(int device, UnpinRequest request);
 
+    /// <summary>What became of an alloc, free or request's access whose answer was lost.</summary>
+    ValueTask<ResolveReply> ResolveAtDeviceAsync(int device, ResolveRequest request);
+
+    /// <summary>What became of an access, pin or unpin whose answer was lost.</summary>
+    ValueTask<ResolveReply> ResolveAtMapAsync(int device, int resource, ResolveRequest request);
+
+    /// <summary>Asked again under the same number, it is the same bind.</summary>
     ValueTask<TicketReply> BindAsync(int device, long op);
 
     ValueTask<TicketReply> UnbindAsync(int device, long op);

@@ -32,7 +32,7 @@ public sealed partial class LoadClient
         {
             operations[i] = Begin(OperationKind.Alloc, device);
             operations[i].SizeBytes = i == 0 ? firstBytes : (ulong)_context.Sizes.NextBytes(_random);
-            requests[i] = new(operations[i].Number, _sessionNumber, operations[i].SizeBytes);
+            requests[i] = ToAlloc(operations[i], device);
         }
 
         _allocMany ??= new(_context.Watch);
@@ -42,6 +42,11 @@ public sealed partial class LoadClient
         _allocMany = _allocMany.IsSpent ? null : _allocMany;
         for (var i = 0; i < operations.Length; i++)
             Allocated(ref operations[i], device, ElementOf(answer, i));
+        foreach (var operation in operations)
+        {
+            if (operation.Outcome is OperationOutcome.Unknown)
+                await AllocLostAsync(operation, device);
+        }
     }
 
     /// <summary>Frees what is due, and with it what else the client holds of the same device.</summary>
@@ -64,6 +69,8 @@ public sealed partial class LoadClient
         _freeMany = _freeMany.IsSpent ? null : _freeMany;
         for (var i = 0; i < operations.Length; i++)
             Freed(ref operations[i], held[i], ElementOf(answer, i));
+        for (var i = 0; i < operations.Length; i++)
+            await FreedAsync(operations[i], held[i], resource: -1);
     }
 
     private async ValueTask AccessSomeAsync(int place, AccessDirection direction)

@@ -67,6 +67,7 @@ public sealed partial class LoadClient : IDisposable
     private DeadlineCall<AccessReply> _access;
     private DeadlineCall<PinReply>? _pin;
     private DeadlineCall<UnpinReply>? _unpin;
+    private CancellationToken _stop;
     private long _intendedNs;
 
     /// <param name="sessionNumber">Number of the session in the run, as requests carry it.</param>
@@ -107,6 +108,7 @@ public sealed partial class LoadClient : IDisposable
     /// <param name="stop">Ends it at once; what it holds is left to its session.</param>
     public async Task RunAsync(CancellationToken stop)
     {
+        _stop = stop;
         try
         {
             await RunUntilDrainedAsync(stop);
@@ -124,6 +126,7 @@ public sealed partial class LoadClient : IDisposable
         _access.Dispose();
         _pin?.Dispose();
         _unpin?.Dispose();
+        _resolve?.Dispose();
         DisposeVectors();
         _numbers.Dispose();
     }
@@ -301,11 +304,21 @@ public sealed partial class LoadClient : IDisposable
         operation.SizeBytes = sizeBytes;
         Sending(operation);
         var answer = await _alloc.StartAsync(
-            _context.Port.AllocAsync(
-                device, new(operation.Number, _sessionNumber, sizeBytes)), _context.Options.Deadline);
+            _context.Port.AllocAsync(device, ToAlloc(operation, device)), _context.Options.Deadline);
         Allocated(ref operation, device, answer);
         if (_alloc.IsSpent)
             _alloc = new(_context.Watch);
+        if (operation.Outcome is OperationOutcome.Unknown)
+            await AllocLostAsync(operation, device);
+    }
+
+    private AllocRequest ToAlloc(in Operation operation, int device) => new(
+        operation.Number, _sessionNumber, operation.SizeBytes, _numbers.Client, _context.Fleet.KnownGen(device));
+
+    private async ValueTask AllocLostAsync(Operation operation, int device)
+    {
+        if (await ResolveAsync(operation, device, resource: -1) is { Err: Errno.OK } reply)
+            Hold(operation, device, reply.ToAlloc());
     }
 
     private void Allocated(ref Operation operation, int device, in CallAnswer<AllocReply> answer)
@@ -322,12 +335,17 @@ public sealed partial class LoadClient : IDisposable
                 operation.Alloc = new(_context.Fleet.DeviceIds[device], reply.At.Gen, reply.Number);
                 operation.Address = reply.Address;
             }
+
+            Learn(device, reply.At);
         }
 
         End(ref operation, answer.Failure);
-        if (operation.Outcome is not OperationOutcome.Ok)
-            return;
+        if (operation.Outcome is OperationOutcome.Ok)
+            Hold(operation, device, reply);
+    }
 
+    private void Hold(in Operation operation, int device, in AllocReply reply)
+    {
         var pages = (int)Math.Min((operation.SizeBytes + (1 << PageShift) - 1) >> PageShift, PagesMax);
         _holdings.Add(new Holding
         {
@@ -338,10 +356,18 @@ public sealed partial class LoadClient : IDisposable
             Address = reply.Address,
             SizeBytes = operation.SizeBytes,
             PageCount = pages,
-            UntilNs = operation.DoneNs + (_context.Options.Hold.Next(_random).Ticks * 100),
+            UntilNs = MonotonicNs.Now + (_context.Options.Hold.Next(_random).Ticks * 100),
         });
         _context.Fleet.Allocated(device);
         _context.Counters.Holding(+1);
+    }
+
+    /// <summary>An answer of a later incarnation than any before: its device lost what was bound, and is bound
+    /// again.</summary>
+    private void Learn(int device, At at)
+    {
+        if (at.Gen > _context.Fleet.KnownGen(device) && _context.Fleet.Learn(device, at.Gen))
+            _context.Unbinds.Revive(device);
     }
 
     /// <summary>Pins a page, any of the range: several holders may pin one.</summary>
@@ -355,7 +381,8 @@ public sealed partial class LoadClient : IDisposable
         _pin ??= new(_context.Watch);
         Sending(operation);
         var answer = await _pin.StartAsync(
-            _context.Port.PinAsync(device, new(operation.Number, _sessionNumber, _random.NextIndex((int)pages))),
+            _context.Port.PinAsync(device, new(
+                operation.Number, _sessionNumber, _random.NextIndex((int)pages), _numbers.Client)),
             _context.Options.Deadline);
         var reply = answer.Value;
         if (answer.IsKnown)
@@ -372,20 +399,26 @@ public sealed partial class LoadClient : IDisposable
         End(ref operation, answer.Failure);
         if (_pin.IsSpent)
             _pin = null;
-        if (operation.Outcome is not OperationOutcome.Ok)
-            return;
+        if (operation.Outcome is OperationOutcome.Ok)
+            HoldPin(operation, device, reply);
+        else if (operation.Outcome is OperationOutcome.Unknown
+            && await ResolveAsync(operation, device, resource: 0) is { Err: Errno.OK } resolved)
+            HoldPin(operation, device, resolved.ToPin());
+    }
 
+    private void HoldPin(in Operation operation, int device, in PinReply reply)
+    {
         _holdings.Add(new Holding
         {
             Device = device,
             Gen = reply.Gen,
             Number = reply.Number,
             Resource = 0,
-            Address = operation.Address,
+            Address = reply.Pfn << PageShift,
             SizeBytes = operation.SizeBytes,
             PageCount = 1,
             IsPin = true,
-            UntilNs = operation.DoneNs + (_context.Options.Hold.Next(_random).Ticks * 100),
+            UntilNs = MonotonicNs.Now + (_context.Options.Hold.Next(_random).Ticks * 100),
         });
         _context.Fleet.Allocated(device);
         _context.Counters.Holding(+1);
@@ -405,7 +438,8 @@ public sealed partial class LoadClient : IDisposable
         Sending(operation);
         var answer = await _unpin.StartAsync(
             _context.Port.UnpinAsync(
-                holding.Device, new(operation.Number, _sessionNumber, holding.Gen, holding.Number)),
+                holding.Device, new(
+                operation.Number, _sessionNumber, holding.Gen, holding.Number, _numbers.Client)),
             _context.Options.Deadline);
         if (answer.IsKnown)
         {
@@ -417,7 +451,15 @@ public sealed partial class LoadClient : IDisposable
         End(ref operation, answer.Failure);
         if (_unpin.IsSpent)
             _unpin = null;
-        Forget(place);
+        await FreedAsync(operation, holding, resource: 0);
+    }
+
+    /// <summary>What was not given back after all is given back later.</summary>
+    private async ValueTask FreedAsync(Operation operation, Holding holding, int resource)
+    {
+        if (operation.Outcome is not OperationOutcome.Unknown
+            || await ResolveAsync(operation, holding.Device, resource) is not null)
+            Forget(_holdings.IndexOf(holding));
     }
 
     /// <returns>Whether the allocation is still held.</returns>
@@ -455,7 +497,7 @@ public sealed partial class LoadClient : IDisposable
 
     private AccessRequest ToAccess(in Operation operation, Holding holding) => new(
         operation.Number, _sessionNumber, holding.Gen, holding.Number, operation.Pfn, operation.PageCount,
-        operation.Direction, operation.Via, operation.Tag);
+        operation.Direction, operation.Via, operation.Tag, _numbers.Client);
 
     private void Accessed(ref Operation operation, in CallAnswer<AccessReply> answer)
     {
@@ -473,8 +515,18 @@ public sealed partial class LoadClient : IDisposable
     /// <returns>Whether what was accessed is still held.</returns>
     private async ValueTask<bool> KeepsAsync(Holding holding, Operation operation)
     {
-        // Never freed while an access to it is unresolved: its session reaps it. What a fence refused is gone already.
-        if (operation.Outcome is OperationOutcome.Unknown || operation.Err is Errno.ENODEV or Errno.ESTALE)
+        // Never freed while an access to it is unresolved.
+        if (operation.Outcome is OperationOutcome.Unknown)
+        {
+            if (await ResolveAsync(operation, holding.Device, holding.Resource) is not { } reply)
+                return true;
+
+            operation.Err = reply.Err;
+            operation.Tag = operation.Direction is AccessDirection.Write ? operation.Tag : reply.Tag;
+        }
+
+        // What a fence refused is gone already.
+        if (operation.Err is Errno.ENODEV or Errno.ESTALE)
         {
             Forget(_holdings.IndexOf(holding));
             return false;
@@ -510,6 +562,7 @@ public sealed partial class LoadClient : IDisposable
         Freed(ref operation, holding, answer);
         if (_free.IsSpent)
             _free = new(_context.Watch);
+        await FreedAsync(operation, holding, resource: -1);
     }
 
     private Operation BeginFree(Holding holding)
@@ -522,7 +575,8 @@ public sealed partial class LoadClient : IDisposable
     }
 
     private FreeRequest ToFree(in Operation operation, Holding holding) => new(
-        operation.Number, _sessionNumber, holding.Gen, holding.Number, holding.Address, holding.SizeBytes);
+        operation.Number, _sessionNumber, holding.Gen, holding.Number, holding.Address, holding.SizeBytes,
+        _numbers.Client);
 
     private void Freed(ref Operation operation, Holding holding, in CallAnswer<FreeReply> answer)
     {
@@ -535,7 +589,6 @@ public sealed partial class LoadClient : IDisposable
         }
 
         End(ref operation, answer.Failure);
-        Forget(_holdings.IndexOf(holding));
     }
 
     private void Forget(int place)

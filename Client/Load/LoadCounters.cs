@@ -21,6 +21,9 @@ public sealed class LoadCounters
     private long _unbindsWithHolders;
     private long _unbindsInFlight;
     private long _tagMismatches;
+    private long _resolvedExecuted;
+    private long _resolvedNotSeen;
+    private long _unresolved;
 
     /// <summary>Calls that failed other than by a deadline, by the type of their exception.</summary>
     public ConcurrentDictionary<string, long> Failures { get; } = new();
@@ -41,6 +44,15 @@ public sealed class LoadCounters
     public long UnbindsInFlight => Interlocked.Read(ref _unbindsInFlight);
 
     public long TagMismatches => Interlocked.Read(ref _tagMismatches);
+
+    /// <summary>Operations whose answer was lost, and which their object said it had executed.</summary>
+    public long ResolvedExecuted => Interlocked.Read(ref _resolvedExecuted);
+
+    /// <summary>Operations whose answer was lost, and which their object will never execute.</summary>
+    public long ResolvedNotSeen => Interlocked.Read(ref _resolvedNotSeen);
+
+    /// <summary>Operations whose answer was lost, and of which nobody has said yet what became.</summary>
+    public long Unresolved => Interlocked.Read(ref _unresolved);
 
     public long Of(OperationKind kind, OperationOutcome outcome) =>
         Interlocked.Read(ref _operations[((int)kind * OutcomeCount) + (int)outcome]);
@@ -106,6 +118,14 @@ public sealed class LoadCounters
     }
 
     internal void UnbindEnded() => Interlocked.Decrement(ref _unbindsInFlight);
+
+    internal void AnswerLost() => Interlocked.Increment(ref _unresolved);
+
+    internal void Resolved(bool isExecuted)
+    {
+        Interlocked.Decrement(ref _unresolved);
+        Interlocked.Increment(ref isExecuted ? ref _resolvedExecuted : ref _resolvedNotSeen);
+    }
 
     internal void TagMismatch() => Interlocked.Increment(ref _tagMismatches);
 }

@@ -32,6 +32,7 @@ public sealed class LoadFleet
 {
     private readonly int[] _liveAllocations;
     private readonly int[] _isBusy;
+    private readonly int[] _knownGens;
 
     public LoadFleet(FleetPlan plan, ObjectTable objects)
     {
@@ -46,6 +47,7 @@ public sealed class LoadFleet
         Holds = [.. Devices.Select(HoldOf)];
         _liveAllocations = new int[Devices.Length];
         _isBusy = new int[Devices.Length];
+        _knownGens = new int[Devices.Length];
     }
 
     public ImmutableArray<HostPlan> Hosts { get; }
@@ -66,6 +68,25 @@ public sealed class LoadFleet
     public void Allocated(int device) => Interlocked.Increment(ref _liveAllocations[device]);
 
     public void Released(int device) => Interlocked.Decrement(ref _liveAllocations[device]);
+
+    /// <summary>The newest incarnation of a device that any client has heard of; 0 for none yet.</summary>
+    public int KnownGen(int device) => Volatile.Read(ref _knownGens[device]);
+
+    /// <summary>An answer came from an incarnation of a device.</summary>
+    /// <returns>True for the first one that tells of a failover.</returns>
+    public bool Learn(int device, int gen)
+    {
+        var known = Volatile.Read(ref _knownGens[device]);
+        while (gen > known)
+        {
+            var seen = Interlocked.CompareExchange(ref _knownGens[device], gen, known);
+            if (seen == known)
+                return gen > 1;
+            known = seen;
+        }
+
+        return false;
+    }
 
     /// <summary>Claims a device for one bind or unbind; false while another is under way or waits for its
     /// rebind.</summary>

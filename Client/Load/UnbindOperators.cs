@@ -2,8 +2,10 @@ using System.Collections.Concurrent;
 using Fleet.Client.Scenarios;
 using Fleet.Kernel;
 using Fleet.Kernel.History;
+using Fleet.Protocol.Incarnations;
 using Fleet.Protocol.Wire;
 using Fleet.Storage.Spool;
+using Orleans.Serialization;
 
 namespace Fleet.Client.Load;
 
@@ -38,6 +40,9 @@ public sealed class UnbindOperators(
 
     private static readonly TimeSpan RetryPause = TimeSpan.FromMilliseconds(100);
 
+    /// <summary>Longer than any long poll: the answer was lost, or will be.</summary>
+    private static readonly TimeSpan PollDeadline = TimeSpan.FromSeconds(10);
+
     private readonly CancellationTokenSource _noMore = new();
     private readonly CancellationTokenSource _giveUp = new();
     private readonly ConcurrentBag<Operator> _idle = [];
@@ -50,6 +55,16 @@ public sealed class UnbindOperators(
     /// <param name="Slot">Where it says what it sends.</param>
     private sealed record Operator(OperationNumbers Numbers, int Slot);
     private long _lastEndedNs;
+
+    private enum End : byte
+    {
+        Done,
+
+        /// <summary>Its incarnation is over: whatever it had begun ended with it.</summary>
+        Cut,
+
+        Never,
+    }
 
     /// <summary>Tickets that are open, or wait to be rebound.</summary>
     public int Running => _running.Count;
@@ -77,6 +92,13 @@ public sealed class UnbindOperators(
     {
         if (fleet.TryClaim(device))
             Start(device);
+    }
+
+    /// <summary>Binds a device that lost its binding in a failover, or was pulled out.</summary>
+    public void Revive(int device)
+    {
+        if (!_noMore.IsCancellationRequested && fleet.TryClaim(device))
+            Start(device, isBound: false);
     }
 
     /// <summary>Nothing new from here on: what is open is awaited, what is unbound stays so.</summary>
@@ -114,7 +136,7 @@ public sealed class UnbindOperators(
         _ => true,
     };
 
-    private void Start(int device)
+    private void Start(int device, bool isBound = true)
     {
         if (!_idle.TryTake(out var one))
         {
@@ -131,47 +153,47 @@ public sealed class UnbindOperators(
 
         // Registered before it runs, so that whoever waits for all of them misses none.
         var begin = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        var task = RunAsync(begin.Task, device, one);
+        var task = RunAsync(begin.Task, device, one, isBound);
         _running[one.Numbers.Client] = task;
         begin.SetResult();
     }
 
     /// <summary>Unbinds, and binds again; a driver one of whose resources was refused is unbound and tried once
     /// more.</summary>
-    private async Task RunAsync(Task begin, int device, Operator one)
+    private async Task RunAsync(Task begin, int device, Operator one, bool isBound)
     {
         await begin;
-        var isBound = true;
-        var isKnown = true;
+        var end = End.Done;
         do
         {
             if (isBound)
             {
                 counters.UnbindStarted(fleet.LiveAllocations(device) > 0);
-                isKnown = await TicketAsync(OperationKind.Unbind, device, one) is not null;
+                (end, _) = await TicketAsync(OperationKind.Unbind, device, one);
                 counters.UnbindEnded();
             }
 
-            if (!isKnown || _noMore.IsCancellationRequested || !await PauseAsync(options.RebindAfter))
+            if (end is End.Never || _noMore.IsCancellationRequested || !await PauseAsync(options.RebindAfter))
                 break;
 
-            var bound = await TicketAsync(OperationKind.Bind, device, one);
-            if (bound is { } refused and not Errno.OK)
-                counters.BindErrors.AddOrUpdate(refused, 1, (_, count) => count + 1);
-            isKnown = bound is not null;
-            isBound = bound is not Errno.OK;
+            (end, var bound) = await TicketAsync(OperationKind.Bind, device, one);
+            if (end is End.Done && bound is not Errno.OK)
+                counters.BindErrors.AddOrUpdate(bound, 1, (_, count) => count + 1);
+
+            // Of an incarnation that is over nothing is bound: it is tried again.
+            isBound = end is End.Done && bound is not (Errno.OK or Errno.EBUSY);
         }
-        while (isKnown && isBound && !_noMore.IsCancellationRequested && await PauseAsync(options.RebindAfter));
+        while ((end is End.Cut || isBound) && !_noMore.IsCancellationRequested
+            && await PauseAsync(options.RebindAfter));
 
         // A device whose ticket never ended stays claimed: whatever is asked of it next would only wait behind.
-        if (isKnown)
+        if (end is not End.Never)
             fleet.Unclaim(device);
         _running.TryRemove(one.Numbers.Client, out _);
         _idle.Add(one);
     }
 
-    /// <returns>How it ended; null when it did not, or nobody knows.</returns>
-    private async Task<Errno?> TicketAsync(OperationKind kind, int device, Operator one)
+    private async Task<(End End, Errno Err)> TicketAsync(OperationKind kind, int device, Operator one)
     {
         var began = MonotonicNs.Now;
         var operation = new Operation
@@ -188,14 +210,15 @@ public sealed class UnbindOperators(
         _open[device] = new(fleet.Devices[device].Key, kind, began, "");
         var reply = await FollowAsync(kind, device, operation.Number);
         _open.TryRemove(device, out _);
-        if (reply is { IsDone: true } done)
+        var end = reply is not { IsDone: true } ? End.Never : reply.Value.Err is Errno.ENOENT ? End.Cut : End.Done;
+        if (reply is { } done && end is End.Done)
         {
             operation.Err = done.Err;
             operation.Outcome = done.Err is Errno.OK ? OperationOutcome.Ok : OperationOutcome.Fail;
             operation.At = LoadClient.PositionAt(fleet.DeviceIds[device], done.At);
             Interlocked.Exchange(ref _lastEndedNs, MonotonicNs.Now);
         }
-        else
+        else if (end is End.Never)
         {
             _stuck.Enqueue(new(
                 fleet.Devices[device].Key,
@@ -208,7 +231,7 @@ public sealed class UnbindOperators(
         spool.Append(operation);
         counters.Count(operation);
         latency.Record(operation);
-        return operation.Outcome is OperationOutcome.Unknown ? null : operation.Err;
+        return (end, operation.Err);
     }
 
     /// <returns>The last that the device said; null when it never answered.</returns>
@@ -224,7 +247,7 @@ public sealed class UnbindOperators(
                     : kind is OperationKind.Unbind ? port.UnbindAsync(device, number)
                     : port.BindAsync(device, number);
                 pending = call.AsTask();
-                last = await pending.WaitAsync(_giveUp.Token);
+                last = await pending.WaitAsync(PollDeadline, _giveUp.Token);
                 if (last.Value.IsDone)
                     return last;
 
@@ -237,12 +260,13 @@ public sealed class UnbindOperators(
                     _abandoned.Add(pending);
                 return last;
             }
-            catch (Exception e) when (e is TimeoutException or Orleans.Runtime.OrleansException)
+            catch (Exception e) when (e is TimeoutException or Orleans.Runtime.OrleansException
+                or StaleIncarnationException or UnavailableExceptionFallbackException)
             {
                 counters.Failed(e);
 
-                // A begin that went unanswered may have begun; its ticket is not known, so it cannot be followed.
-                if (last is null || !await PauseAsync(RetryPause))
+                // A begin that went unanswered may have begun: under its number it is the same one.
+                if (!await PauseAsync(RetryPause))
                     return last;
             }
         }

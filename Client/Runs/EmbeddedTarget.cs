@@ -1,6 +1,7 @@
 using Fleet.Checking;
 using Fleet.Client.Load;
 using Fleet.Kernel.History;
+using Fleet.Protocol.Incarnations;
 using Fleet.Protocol.Streams;
 using Fleet.Silo;
 using Fleet.Storage.Spool;

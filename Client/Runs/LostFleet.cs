@@ -1,10 +1,13 @@
 using Fleet.Client.Load;
 using Fleet.Kernel.History;
 using Fleet.Protocol.Devices;
+using Fleet.Protocol.Incarnations;
 using Fleet.Protocol.Maps;
 using Fleet.Protocol.Plans;
+using Fleet.Protocol.Refs;
 using Fleet.Protocol.Resources;
 using Fleet.Protocol.Streams;
+using Fleet.Protocol.Wire;
 using Fleet.Storage.Results;
 
 namespace Fleet.Client.Runs;
@@ -18,7 +21,10 @@ internal sealed class LostFleet(Func<int, string> nameOf) : IHistorySink, IIncar
 {
     private readonly Dictionary<string, int> _gens = new(StringComparer.Ordinal);
     private readonly Dictionary<string, DeviceState> _devices = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, string> _plans = new(StringComparer.Ordinal);
     private readonly Lock _gate = new();
+
+    public bool IsFencing { get; set; } = true;
 
     public void Observe(HistoryEvent record)
     {
@@ -29,42 +35,60 @@ internal sealed class LostFleet(Func<int, string> nameOf) : IHistorySink, IIncar
 
     public void Observe(in Operation record) => Saw(record.At);
 
-    public ValueTask<int> NextAsync(string name)
+    public ValueTask<Tenure> BeginAsync(string name, string? plan = null)
     {
         lock (_gate)
         {
-            return new(_gens[name] = _gens.GetValueOrDefault(name) + 1);
+            if (plan is not null)
+                _plans[name] = plan;
+            return new(new Tenure(
+                _gens[name] = _gens.GetValueOrDefault(name) + 1, _devices.GetValueOrDefault(name),
+                ServingTerm.Unlimited));
         }
+    }
+
+    public ValueTask<DurableObject> KnownAsync(string name)
+    {
+        lock (_gate)
+        {
+            return new(new DurableObject(
+                _gens.GetValueOrDefault(name), _devices.GetValueOrDefault(name), _plans.GetValueOrDefault(name)));
+        }
+    }
+
+    public ValueTask KeepAsync(string name, string? plan)
+    {
+        lock (_gate)
+        {
+            if (plan is null)
+                _plans.Remove(name);
+            else
+                _plans[name] = plan;
+            return default;
+        }
+    }
+
+    public ValueTask<IReadOnlyList<string>> NamesAsync(string prefix)
+    {
+        lock (_gate)
+        {
+            return new(_plans.Keys.Where(name => name.StartsWith(prefix, StringComparison.Ordinal)).ToList());
+        }
+    }
+
+    public ValueTask LeaveAsync(string name, Tenure tenure)
+    {
+        tenure.End();
+        return default;
     }
 
     /// <summary>Ends what the lost fleet left open, in incarnations of its objects that do nothing else.</summary>
     public async Task FenceAsync(FleetContext context, RunPlan plan, LoadFleet fleet)
     {
+        var links = new FencingLinks(context);
         foreach (var device in fleet.Devices.Where(device => _gens.ContainsKey(device.Name)))
-        {
-            var agent = new DeviceAgent(context, device.Key, Unlinked.Instance);
-            await agent.Recover(plan, device, _devices.GetValueOrDefault(device.Name));
-            var (gen, life, cause) = (agent.Log.Gen, agent.Log.Life, agent.Log.Last);
-            for (var resource = 0; resource < device.Resources.Count; resource++)
-            {
-                if (_gens.ContainsKey(device.MapName(resource)))
-                {
-                    var map = new MapAgent(context, device.ResourceKey(resource), Unlinked.Instance.Resource);
-                    await map.Log.OpenAsync();
-                    map.Fence(gen, cause);
-                    await map.Log.CommitAsync();
-                }
-            }
-
-            foreach (var name in Enumerable.Range(-1, device.Resources.Count + 1).Select(device.RefName)
-                .Append("ref:" + device.QueueKey).Distinct().Where(_gens.ContainsKey))
-            {
-                var counted = new ResourceAgent(context, name["ref:".Length..]);
-                await counted.Log.OpenAsync();
-                counted.Fence(life, cause);
-                await counted.Log.CommitAsync();
-            }
-        }
+            await new DeviceAgent(context, device.Key, links).Configure(plan, device);
+        _devices.Clear();
     }
 
     private string Saw(Position at)
@@ -75,13 +99,59 @@ internal sealed class LostFleet(Func<int, string> nameOf) : IHistorySink, IIncar
         return name;
     }
 
-    /// <summary>An incarnation that only fences calls nobody.</summary>
-    private sealed class Unlinked : IFleetLinks
+    /// <summary>An incarnation that only fences asks nothing else of anybody.</summary>
+    private sealed class FencingLinks(FleetContext context) : IFleetLinks
     {
-        public static readonly Unlinked Instance = new();
+        public IResourceLink Resource(string key) => new ResourceLink(context, key);
 
-        public IResourceLink Resource(string key) => throw new InvalidOperationException($"No call goes to {key}.");
-
-        public IMapLink Map(string key) => throw new InvalidOperationException($"No call goes to {key}.");
+        public IMapLink Map(string key) => new MapLink(context, key);
     }
+
+    private sealed class ResourceLink(FleetContext context, string key) : IResourceLink
+    {
+        public ValueTask<At> Fence(int deviceGen, int life, At cause, string actor) =>
+            new ResourceAgent(context, key).Fence(life, cause, actor);
+
+        public ValueTask<At> Init(int life, At cause) => throw Uncalled(key);
+
+        public ValueTask<At> Kill(int life, At cause) => throw Uncalled(key);
+
+        public ValueTask<At> Confirm(int life, SlotReport[] folds) => throw Uncalled(key);
+
+        public ValueTask<At> Report(int life, SlotReport report) => throw Uncalled(key);
+
+        public ValueTask<ZeroReply> WaitZero(int life, WaitStep step, At cause) => throw Uncalled(key);
+
+        public ValueTask<At> Exit(int life, bool endsCleanup, At cause) => throw Uncalled(key);
+
+        public ValueTask<At> Look() => throw Uncalled(key);
+    }
+
+    private sealed class MapLink(FleetContext context, string key) : IMapLink
+    {
+        public ValueTask<At> Fence(int deviceGen, int life, At cause, string actor) =>
+            new MapAgent(context, key, resource => new ResourceLink(context, resource)).Fence(deviceGen, cause, actor);
+
+        public ValueTask<At> Store(MapLife life, At cause) => throw Uncalled(key);
+
+        public ValueTask<At> AddMemory(int life, At cause) => throw Uncalled(key);
+
+        public ValueTask<At> InitPages(int life, RefSlotState slot, At cause) => throw Uncalled(key);
+
+        public ValueTask<SlotReport> Fold(int life) => throw Uncalled(key);
+
+        public ValueTask<At> PutInitial(int life, At cause) => throw Uncalled(key);
+
+        public ValueTask<At> Remove(int life, At cause, At reference) => throw Uncalled(key);
+
+        public ValueTask<At> Erase(int life, At cause) => throw Uncalled(key);
+
+        public ValueTask<At> Look() => throw Uncalled(key);
+
+        public ValueTask<At> Bar(int session, string name) => throw Uncalled(key);
+
+        public ValueTask<long> Reap(int session, string name) => throw Uncalled(key);
+    }
+
+    private static InvalidOperationException Uncalled(string key) => new($"No call goes to {key}.");
 }

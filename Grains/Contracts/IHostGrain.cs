@@ -25,6 +25,18 @@ public interface IHostGrain : IGrainWithStringKey
     [ResponseTimeout("00:10:00")]
     ValueTask<long> ReapSession(int session, string name);
 
+    /// <summary>Surprise removal of the machine: of each of its devices; see <see cref="IPciDeviceGrain.Remove"/>.
+    /// </summary>
+    /// <returns>Devices removed.</returns>
+    [Alias("Remove")]
+    [ResponseTimeout("00:10:00")]
+    ValueTask<int> Remove(long op);
+
+    /// <summary>Has every device look after its parts; see <see cref="IPciDeviceGrain.Check"/>.</summary>
+    [Alias("Check")]
+    [ResponseTimeout("00:10:00")]
+    ValueTask Check();
+
     /// <summary>Ends the run at every device; see <see cref="IPciDeviceGrain.Close"/>.</summary>
     [Alias("Close")]
     [ResponseTimeout("00:10:00")]

@@ -41,10 +41,16 @@ public interface IPciDeviceGrain : IGrainWithStringKey
     [Alias("FreeMany")]
     ValueTask<FreeReply[]> FreeMany([Immutable] FreeRequest[] requests);
 
+    /// <summary>Says what became of an alloc, free or access whose answer was lost, and is a barrier.</summary>
+    [Alias("Resolve")]
+    ValueTask<ResolveReply> Resolve([Immutable] ResolveRequest request);
+
     /// <summary>
     /// Binds its driver; <see cref="TicketReply.Err"/> is the first error of an add_resource, and the driver is bound
     /// all the same.
     /// </summary>
+    /// <param name="op">Asked again under the same number it is the same bind; 0 for one that is never
+    /// repeated.</param>
     /// <returns>Done within the run's patience, or a ticket for <see cref="AwaitTicket"/>; <c>EBUSY</c> when
     /// bound.</returns>
     [Alias("Bind")]
@@ -54,8 +60,22 @@ public interface IPciDeviceGrain : IGrainWithStringKey
     [Alias("Unbind")]
     ValueTask<TicketReply> Unbind(long op);
 
+    /// <summary>Surprise removal: whatever is bound ends where it stands, and nothing of it is held any more.</summary>
+    /// <remarks>
+    /// A new incarnation of the device fences its page maps and resources. Old handles get <c>ENODEV</c>; the
+    /// device ends
+    /// unbound and may be bound again. <c>ENODEV</c> when nobody has said what the device is.
+    /// </remarks>
+    [Alias("Remove")]
+    ValueTask<TicketReply> Remove(long op);
+
+    /// <summary>Looks whether its page maps and resources still have the life that it began there; where one has not,
+    /// the whole life is fenced.</summary>
+    [Alias("Check")]
+    ValueTask Check();
+
     /// <summary>Waits for a ticket, no longer than one long poll.</summary>
-    /// <returns>For a number that is not known: done, with <c>ENOENT</c>.</returns>
+    /// <returns>For a number that is not known, or of an incarnation that is over: done, with <c>ENOENT</c>.</returns>
     [Alias("AwaitTicket")]
     ValueTask<TicketReply> AwaitTicket(long ticket);
 

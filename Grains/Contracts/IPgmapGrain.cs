@@ -1,3 +1,4 @@
+using Fleet.Protocol.Calls;
 using Fleet.Protocol.Maps;
 using Fleet.Protocol.Refs;
 using Fleet.Protocol.Wire;
@@ -23,27 +24,38 @@ public interface IPgmapGrain : IGrainWithStringKey
     [Alias("Unpin")]
     ValueTask<UnpinReply> Unpin([Immutable] UnpinRequest request);
 
+    /// <summary>Says what became of an access, pin or unpin whose answer was lost, and is a barrier.</summary>
+    [Alias("Resolve")]
+    ValueTask<ResolveReply> Resolve([Immutable] ResolveRequest request);
+
     /// <summary>The steps of its device's procedures; see <see cref="IMapLink"/>.</summary>
     [Alias("Store")]
-    ValueTask<At> Store([Immutable] MapLife life, At cause);
+    ValueTask<At> Store([Immutable] MapLife life, At cause, PartCall call = default);
 
     [Alias("AddMemory")]
-    ValueTask<At> AddMemory(int life, At cause);
+    ValueTask<At> AddMemory(int life, At cause, PartCall call = default);
 
     [Alias("InitPages")]
-    ValueTask<At> InitPages(int life, RefSlotState slot, At cause);
+    ValueTask<At> InitPages(int life, RefSlotState slot, At cause, PartCall call = default);
 
     [Alias("Fold")]
     ValueTask<SlotReport> Fold(int life);
 
     [Alias("PutInitial")]
-    ValueTask<At> PutInitial(int life, At cause);
+    ValueTask<At> PutInitial(int life, At cause, PartCall call = default);
 
     [Alias("Remove")]
-    ValueTask<At> Remove(int life, At cause, At reference);
+    ValueTask<At> Remove(int life, At cause, At reference, PartCall call = default);
 
     [Alias("Erase")]
-    ValueTask<At> Erase(int life, At cause);
+    ValueTask<At> Erase(int life, At cause, PartCall call = default);
+
+    /// <summary>Ends what an earlier incarnation of the device left here; see <see cref="IMapLink.Fence"/>.</summary>
+    [Alias("Fence")]
+    ValueTask<At> Fence(int deviceGen, At cause, string actor, PartCall call = default);
+
+    [Alias("Look")]
+    ValueTask<At> Look();
 
     [Alias("Bar")]
     ValueTask<At> Bar(int session, string name);

@@ -15,6 +15,10 @@ public interface ISessionGrain : IGrainWithStringKey
     [Alias("Renew")]
     ValueTask<bool> Renew();
 
+    /// <summary>Whether it is open; one that was lost with its silo is begun again by it.</summary>
+    [Alias("Look")]
+    ValueTask<bool> Look();
+
     /// <summary>Ends the session: bars it and frees what it still holds.</summary>
     /// <returns>Allocations freed; 0 when it had lapsed.</returns>
     [Alias("Close")]

@@ -2,6 +2,7 @@ using Fleet.Kernel;
 using Fleet.Kernel.History;
 using Fleet.Kernel.Memremap;
 using Fleet.Kernel.P2pdma;
+using Fleet.Protocol.Calls;
 using Fleet.Protocol.Machines;
 using Fleet.Protocol.Maps;
 using Fleet.Protocol.Plans;
@@ -33,16 +34,18 @@ public sealed class AtConverter : IConverter<At, AtSurrogate>
 public readonly record struct AllocRequestSurrogate(
     [property: Id(0)] long Op,
     [property: Id(1)] int Session,
-    [property: Id(2)] ulong SizeBytes);
+    [property: Id(2)] ulong SizeBytes,
+    [property: Id(3)] int Client,
+    [property: Id(4)] int KnownGen);
 
 [RegisterConverter]
 public sealed class AllocRequestConverter : IConverter<AllocRequest, AllocRequestSurrogate>
 {
     public AllocRequest ConvertFromSurrogate(in AllocRequestSurrogate surrogate) =>
-        new(surrogate.Op, surrogate.Session, surrogate.SizeBytes);
+        new(surrogate.Op, surrogate.Session, surrogate.SizeBytes, surrogate.Client, surrogate.KnownGen);
 
     public AllocRequestSurrogate ConvertToSurrogate(in AllocRequest value) =>
-        new(value.Op, value.Session, value.SizeBytes);
+        new(value.Op, value.Session, value.SizeBytes, value.Client, value.KnownGen);
 }
 
 [GenerateSerializer, Immutable, Alias("fleet.AllocReply")]
@@ -73,16 +76,19 @@ public readonly record struct FreeRequestSurrogate(
     [property: Id(2)] int Gen,
     [property: Id(3)] long Number,
     [property: Id(4)] ulong Address,
-    [property: Id(5)] ulong SizeBytes);
+    [property: Id(5)] ulong SizeBytes,
+    [property: Id(6)] int Client);
 
 [RegisterConverter]
 public sealed class FreeRequestConverter : IConverter<FreeRequest, FreeRequestSurrogate>
 {
     public FreeRequest ConvertFromSurrogate(in FreeRequestSurrogate surrogate) =>
-        new(surrogate.Op, surrogate.Session, surrogate.Gen, surrogate.Number, surrogate.Address, surrogate.SizeBytes);
+        new(
+            surrogate.Op, surrogate.Session, surrogate.Gen, surrogate.Number, surrogate.Address, surrogate.SizeBytes,
+            surrogate.Client);
 
     public FreeRequestSurrogate ConvertToSurrogate(in FreeRequest value) =>
-        new(value.Op, value.Session, value.Gen, value.Number, value.Address, value.SizeBytes);
+        new(value.Op, value.Session, value.Gen, value.Number, value.Address, value.SizeBytes, value.Client);
 }
 
 [GenerateSerializer, Immutable, Alias("fleet.FreeReply")]
@@ -111,7 +117,8 @@ public readonly record struct AccessRequestSurrogate(
     [property: Id(5)] int PageCount,
     [property: Id(6)] byte Direction,
     [property: Id(7)] byte Via,
-    [property: Id(8)] ulong Tag);
+    [property: Id(8)] ulong Tag,
+    [property: Id(9)] int Client);
 
 [RegisterConverter]
 public sealed class AccessRequestConverter : IConverter<AccessRequest, AccessRequestSurrogate>
@@ -119,12 +126,12 @@ public sealed class AccessRequestConverter : IConverter<AccessRequest, AccessReq
     public AccessRequest ConvertFromSurrogate(in AccessRequestSurrogate surrogate) =>
         new(
         surrogate.Op, surrogate.Session, surrogate.Gen, surrogate.Number, surrogate.Pfn, surrogate.PageCount,
-        (AccessDirection)surrogate.Direction, (AccessVia)surrogate.Via, surrogate.Tag);
+        (AccessDirection)surrogate.Direction, (AccessVia)surrogate.Via, surrogate.Tag, surrogate.Client);
 
     public AccessRequestSurrogate ConvertToSurrogate(in AccessRequest value) =>
         new(
         value.Op, value.Session, value.Gen, value.Number, value.Pfn, value.PageCount, (byte)value.Direction,
-        (byte)value.Via, value.Tag);
+        (byte)value.Via, value.Tag, value.Client);
 }
 
 [GenerateSerializer, Immutable, Alias("fleet.AccessReply")]
@@ -147,15 +154,17 @@ public sealed class AccessReplyConverter : IConverter<AccessReply, AccessReplySu
 public readonly record struct PinRequestSurrogate(
     [property: Id(0)] long Op,
     [property: Id(1)] int Session,
-    [property: Id(2)] long Page);
+    [property: Id(2)] long Page,
+    [property: Id(3)] int Client);
 
 [RegisterConverter]
 public sealed class PinRequestConverter : IConverter<PinRequest, PinRequestSurrogate>
 {
     public PinRequest ConvertFromSurrogate(in PinRequestSurrogate surrogate) =>
-        new(surrogate.Op, surrogate.Session, surrogate.Page);
+        new(surrogate.Op, surrogate.Session, surrogate.Page, surrogate.Client);
 
-    public PinRequestSurrogate ConvertToSurrogate(in PinRequest value) => new(value.Op, value.Session, value.Page);
+    public PinRequestSurrogate ConvertToSurrogate(in PinRequest value) =>
+        new(value.Op, value.Session, value.Page, value.Client);
 }
 
 [GenerateSerializer, Immutable, Alias("fleet.PinReply")]
@@ -181,16 +190,17 @@ public readonly record struct UnpinRequestSurrogate(
     [property: Id(0)] long Op,
     [property: Id(1)] int Session,
     [property: Id(2)] int Gen,
-    [property: Id(3)] long Number);
+    [property: Id(3)] long Number,
+    [property: Id(4)] int Client);
 
 [RegisterConverter]
 public sealed class UnpinRequestConverter : IConverter<UnpinRequest, UnpinRequestSurrogate>
 {
     public UnpinRequest ConvertFromSurrogate(in UnpinRequestSurrogate surrogate) =>
-        new(surrogate.Op, surrogate.Session, surrogate.Gen, surrogate.Number);
+        new(surrogate.Op, surrogate.Session, surrogate.Gen, surrogate.Number, surrogate.Client);
 
     public UnpinRequestSurrogate ConvertToSurrogate(in UnpinRequest value) =>
-        new(value.Op, value.Session, value.Gen, value.Number);
+        new(value.Op, value.Session, value.Gen, value.Number, value.Client);
 }
 
 [GenerateSerializer, Immutable, Alias("fleet.UnpinReply")]
@@ -394,7 +404,8 @@ public readonly record struct RunPlanSurrogate(
     [property: Id(4)] double LeaseSeconds,
     [property: Id(5)] InjectionPlan[] Injections,
     [property: Id(6)] bool SharesSections,
-    [property: Id(7)] bool IsSpread);
+    [property: Id(7)] bool IsSpread,
+    [property: Id(8)] bool IsFenced);
 
 [RegisterConverter]
 public sealed class RunPlanConverter : IConverter<RunPlan, RunPlanSurrogate>
@@ -402,12 +413,12 @@ public sealed class RunPlanConverter : IConverter<RunPlan, RunPlanSurrogate>
     public RunPlan ConvertFromSurrogate(in RunPlanSurrogate surrogate) =>
         new(
         surrogate.Run, surrogate.Profile, surrogate.Seed, surrogate.Patience, surrogate.LeaseSeconds,
-        surrogate.Injections, surrogate.SharesSections, surrogate.IsSpread);
+        surrogate.Injections, surrogate.SharesSections, surrogate.IsSpread, surrogate.IsFenced);
 
     public RunPlanSurrogate ConvertToSurrogate(in RunPlan value) =>
         new(
         value.Run, value.Profile, value.Seed, value.Patience, value.LeaseSeconds, [.. value.Injections],
-        value.SharesSections, value.IsSpread);
+        value.SharesSections, value.IsSpread, value.IsFenced);
 }
 
 [GenerateSerializer, Immutable, Alias("fleet.DevicePlan")]
@@ -551,4 +562,52 @@ public sealed class BuildReplyConverter : IConverter<BuildReply, BuildReplySurro
 
     public BuildReplySurrogate ConvertToSurrogate(in BuildReply value) =>
         new(value.Devices, value.Bound, [.. value.Failed]);
+}
+
+[GenerateSerializer, Immutable, Alias("fleet.PartCall")]
+public readonly record struct PartCallSurrogate(
+    [property: Id(0)] int Caller,
+    [property: Id(1)] long Number,
+    [property: Id(2)] long KnownBelow);
+
+[RegisterConverter]
+public sealed class PartCallConverter : IConverter<PartCall, PartCallSurrogate>
+{
+    public PartCall ConvertFromSurrogate(in PartCallSurrogate surrogate) =>
+        new(surrogate.Caller, surrogate.Number, surrogate.KnownBelow);
+
+    public PartCallSurrogate ConvertToSurrogate(in PartCall value) =>
+        new(value.Caller, value.Number, value.KnownBelow);
+}
+
+[GenerateSerializer, Immutable, Alias("fleet.ResolveRequest")]
+public readonly record struct ResolveRequestSurrogate(
+    [property: Id(0)] int Session,
+    [property: Id(1)] int Client,
+    [property: Id(2)] long Of);
+
+[RegisterConverter]
+public sealed class ResolveRequestConverter : IConverter<ResolveRequest, ResolveRequestSurrogate>
+{
+    public ResolveRequest ConvertFromSurrogate(in ResolveRequestSurrogate surrogate) =>
+        new(surrogate.Session, surrogate.Client, surrogate.Of);
+
+    public ResolveRequestSurrogate ConvertToSurrogate(in ResolveRequest value) =>
+        new(value.Session, value.Client, value.Of);
+}
+
+[GenerateSerializer, Immutable, Alias("fleet.ResolveReply")]
+public readonly record struct ResolveReplySurrogate(
+    [property: Id(0)] byte Stand,
+    [property: Id(1)] int Gen,
+    [property: Id(2)] FrontReply Reply);
+
+[RegisterConverter]
+public sealed class ResolveReplyConverter : IConverter<ResolveReply, ResolveReplySurrogate>
+{
+    public ResolveReply ConvertFromSurrogate(in ResolveReplySurrogate surrogate) =>
+        new((CallStand)surrogate.Stand, surrogate.Gen, surrogate.Reply);
+
+    public ResolveReplySurrogate ConvertToSurrogate(in ResolveReply value) =>
+        new((byte)value.Stand, value.Gen, value.Reply);
 }

@@ -1,65 +1,161 @@
+using Fleet.Protocol.Calls;
 using Fleet.Protocol.Devices;
+using Fleet.Protocol.Incarnations;
 using Fleet.Protocol.Machines;
 using Fleet.Protocol.Maps;
 using Fleet.Protocol.Refs;
 using Fleet.Protocol.Resources;
+using Fleet.Protocol.Streams;
 using Fleet.Protocol.Wire;
+using Orleans.Runtime;
+using Orleans.Serialization;
 
 namespace Fleet.Grains.Shells;
 
-/// <summary>The links between agents as messages between grains.</summary>
-public sealed class GrainLinks(IGrainFactory grains) : IFleetLinks
+/// <summary>The links between agents as messages between grains: repeated until they are answered, executed
+/// once.</summary>
+/// <remarks>A call ends without an answer only when its own incarnation is over.</remarks>
+public sealed class GrainLinks(IGrainFactory grains, TimeProvider time)
 {
-    public IResourceLink Resource(string key) => new ResourceLink(grains.GetGrain<IP2pdmaResourceGrain>(key));
+    private static readonly TimeSpan RetryPause = TimeSpan.FromMilliseconds(100);
 
-    public IMapLink Map(string key) => new MapLink(grains.GetGrain<IPgmapGrain>(key));
+    /// <param name="owner">Stream of the object that calls.</param>
+    public IFleetLinks Of(Func<ObjectLog> owner) => new Links(this, grains, owner);
 
-    public IPgmapArrayLink PgmapArray(string host) => new PgmapArrayLink(grains.GetGrain<IPgmapArrayGrain>(host));
+    /// <summary>The message or its answer was lost, or whoever got it is about to be replaced.</summary>
+    internal static bool IsLost(Exception e) =>
+        e is OrleansException or TimeoutException or StaleIncarnationException
+        || (e is UnavailableExceptionFallbackException unknown
+            && unknown.ExceptionType?.Contains(nameof(StaleIncarnationException), StringComparison.Ordinal) is true);
 
-    private sealed class PgmapArrayLink(IPgmapArrayGrain grain) : IPgmapArrayLink
+    private async ValueTask<T> Send<T>(
+        Func<ObjectLog> owner, PartCallNumbers? numbers, Func<PartCall, ValueTask<T>> send)
     {
-        public ValueTask<string?> Conflict(MapRange range) => grain.Conflict(range);
+        var log = owner();
+        var call = numbers?.Begin(log.Gen) ?? default;
+        while (true)
+        {
+            if (log.IsOver)
+            {
+                throw new StaleIncarnationException(log.Name, log.Gen);
+            }
 
-        public ValueTask Store(MapRange range) => grain.Store(range);
-
-        public ValueTask Kill(string map) => grain.Kill(map);
-
-        public ValueTask Erase(string map) => grain.Erase(map);
+            try
+            {
+                var reply = await send(call);
+                numbers?.Answered(call);
+                return reply;
+            }
+            catch (Exception e) when (IsLost(e))
+            {
+                await Task.Delay(RetryPause, time);
+            }
+        }
     }
 
-    private sealed class ResourceLink(IP2pdmaResourceGrain grain) : IResourceLink
+    private sealed class Links(GrainLinks links, IGrainFactory grains, Func<ObjectLog> owner) : IFleetLinks
     {
-        public ValueTask<At> Init(int life, At cause) => grain.Init(life, cause);
+        private readonly Dictionary<string, PartCallNumbers> _numbers = new(StringComparer.Ordinal);
 
-        public ValueTask<At> Kill(int life, At cause) => grain.Kill(life, cause);
+        public IResourceLink Resource(string key) => new ResourceLink(
+            links, owner, NumbersOf("ref:" + key), grains.GetGrain<IP2pdmaResourceGrain>(key));
 
-        public ValueTask<At> Confirm(int life, SlotReport[] folds) => grain.Confirm(life, folds);
+        public IMapLink Map(string key) => new MapLink(
+            links, owner, NumbersOf("map:" + key), grains.GetGrain<IPgmapGrain>(key));
 
-        public ValueTask<At> Report(int life, SlotReport report) => grain.Report(life, report);
+        public IPgmapArrayLink PgmapArray(string host) => new PgmapArrayLink(
+            links, owner, grains.GetGrain<IPgmapArrayGrain>(host));
 
-        public ValueTask<ZeroReply> WaitZero(int life, WaitStep step, At cause) => grain.WaitZero(life, step, cause);
+        /// <summary>They go on from life to life: a late message of an earlier one is known for what it is.</summary>
+        private PartCallNumbers NumbersOf(string part)
+        {
+            if (!_numbers.TryGetValue(part, out var numbers))
+            {
+                _numbers[part] = numbers = new();
+            }
 
-        public ValueTask<At> Exit(int life, bool endsCleanup, At cause) => grain.Exit(life, endsCleanup, cause);
+            return numbers;
+        }
     }
 
-    private sealed class MapLink(IPgmapGrain grain) : IMapLink
+    private sealed class PgmapArrayLink(GrainLinks links, Func<ObjectLog> owner, IPgmapArrayGrain grain)
+        : IPgmapArrayLink
     {
-        public ValueTask<At> Store(MapLife life, At cause) => grain.Store(life, cause);
+        public ValueTask<string?> Conflict(MapRange range) => links.Send(owner, null, _ => grain.Conflict(range));
 
-        public ValueTask<At> AddMemory(int life, At cause) => grain.AddMemory(life, cause);
+        public ValueTask Store(MapRange range) => Send(() => grain.Store(range));
 
-        public ValueTask<At> InitPages(int life, RefSlotState slot, At cause) => grain.InitPages(life, slot, cause);
+        public ValueTask Kill(string map) => Send(() => grain.Kill(map));
 
-        public ValueTask<SlotReport> Fold(int life) => grain.Fold(life);
+        public ValueTask Erase(string map) => Send(() => grain.Erase(map));
 
-        public ValueTask<At> PutInitial(int life, At cause) => grain.PutInitial(life, cause);
+        private async ValueTask Send(Func<ValueTask> send) => await links.Send(owner, null, async _ =>
+        {
+            await send();
+            return true;
+        });
+    }
 
-        public ValueTask<At> Remove(int life, At cause, At reference) => grain.Remove(life, cause, reference);
+    private sealed class ResourceLink(
+        GrainLinks links, Func<ObjectLog> owner, PartCallNumbers numbers, IP2pdmaResourceGrain grain) : IResourceLink
+    {
+        public ValueTask<At> Init(int life, At cause) =>
+            links.Send(owner, numbers, call => grain.Init(life, cause, call));
 
-        public ValueTask<At> Erase(int life, At cause) => grain.Erase(life, cause);
+        public ValueTask<At> Kill(int life, At cause) =>
+            links.Send(owner, numbers, call => grain.Kill(life, cause, call));
 
-        public ValueTask<At> Bar(int session, string name) => grain.Bar(session, name);
+        public ValueTask<At> Confirm(int life, SlotReport[] folds) =>
+            links.Send(owner, numbers, call => grain.Confirm(life, folds, call));
 
-        public ValueTask<long> Reap(int session, string name) => grain.Reap(session, name);
+        /// <summary>Cumulative: it may be executed as often as it arrives.</summary>
+        public ValueTask<At> Report(int life, SlotReport report) =>
+            links.Send(owner, null, _ => grain.Report(life, report));
+
+        public ValueTask<ZeroReply> WaitZero(int life, WaitStep step, At cause) => links.Send(
+            owner, step is WaitStep.Poll ? null : numbers, call => grain.WaitZero(life, step, cause, call));
+
+        public ValueTask<At> Exit(int life, bool endsCleanup, At cause) =>
+            links.Send(owner, numbers, call => grain.Exit(life, endsCleanup, cause, call));
+
+        public ValueTask<At> Fence(int deviceGen, int life, At cause, string actor) =>
+            links.Send(owner, numbers, call => grain.Fence(life, cause, actor, call));
+
+        public ValueTask<At> Look() => links.Send(owner, null, _ => grain.Look());
+    }
+
+    private sealed class MapLink(
+        GrainLinks links, Func<ObjectLog> owner, PartCallNumbers numbers, IPgmapGrain grain) : IMapLink
+    {
+        public ValueTask<At> Store(MapLife life, At cause) =>
+            links.Send(owner, numbers, call => grain.Store(life, cause, call));
+
+        public ValueTask<At> AddMemory(int life, At cause) =>
+            links.Send(owner, numbers, call => grain.AddMemory(life, cause, call));
+
+        public ValueTask<At> InitPages(int life, RefSlotState slot, At cause) =>
+            links.Send(owner, numbers, call => grain.InitPages(life, slot, cause, call));
+
+        /// <summary>Again, it gives the newest counts.</summary>
+        public ValueTask<SlotReport> Fold(int life) => links.Send(owner, null, _ => grain.Fold(life));
+
+        public ValueTask<At> PutInitial(int life, At cause) =>
+            links.Send(owner, numbers, call => grain.PutInitial(life, cause, call));
+
+        public ValueTask<At> Remove(int life, At cause, At reference) =>
+            links.Send(owner, numbers, call => grain.Remove(life, cause, reference, call));
+
+        public ValueTask<At> Erase(int life, At cause) =>
+            links.Send(owner, numbers, call => grain.Erase(life, cause, call));
+
+        public ValueTask<At> Fence(int deviceGen, int life, At cause, string actor) =>
+            links.Send(owner, numbers, call => grain.Fence(deviceGen, cause, actor, call));
+
+        public ValueTask<At> Look() => links.Send(owner, null, _ => grain.Look());
+
+        public ValueTask<At> Bar(int session, string name) => links.Send(owner, null, _ => grain.Bar(session, name));
+
+        public ValueTask<long> Reap(int session, string name) =>
+            links.Send(owner, null, _ => grain.Reap(session, name));
     }
 }

@@ -1,5 +1,6 @@
 using Fleet.Kernel;
 using Fleet.Protocol.Plans;
+using Fleet.Protocol.Streams;
 using Fleet.Protocol.Wire;
 using Orleans.Concurrency;
 using Orleans.Runtime;
@@ -7,18 +8,28 @@ using Orleans.Runtime;
 namespace Fleet.Grains.Shells;
 
 /// <summary>One machine: asks its devices, some at a time, and adds up what they answer.</summary>
-/// <remarks>Concurrency: reentrant; everything between two awaits is one turn. No lifecycle rule stands here.</remarks>
+/// <remarks>
+/// Which devices it has is durable: an activation that was not told asks for it. A call that is lost with a silo is
+/// repeated. Concurrency: reentrant; everything between two awaits is one turn. No lifecycle rule stands here.
+/// </remarks>
 [Reentrant]
-internal sealed class HostGrain : Grain, IHostGrain
+internal sealed class HostGrain(FleetContext context, TimeProvider time) : Grain, IHostGrain
 {
+    internal const string NamePrefix = "host:";
+
     private const int InFlightMax = 32;
 
+    private static readonly TimeSpan RetryPause = TimeSpan.FromMilliseconds(100);
+
     private HostPlan? _plan;
+
+    private string Name => NamePrefix + this.GetPrimaryKeyString();
 
     public async ValueTask<BuildReply> Build(RunPlan run, HostPlan plan)
     {
         DelayDeactivation(TimeSpan.FromDays(3650));
         _plan = plan;
+        await context.Incarnations.KeepAsync(Name, PlanText.Of(new PlanText.HostText(run, plan)));
         if (run.IsSpread)
         {
             RequestContext.Set(ColocatedPlacementDirector.SpreadKey, true);
@@ -30,8 +41,8 @@ internal sealed class HostGrain : Grain, IHostGrain
         {
             await grain.Configure(run, device);
             var reply = await Settle(grain, await grain.Bind(0));
-            bound += reply.IsDone && reply.Err is not Errno.ENODEV ? 1 : 0;
-            if (!reply.IsDone || reply.Err is not Errno.OK)
+            bound += reply.IsDone && reply.Err is not (Errno.ENODEV or Errno.ENOENT) ? 1 : 0;
+            if (!reply.IsDone || reply.Err is not (Errno.OK or Errno.EBUSY))
             {
                 failed.Add(new(device.Name, reply.Err, reply.WaitsFor));
             }
@@ -49,6 +60,24 @@ internal sealed class HostGrain : Grain, IHostGrain
         await Each(async (grain, _) => reaped += await grain.ReapSession(session, name));
         return reaped;
     }
+
+    public async ValueTask<int> Remove(long op)
+    {
+        var removed = 0;
+        await Each(async (grain, _) =>
+        {
+            var reply = await grain.Remove(op);
+            while (!reply.IsDone)
+            {
+                reply = await grain.AwaitTicket(reply.Ticket);
+            }
+
+            removed += reply.Err is Errno.OK ? 1 : 0;
+        });
+        return removed;
+    }
+
+    public async ValueTask Check() => await Each(async (grain, _) => await grain.Check());
 
     private async ValueTask<HostReport> Reports(Func<IPciDeviceGrain, ValueTask<DeviceReport>> ask)
     {
@@ -81,6 +110,12 @@ internal sealed class HostGrain : Grain, IHostGrain
     /// </summary>
     private async Task Each(Func<IPciDeviceGrain, DevicePlan, Task> work)
     {
+        if (_plan is null && (await context.Incarnations.KnownAsync(Name)).Plan is { } kept)
+        {
+            DelayDeactivation(TimeSpan.FromDays(3650));
+            _plan ??= PlanText.Parse<PlanText.HostText>(kept).Plan;
+        }
+
         var devices = _plan?.Devices ?? [];
         var next = 0;
         var workers = new Task[Math.Min(InFlightMax, devices.Count)];
@@ -96,7 +131,23 @@ internal sealed class HostGrain : Grain, IHostGrain
             while (next < devices.Count)
             {
                 var device = devices[next++];
-                await work(GrainFactory.GetGrain<IPciDeviceGrain>(device.Key), device);
+                await Patiently(() => work(GrainFactory.GetGrain<IPciDeviceGrain>(device.Key), device));
+            }
+        }
+    }
+
+    private async Task Patiently(Func<Task> work)
+    {
+        while (true)
+        {
+            try
+            {
+                await work();
+                return;
+            }
+            catch (Exception e) when (GrainLinks.IsLost(e))
+            {
+                await Task.Delay(RetryPause, time);
             }
         }
     }

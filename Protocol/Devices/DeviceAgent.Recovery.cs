@@ -1,5 +1,7 @@
 using Fleet.Kernel.History;
+using Fleet.Protocol.Incarnations;
 using Fleet.Protocol.Plans;
+using Fleet.Protocol.Wire;
 
 namespace Fleet.Protocol.Devices;
 
@@ -17,26 +19,140 @@ public readonly record struct DeviceState(int Life, bool IsBound)
     };
 }
 
+/// <summary>Why a life ended where it stood, as events name who did it.</summary>
+public static class FenceCause
+{
+    public const string Failover = "failover";
+
+    public const string SurpriseRemoval = "surprise-remove";
+}
+
 /// <summary>Failover is surprise removal: the life that an earlier incarnation left ends where it stood.</summary>
+/// <remarks>
+/// Losing any one of device, page map or resource ends the whole life: the device begins a further incarnation, which
+/// fences all of them and holds nothing. Source: design.md 2.2; docs/decisions/0021.
+/// </remarks>
 public sealed partial class DeviceAgent
 {
-    /// <summary>Begins a further incarnation of a device whose memory is lost.</summary>
-    /// <remarks>
-    /// Lives go on counting, so that a message of the lost life fits nothing. Handles of the earlier incarnation get
-    /// <see cref="Kernel.Errno.ENODEV"/>; who starts this has to fence the page maps and resources too, before it
-    /// binds again. Source: design.md 2.2.
-    /// </remarks>
-    /// <exception cref="ArgumentException">The run's profile is not known.</exception>
-    public async ValueTask Recover(RunPlan run, DevicePlan plan, DeviceState state)
+    /// <summary>Called once, when a part is found to have lost the life: a new incarnation has to begin.</summary>
+    public Action<string>? PartLost { get; set; }
+
+    /// <summary>This incarnation ended a life that an earlier one had left.</summary>
+    public bool HasFenced { get; private set; }
+
+    /// <summary>Ends this incarnation in its own process; its procedures stop at their next step.</summary>
+    public void Stop() => Log.Tenure?.End();
+
+    /// <summary>Looks whether every page map and resource still has the life that was begun there.</summary>
+    /// <returns>False when one had not; <see cref="PartLost"/> was called then.</returns>
+    public async ValueTask<bool> CheckParts()
     {
-        Log.Life = Math.Max(1, state.Life);
-        await Configure(run, plan);
-        if (state.IsBound)
+        try
         {
-            Log.Add(EventKind.Fenced, actor: "failover");
+            foreach (var map in BoundMaps())
+            {
+                Demand(map.Id, map.Last, await map.Link.Look());
+            }
+
+            foreach (var counted in BoundRefs())
+            {
+                Demand(counted.Id, counted.Last, await counted.Link.Look());
+            }
+
+            return true;
+        }
+        catch (PartLostException)
+        {
+            return false;
+        }
+    }
+
+    /// <summary>A part that answers for another incarnation than the one that this device knows has lost the
+    /// life.</summary>
+    /// <exception cref="PartLostException">It has.</exception>
+    internal void Demand(int part, At known, At at)
+    {
+        if (known.Gen == 0 || at.Gen == known.Gen)
+        {
+            return;
         }
 
-        Log.Life = state.Life + 1;
-        await Log.CommitAsync();
+        var name = _context.Objects.Name(part);
+        var lost = PartLost;
+        PartLost = null;
+        lost?.Invoke(name);
+        throw new PartLostException(name);
+    }
+
+    /// <summary>Ends what an earlier incarnation left: here, at the page maps, at the resources.</summary>
+    /// <remarks>
+    /// Lives go on counting, so that a message of the lost life fits nothing. Handles of the earlier incarnation get
+    /// <see cref="Kernel.Errno.ENODEV"/>. Nothing is bound before all of it is durable.
+    /// </remarks>
+    private async ValueTask Recover(string cause)
+    {
+        var before = Log.Before;
+        if (before.IsBound)
+        {
+            HasFenced = true;
+            Log.Add(EventKind.Fenced, actor: cause);
+            _mapping?.Add(EventKind.Fenced, actor: cause, after: [new(Log.Obj, Log.Gen, Log.Last.Seq, Log.Last.Life)]);
+        }
+
+        Log.Life = before.Life + 1;
+        await CommitAsync();
+        for (var resource = 0; resource < Plan.Resources.Count; resource++)
+        {
+            if (!Plan.HasPlainMapping)
+            {
+                var map = _links.Map(Plan.ResourceKey(resource));
+                Learn(
+                    _context.Objects.Intern(Plan.MapName(resource)),
+                    await map.Fence(Log.Gen, Log.Life, Log.Last, cause));
+                if (Neighbours is { } neighbours)
+                {
+                    await neighbours.Erase(Plan.MapName(resource));
+                }
+            }
+        }
+
+        foreach (var key in Plan.RefKeys())
+        {
+            Learn(
+                _context.Objects.Intern("ref:" + key),
+                await _links.Resource(key).Fence(Log.Gen, Log.Life, Log.Last, cause));
+        }
+    }
+
+    private IEnumerable<DeviceMap> BoundMaps()
+    {
+        foreach (var resource in _device.Resources.ToArray())
+        {
+            if (resource.Map.Handle is DeviceMap map)
+            {
+                yield return map;
+            }
+        }
+
+        if (_boundMap is { Handle: DeviceMap known })
+        {
+            yield return known;
+        }
+    }
+
+    private IEnumerable<DeviceRef> BoundRefs()
+    {
+        foreach (var resource in _device.Resources.ToArray())
+        {
+            if (resource.Map.Ref?.Handle is DeviceRef counted)
+            {
+                yield return counted;
+            }
+        }
+
+        foreach (var counted in _bound.ToArray())
+        {
+            yield return counted;
+        }
     }
 }

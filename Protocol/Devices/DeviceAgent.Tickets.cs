@@ -2,6 +2,7 @@ using Fleet.Kernel;
 using Fleet.Kernel.Drivers;
 using Fleet.Kernel.History;
 using Fleet.Kernel.Host;
+using Fleet.Protocol.Incarnations;
 using Fleet.Protocol.Plans;
 using Fleet.Protocol.Wire;
 
@@ -19,7 +20,8 @@ public sealed partial class DeviceAgent
     private long _lastTicket;
     private bool _isClosed;
 
-    /// <summary>Begins to bind; the procedure is the activation's own task.</summary>
+    /// <summary>Begins to bind, once for each number of an operation; the procedure is the activation's own
+    /// task.</summary>
     public Ticket Bind(long op) => Begin(TicketKind.Bind, op);
 
     public Ticket Unbind(long op) => Begin(TicketKind.Unbind, op);
@@ -31,6 +33,12 @@ public sealed partial class DeviceAgent
     /// <exception cref="InvalidOperationException">Fleet itself could not go on; the cause is inside.</exception>
     public TicketReply Reply(Ticket ticket)
     {
+        if (Log.IsOver || ticket.Failure is StaleIncarnationException or PartLostException)
+        {
+            // What it had begun ended with its incarnation, and so did the ticket.
+            return new(ticket.Number, true, Errno.ENOENT, default, null);
+        }
+
         if (ticket.Failure is { } failure)
         {
             throw new InvalidOperationException(
@@ -68,6 +76,12 @@ public sealed partial class DeviceAgent
 
     private Ticket Begin(TicketKind kind, long op)
     {
+        // A caller whose answer was lost asks again under the same number: it is the same bind or unbind.
+        if (op != 0 && _tickets.Find(known => known.Op == op) is { } same)
+        {
+            return same;
+        }
+
         // A number of an earlier incarnation fits nothing: whoever still follows it is told so.
         var ticket = new Ticket(((long)Math.Max(0, Log.Gen - 1) << 32) + ++_lastTicket, kind, op);
         var done = 0;

@@ -6,6 +6,7 @@ using Fleet.Kernel.Host;
 using Fleet.Kernel.Memremap;
 using Fleet.Kernel.P2pdma;
 using Fleet.Kernel.Profiles;
+using Fleet.Protocol.Incarnations;
 using Fleet.Protocol.Machines;
 using Fleet.Protocol.Maps;
 using Fleet.Protocol.Plans;
@@ -69,9 +70,14 @@ public sealed partial class DeviceAgent
 
     internal bool HasRefPerResource => Profile.Has(KernelSwitch.RefPerResource);
 
-    /// <summary>Says what the device is; a second time it changes nothing.</summary>
+    /// <summary>Says what the device is, and begins an incarnation of it; a second time it changes nothing.</summary>
+    /// <remarks>A life that an earlier incarnation left is fenced, here and at the page maps and resources.</remarks>
+    /// <param name="kept">What the next incarnation is told to configure itself; null where somebody will do
+    /// it.</param>
+    /// <param name="cause">Who ended the earlier incarnation; see <see cref="FenceCause"/>.</param>
     /// <exception cref="ArgumentException">The run's profile or the plan's driver is not known.</exception>
-    public async ValueTask Configure(RunPlan run, DevicePlan plan)
+    public async ValueTask Configure(
+        RunPlan run, DevicePlan plan, string? kept = null, string cause = FenceCause.Failover)
     {
         if (_plan is not null)
         {
@@ -95,10 +101,16 @@ public sealed partial class DeviceAgent
         _injection = run.Injections.Count == 0 ? null : new Injection(run, plan.Name);
         Neighbours = run.SharesSections ? _links.PgmapArray(plan.Host) : null;
         _mapping = plan.HasPlainMapping ? new(_context, plan.MapName(0)) : null;
-        await Log.OpenAsync();
+        _context.Incarnations.IsFencing = run.IsFenced;
+        await Log.OpenAsync(kept);
         if (_mapping is not null)
         {
             await _mapping.OpenAsync();
+        }
+
+        if (Log.Before.Life > 0)
+        {
+            await Recover(cause);
         }
 
         await CommitAsync();
@@ -112,6 +124,12 @@ public sealed partial class DeviceAgent
         if (!Log.IsOpen)
         {
             return new(new AllocReply(Errno.ENODEV, default, 0, 0, -1, -1));
+        }
+
+        if (request.KnownGen != 0 && request.KnownGen != Log.Gen && _run!.IsFenced)
+        {
+            // Addressed to another incarnation, which may have executed it: this one must not do so again.
+            return new(new AllocReply(Errno.ENODEV, new(Log.Gen, 0, 0), 0, 0, -1, -1));
         }
 
         if (IsBarred(request.Session))
@@ -180,10 +198,17 @@ public sealed partial class DeviceAgent
             return reaped;
         }
 
-        foreach (var pagemap in _device.Resources.ToArray())
+        try
         {
-            var map = (DeviceMap)pagemap.Map.Handle!;
-            Learn(map, await map.Link.Bar(session, name));
+            foreach (var pagemap in _device.Resources.ToArray())
+            {
+                var map = (DeviceMap)pagemap.Map.Handle!;
+                Learn(map, await map.Link.Bar(session, name));
+            }
+        }
+        catch (PartLostException)
+        {
+            return reaped; // The life is over, and with it everything that the session held.
         }
 
         foreach (var number in numbers)
@@ -266,14 +291,17 @@ public sealed partial class DeviceAgent
     }
 
     /// <summary>Remembers a position at another object: the next event of this device comes after it.</summary>
+    /// <exception cref="Incarnations.PartLostException">The other object has lost the life.</exception>
     internal At Learn(DeviceRef counted, At at)
     {
+        Demand(counted.Id, counted.Last, at);
         counted.Last = at;
         return Learn(counted.Id, at);
     }
 
     internal At Learn(DeviceMap map, At at)
     {
+        Demand(map.Id, map.Last, at);
         map.Last = at;
         return Learn(map.Id, at);
     }
@@ -299,6 +327,7 @@ public sealed partial class DeviceAgent
         {
             var map = counted.Maps[i];
             var fold = await map.Link.Fold(counted.Life);
+            Demand(map.Id, map.Last, fold.At);
             folds.Add(fold);
         }
 
@@ -452,7 +481,7 @@ public sealed partial class DeviceAgent
         {
             // Only a refusal gives a reference back; its position is that of this turn.
             reply = Allocated(request, new P2pAllocResult(default, Errno.ENOMEM, null));
-            await pending;
+            await Received(pending);
             return reply;
         }
 
@@ -471,6 +500,33 @@ public sealed partial class DeviceAgent
         return reply;
     }
 
+    /// <summary>Waits for a resource's receipt. One that has lost the life gives none, and nothing waits for it any
+    /// more:
+    /// what was executed stands.</summary>
+    private static async ValueTask Received(ValueTask<P2pAllocResult> pending)
+    {
+        try
+        {
+            await pending;
+        }
+        catch (PartLostException)
+        {
+            return;
+        }
+    }
+
+    private static async ValueTask Received(ValueTask<Errno> pending)
+    {
+        try
+        {
+            await pending;
+        }
+        catch (PartLostException)
+        {
+            return;
+        }
+    }
+
     private FreeReply Freed(in FreeRequest request, in LiveAllocation held, Errno err)
     {
         _tally.Frees++;
@@ -486,7 +542,7 @@ public sealed partial class DeviceAgent
         {
             // The memory is back in the pool; what is awaited is the resource's receipt of the reference.
             reply = Freed(request, held, Errno.OK);
-            await pending;
+            await Received(pending);
             return reply;
         }
 
@@ -531,6 +587,10 @@ public sealed partial class DeviceAgent
         try
         {
             await pending;
+        }
+        catch (PartLostException)
+        {
+            return;
         }
         catch (KernelOopsException)
         {

@@ -9,6 +9,7 @@ using Fleet.Protocol.Machines;
 using Fleet.Protocol.Maps;
 using Fleet.Protocol.Refs;
 using Fleet.Protocol.Resources;
+using Fleet.Protocol.Wire;
 
 namespace Fleet.Protocol.Devices;
 
@@ -113,7 +114,16 @@ internal readonly struct FleetHost(DeviceAgent agent, string actor, Ticket? tick
 
         // The operation that gives it back is given its position in this very turn, and it is the next one.
         var sent = counted.Link.Report(counted.Life, counted.Slot.Report(SlotReport.DeviceSlot, agent.Log.Upcoming));
-        return sent.IsCompletedSuccessfully ? ValueTask.CompletedTask : new(sent.AsTask());
+        if (!sent.IsCompletedSuccessfully)
+        {
+            return Reported(agent, counted, sent);
+        }
+
+        agent.Demand(counted.Id, counted.Last, sent.Result);
+        return ValueTask.CompletedTask;
+
+        static async ValueTask Reported(DeviceAgent agent, DeviceRef counted, ValueTask<At> sent) =>
+            agent.Demand(counted.Id, counted.Last, await sent);
     }
 
     public bool RefIsDying(RefObject target) => Of(target).Slot.State is not RefSlotState.Live;
@@ -149,9 +159,11 @@ internal readonly struct FleetHost(DeviceAgent agent, string actor, Ticket? tick
             await switching;
         }
 
+        agent.Demand(counted.Id, counted.Last, reply.At);
         while (!reply.IsZero)
         {
             reply = await counted.Link.WaitZero(counted.Life, WaitStep.Poll, agent.Log.Last);
+            agent.Demand(counted.Id, counted.Last, reply.At);
         }
 
         agent.Learn(counted, reply.At);

@@ -40,6 +40,12 @@ public interface IMapLink
 
     ValueTask<At> Erase(int life, At cause);
 
+    /// <summary>Ends what an earlier incarnation of the device left here; nothing where nothing ever was.</summary>
+    ValueTask<At> Fence(int deviceGen, int life, At cause, string actor);
+
+    /// <summary>The newest position, as a sign of which incarnation answers.</summary>
+    ValueTask<At> Look();
+
     /// <summary>Refuses a session from here on.</summary>
     ValueTask<At> Bar(int session, string name);
 

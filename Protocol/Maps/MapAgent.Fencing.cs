@@ -12,13 +12,26 @@ public sealed partial class MapAgent
     /// <summary>Incarnation of the device that is served; 0 for none yet.</summary>
     public int DeviceGen => _deviceGen;
 
+    /// <summary>Ends what an earlier incarnation of the device left here; nothing where nothing ever was.</summary>
+    public async ValueTask<At> Fence(int deviceGen, At cause, string actor)
+    {
+        if (!Log.IsOpen && (await Log.Context.Incarnations.KnownAsync(Log.Name)).Gen == 0)
+        {
+            return default;
+        }
+
+        await Log.OpenAsync();
+        var at = End(deviceGen, cause, actor);
+        await Log.CommitAsync();
+        return at;
+    }
+
     /// <summary>Ends the life at once: whoever still names it is refused.</summary>
     /// <remarks>
-    /// Recorded also by an incarnation that never knew that life: the one that did may have had no time to. Open the
-    /// log first.
+    /// Recorded also by an incarnation that never knew that life: the one that did may have had no time to.
     /// </remarks>
     /// <param name="deviceGen">The device's new incarnation; an earlier or equal one changes nothing.</param>
-    public At Fence(int deviceGen, At cause)
+    private At End(int deviceGen, At cause, string actor)
     {
         if (deviceGen <= _deviceGen)
         {
@@ -26,6 +39,6 @@ public sealed partial class MapAgent
         }
 
         (_deviceGen, _life, _map, _tags, _resource, _pins) = (deviceGen, 0, null, null, null, null);
-        return Log.Add(EventKind.Fenced, actor: "failover", after: [Device(cause)]);
+        return Log.Add(EventKind.Fenced, actor: actor, after: [Device(cause)]);
     }
 }

@@ -20,9 +20,11 @@ public sealed record InjectionPlan(string Point, Kernel.Errno Errno, double Prob
 /// <param name="LeaseSeconds">A session that is not renewed for this long is barred and reaped.</param>
 /// <param name="SharesSections">Resources of a host may lie in one memory section, and so in each other's way.</param>
 /// <param name="IsSpread">The objects of one device may live on several silos.</param>
+/// <param name="IsFenced">Stale incarnations are refused; without it a run shows what the fences are for.</param>
 public sealed record RunPlan(
     string Run, string Profile, ulong Seed, TimeSpan Patience, double LeaseSeconds,
-    IReadOnlyList<InjectionPlan> Injections, bool SharesSections = false, bool IsSpread = false);
+    IReadOnlyList<InjectionPlan> Injections, bool SharesSections = false, bool IsSpread = false,
+    bool IsFenced = true);
 
 /// <summary>The drivers that a device may be bound to, as plans name them.</summary>
 public static class DriverNames
@@ -81,6 +83,24 @@ public sealed record DevicePlan(string Key, string Driver, IReadOnlyList<PciBar>
         }
     }
 
+
+    /// <summary>Keys of every resource that some profile gives the device.</summary>
+    public IEnumerable<string> RefKeys()
+    {
+        for (var resource = 0; resource < Resources.Count; resource++)
+        {
+            yield return ResourceKey(resource);
+        }
+
+        if (Driver is DriverNames.P2pdma)
+        {
+            yield return Key + "/shared";
+        }
+        else if (HasQueue)
+        {
+            yield return QueueKey;
+        }
+    }
 
     public string MapName(int resource) => "map:" + ResourceKey(resource);
 

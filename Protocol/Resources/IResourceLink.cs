@@ -26,6 +26,13 @@ public interface IResourceLink
     /// <summary>percpu_ref_exit.</summary>
     /// <param name="endsCleanup">The cleanup callback of a page map ends with it.</param>
     ValueTask<At> Exit(int life, bool endsCleanup, At cause);
+
+    /// <summary>Ends what an earlier incarnation of the device left here; nothing where nothing ever was.</summary>
+    /// <param name="life">Lives below this one are over.</param>
+    ValueTask<At> Fence(int deviceGen, int life, At cause, string actor);
+
+    /// <summary>The newest position, as a sign of which incarnation answers.</summary>
+    ValueTask<At> Look();
 }
 
 /// <summary>Which poll of a wait it is.</summary>

@@ -1,4 +1,5 @@
 using Fleet.Kernel.History;
+using Fleet.Protocol.Incarnations;
 
 namespace Fleet.Protocol.Streams;
 
@@ -10,36 +11,11 @@ public interface ILifecycleLog
     ValueTask CommitAsync(IReadOnlyList<HistoryEvent> events);
 }
 
-/// <summary>Numbers the incarnations of objects; what numbers them also fences the earlier ones.</summary>
-public interface IIncarnations
-{
-    /// <summary>Returns the next incarnation of an object: 1 at first, larger each time.</summary>
-    ValueTask<int> NextAsync(string name);
-}
-
 /// <summary>The clock that events are stamped with.</summary>
 public interface IEventClock
 {
     /// <summary>Nanoseconds since an arbitrary instant; never goes back.</summary>
     long NowNs { get; }
-}
-
-/// <summary>Incarnations counted in memory: enough while objects live no longer than their process.</summary>
-/// <remarks>Concurrency: any thread.</remarks>
-public sealed class MemoryIncarnations : IIncarnations
-{
-    private readonly Dictionary<string, int> _known = new(StringComparer.Ordinal);
-    private readonly Lock _gate = new();
-
-    public ValueTask<int> NextAsync(string name)
-    {
-        lock (_gate)
-        {
-            var next = _known.GetValueOrDefault(name) + 1;
-            _known[name] = next;
-            return new(next);
-        }
-    }
 }
 
 /// <summary>What all agents of one process share.</summary>

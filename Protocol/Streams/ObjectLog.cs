@@ -1,5 +1,7 @@
 using Fleet.Kernel;
 using Fleet.Kernel.History;
+using Fleet.Protocol.Devices;
+using Fleet.Protocol.Incarnations;
 using Fleet.Protocol.Wire;
 
 namespace Fleet.Protocol.Streams;
@@ -16,6 +18,8 @@ public sealed class ObjectLog(FleetContext context, string name)
     private List<HistoryEvent>? _pending;
     private IObjectStream? _stream;
     private Task? _committing;
+    private Task? _opening;
+    private Tenure? _tenure;
     private long _seq;
 
     public FleetContext Context => context;
@@ -36,6 +40,17 @@ public sealed class ObjectLog(FleetContext context, string name)
 
     public bool IsOpen => Gen != 0;
 
+    /// <summary>It may answer: its incarnation is the newest as far as is known, and its process may serve.</summary>
+    public bool Serves => _tenure is { Serves: true };
+
+    /// <summary>This incarnation has ended; nothing of it becomes durable any more.</summary>
+    public bool IsOver => _tenure is { IsOver: true };
+
+    /// <summary>What the incarnations before this one left of a device.</summary>
+    public DeviceState Before => _tenure?.Before ?? default;
+
+    public Tenure? Tenure => _tenure;
+
     /// <summary>The newest position that was given.</summary>
     public At Last => new(Gen, _seq, Life);
 
@@ -43,22 +58,16 @@ public sealed class ObjectLog(FleetContext context, string name)
     public At Upcoming => new(Gen, _seq + 1, Life);
 
     /// <summary>Begins an incarnation: its number is fenced, its first event recorded.</summary>
-    public async ValueTask OpenAsync()
+    /// <param name="plan">What the next incarnation has to know to begin.</param>
+    public ValueTask OpenAsync(string? plan = null)
     {
         if (IsOpen)
         {
-            return;
+            return ValueTask.CompletedTask;
         }
 
-        var gen = await context.Incarnations.NextAsync(Name);
-        if (IsOpen)
-        {
-            return;
-        }
-
-        Gen = gen;
-        _stream = context.Streams?.Open(Name, gen);
-        Add(EventKind.Incarnation, text: context.Process, fn: gen == 1 ? "first" : "failover");
+        var opening = _opening ??= OpenOnceAsync(plan);
+        return opening.IsCompletedSuccessfully ? ValueTask.CompletedTask : new(opening);
     }
 
     /// <summary>Gives a position to an operation, and nothing is stored.</summary>
@@ -97,7 +106,11 @@ public sealed class ObjectLog(FleetContext context, string name)
             Alloc = alloc,
         };
         (_pending ??= []).Add(happened);
-        _stream?.Observe(happened);
+        if (!IsOver)
+        {
+            _stream?.Observe(happened);
+        }
+
         return at;
     }
 
@@ -110,8 +123,14 @@ public sealed class ObjectLog(FleetContext context, string name)
 
     /// <summary>Completes when everything that was recorded so far is durable; at once when it is.</summary>
     /// <remarks>One commit of an object at a time: a later position is never durable before an earlier one.</remarks>
+    /// <exception cref="StaleIncarnationException">The incarnation is over; nothing more of it is stored.</exception>
     public ValueTask CommitAsync()
     {
+        if (IsOver)
+        {
+            return ValueTask.FromException(new StaleIncarnationException(Name, Gen));
+        }
+
         if (_committing is { IsCompleted: false })
         {
             return new(CommitBehindAsync());
@@ -132,6 +151,16 @@ public sealed class ObjectLog(FleetContext context, string name)
 
         _committing = sent.AsTask();
         return new(_committing);
+    }
+
+    private async Task OpenOnceAsync(string? plan)
+    {
+        var tenure = await context.Incarnations.BeginAsync(Name, plan);
+        _tenure = tenure;
+        Life = Math.Max(Life, tenure.Before.Life);
+        Gen = tenure.Gen;
+        _stream = context.Streams?.Open(Name, tenure.Gen);
+        Add(EventKind.Incarnation, text: context.Process, fn: tenure.Gen == 1 ? "first" : "failover");
     }
 
     private async Task CommitBehindAsync()

@@ -12,7 +12,12 @@ public readonly record struct At(int Gen, long Seq, int Life);
 /// <summary>Asks a device for memory.</summary>
 /// <param name="Op">Number of the operation, unique in the run.</param>
 /// <param name="Session">Number of the caller's session in the run.</param>
-public readonly record struct AllocRequest(long Op, int Session, ulong SizeBytes);
+/// <param name="Client">Number of the client within its session, from 1: what became of its operation can be asked for.
+/// 0 for a caller that never asks.</param>
+/// <param name="KnownGen">The newest incarnation of the device that the caller has heard of; another one answers
+/// <see cref="Errno.ENODEV"/>, with its own. 0 for any.</param>
+public readonly record struct AllocRequest(
+    long Op, int Session, ulong SizeBytes, int Client = 0, int KnownGen = 0);
 
 /// <param name="Number">Number of the allocation within <see cref="At.Gen"/>, from 1; 0 when there is none.</param>
 /// <param name="Resource">Index of the resource the memory lies in; -1 when there is none.</param>
@@ -22,7 +27,8 @@ public readonly record struct AllocReply(Errno Err, At At, long Number, ulong Ad
 
 /// <summary>Gives memory back.</summary>
 /// <param name="Gen">Incarnation of the device that gave it; another one answers <see cref="Errno.ENODEV"/>.</param>
-public readonly record struct FreeRequest(long Op, int Session, int Gen, long Number, ulong Address, ulong SizeBytes);
+public readonly record struct FreeRequest(
+    long Op, int Session, int Gen, long Number, ulong Address, ulong SizeBytes, int Client = 0);
 
 public readonly record struct FreeReply(Errno Err, At At, short Owner);
 
@@ -34,7 +40,7 @@ public readonly record struct FreeReply(Errno Err, At At, short Owner);
 /// <param name="Tag">What to write into each; 0 for a read.</param>
 public readonly record struct AccessRequest(
     long Op, int Session, int Gen, long Number, ulong Pfn, int PageCount, AccessDirection Direction,
-    AccessVia Via, ulong Tag);
+    AccessVia Via, ulong Tag, int Client = 0);
 
 /// <param name="Err">
 /// <see cref="Errno.EFAULT"/>: executed, the memory was removed; <see cref="Errno.ESTALE"/>: the session is barred,
@@ -46,7 +52,7 @@ public readonly record struct AccessReply(Errno Err, At At, ulong Tag);
 
 /// <summary>Pins one page, as get_user_pages does for an I/O to or from it.</summary>
 /// <param name="Page">Which page of the range, from 0.</param>
-public readonly record struct PinRequest(long Op, int Session, long Page);
+public readonly record struct PinRequest(long Op, int Session, long Page, int Client = 0);
 
 /// <param name="Err"><see cref="Errno.ENXIO"/>: the page map is dying or gone, nothing was pinned.</param>
 /// <param name="At">Position of the page map's event.</param>
@@ -60,7 +66,7 @@ public readonly record struct PinReply(Errno Err, At At, int Gen, long Number, u
 
 /// <summary>Gives a pin back.</summary>
 /// <param name="Gen">As the pin's reply had it; another incarnation answers <see cref="Errno.ENODEV"/>.</param>
-public readonly record struct UnpinRequest(long Op, int Session, int Gen, long Number);
+public readonly record struct UnpinRequest(long Op, int Session, int Gen, long Number, int Client = 0);
 
 /// <param name="Err"><see cref="Errno.EFAULT"/>: executed, the struct page was gone; <see cref="Errno.EINVAL"/>: not
 /// the caller's, or given back already.</param>
@@ -144,4 +150,32 @@ public readonly record struct FrontReply(
     public static FrontReply Of(in FreeReply reply) => new(reply.Err, reply.At, 0, 0, -1, reply.Owner, 0);
 
     public static FrontReply Of(in AccessReply reply) => new(reply.Err, reply.At, 0, 0, -1, -1, reply.Tag);
+
+    /// <summary>A pin's address is its page frame, and its tag the incarnation of the device.</summary>
+    public static FrontReply Of(in PinReply reply) =>
+        new(reply.Err, reply.At, reply.Number, reply.Pfn, 0, -1, (ulong)reply.Gen);
+
+    public static FrontReply Of(in UnpinReply reply) => new(reply.Err, reply.At, 0, 0, -1, -1, 0);
+
+    public AllocReply ToAlloc() => new(Err, At, Number, Address, Resource, Owner);
+
+    public FreeReply ToFree() => new(Err, At, Owner);
+
+    public AccessReply ToAccess() => new(Err, At, Tag);
+
+    public PinReply ToPin() => new(Err, At, (int)Tag, Number, Address);
+
+    public UnpinReply ToUnpin() => new(Err, At);
 }
+
+/// <summary>Asks an object what became of an operation whose answer was lost.</summary>
+/// <param name="Session">Number of the caller's session in the run.</param>
+/// <param name="Client">Number of the client within its session.</param>
+/// <param name="Of">Number of the operation.</param>
+public readonly record struct ResolveRequest(int Session, int Client, long Of);
+
+/// <param name="Stand"><see cref="Calls.CallStand.Refused"/>: not executed, and it never will be;
+/// <see cref="Calls.CallStand.Running"/>: ask again; <see cref="Calls.CallStand.Answered"/>: <paramref name="Reply"/>.
+/// </param>
+/// <param name="Gen">Incarnation that answers; 0 where none does.</param>
+public readonly record struct ResolveReply(Calls.CallStand Stand, int Gen, FrontReply Reply);

@@ -1,4 +1,5 @@
 using Fleet.Kernel.History;
+using Fleet.Protocol.Incarnations;
 using Fleet.Protocol.Streams;
 
 namespace Fleet.Silo;

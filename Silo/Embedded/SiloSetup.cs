@@ -1,5 +1,6 @@
 using Fleet.Grains.Shells;
-using Fleet.Protocol.Devices;
+using Fleet.Protocol.Calls;
+using Fleet.Protocol.Incarnations;
 using Fleet.Protocol.Streams;
 using Microsoft.Extensions.DependencyInjection;
 using Orleans.Configuration;
@@ -16,11 +17,15 @@ internal static class SiloSetup
     public static void AddFleet(this ISiloBuilder silo, EmbeddedFleetOptions options)
     {
         options.Objects.NameProcess(options.ProcessId, options.Process);
+        var log = options.Incarnations is MemoryIncarnations memory
+            ? memory.Fence(options.Log, options.Objects) : options.Log;
         silo.Services.AddSingleton(new FleetContext(
-            options.Objects, options.Streams, options.Log, options.Incarnations, new MonotonicClock(options.Time),
+            options.Objects, options.Streams, log, options.Incarnations, new MonotonicClock(options.Time),
             options.Process, options.ProcessId));
         silo.Services.AddSingleton(new LongPoll(options.LongPoll));
-        silo.Services.AddSingleton<IFleetLinks, GrainLinks>();
+        silo.Services.AddSingleton<GrainLinks>();
+        silo.Services.AddSingleton<ClientLedger>();
+        silo.Services.AddSingleton<ILifecycleParticipant<ISiloLifecycle>, LostSilos>();
         silo.Services.AddSingleton(options.Time);
         silo.Services.AddPlacementDirector<ColocatedPlacement, ColocatedPlacementDirector>();
         silo.Services.Configure<SiloMessagingOptions>(messaging => messaging.ResponseTimeout = options.ResponseTimeout);

@@ -67,6 +67,12 @@ internal sealed class AgentLinks(VirtualCluster cluster, Activation owner) : IFl
 
         public ValueTask<At> Exit(int life, bool endsCleanup, At cause) => channel.Call<ResourceActivation, At>(
             life, CallForm.Once, at => at.Committed(at.Agent.Exit(life, endsCleanup, cause)));
+
+        public ValueTask<At> Fence(int deviceGen, int life, At cause, string actor) =>
+            channel.Call<ResourceActivation, At>(0, CallForm.Begins, at => at.Agent.Fence(life, cause, actor));
+
+        public ValueTask<At> Look() =>
+            channel.Call<ResourceActivation, At>(0, CallForm.Cumulative, at => new(at.Agent.Log.Last));
     }
 
     private sealed class MapLink(Channel channel) : IMapLink
@@ -91,6 +97,12 @@ internal sealed class AgentLinks(VirtualCluster cluster, Activation owner) : IFl
 
         public ValueTask<At> Erase(int life, At cause) => channel.Call<MapActivation, At>(
             life, CallForm.Once, at => at.Committed(at.Agent.Erase(life, cause)));
+
+        public ValueTask<At> Fence(int deviceGen, int life, At cause, string actor) =>
+            channel.Call<MapActivation, At>(0, CallForm.Begins, at => at.Agent.Fence(deviceGen, cause, actor));
+
+        public ValueTask<At> Look() =>
+            channel.Call<MapActivation, At>(0, CallForm.Cumulative, at => new(at.Agent.Log.Last));
 
         public ValueTask<At> Bar(int session, string name) =>
             channel.Call<MapActivation, At>(0, CallForm.Cumulative, at => at.Bar(session, name));

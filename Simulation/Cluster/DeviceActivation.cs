@@ -16,9 +16,11 @@ internal sealed class DeviceActivation : Activation, ICaller
     public DeviceActivation(VirtualCluster cluster, Grain grain, Silo silo)
         : base(cluster, grain, silo) =>
         (CallerNumber, Agent) = (
-            ++cluster.LastActivation, new(silo.Context, grain.Key, new AgentLinks(cluster, this)));
-
-
+            ++cluster.LastActivation,
+            new(silo.Context, grain.Key, new AgentLinks(cluster, this))
+            {
+                PartLost = _ => LosePart(),
+            });
 
     public int CallerNumber { get; }
 
@@ -29,13 +31,6 @@ internal sealed class DeviceActivation : Activation, ICaller
         if (Agent.Log.Gen < call.KnownGen)
         {
             Stop();
-            return;
-        }
-
-        if (call.Operation.Kind is OperationKind.Alloc && call.KnownGen != 0 && call.KnownGen != Agent.Log.Gen)
-        {
-            // Addressed to the incarnation before, which may have executed it: this one must not do so again.
-            call.Return(this, new(Errno.ENODEV, new(Agent.Log.Gen, 0, 0), 0, 0, -1, -1, 0));
             return;
         }
 
@@ -53,7 +48,8 @@ internal sealed class DeviceActivation : Activation, ICaller
         var operation = call.Operation;
         if (operation.Kind is OperationKind.Alloc)
         {
-            var pending = Agent.Alloc(new(operation.Number, call.Session, operation.SizeBytes));
+            var pending = Agent.Alloc(new(
+                operation.Number, call.Session, operation.SizeBytes, call.Caller, call.KnownGen));
             if (pending.IsCompletedSuccessfully && MayLeave)
             {
                 Answer(call, FrontReply.Of(pending.Result));
@@ -112,64 +108,32 @@ internal sealed class DeviceActivation : Activation, ICaller
     {
         if (Agent.Log.Gen == gen && Agent.Report().IsBound)
         {
-            Cluster.Counts.Fenced++;
-            Cluster.Fence(Grain);
+            LosePart();
         }
     }
 
+    /// <summary>A life that an earlier activation left is fenced; who calls waits until it is.</summary>
     protected override async ValueTask StartAsync()
     {
-        var name = "dev:" + Grain.Key;
-        var (state, gen) = await Cluster.Database.Ask(
-            () => (Cluster.Database.StateOf(Cluster.Objects.Intern(name)), Cluster.Database.GenOf(name)));
-        var plan = Cluster.Devices[Grain.Device];
-        if (gen == 0)
+        await Agent.Configure(Cluster.Plan.Run, Cluster.Devices[Grain.Device]);
+        if (Agent.Log.Gen > 1 || Agent.Log.Before.Life > 0)
         {
-            await Agent.Configure(Cluster.Plan.Run, plan);
-            return;
+            Cluster.Counts.Failovers++;
         }
 
-        Cluster.Counts.Failovers++;
-        await Agent.Recover(Cluster.Plan.Run, plan, state);
-        foreach (var part in Cluster.Below(Grain.Device))
-        {
-            await FenceAsync(part, Agent.Log.Life);
-        }
-
-        if (state.IsBound)
+        if (Agent.HasFenced)
         {
             Cluster.OnFenced?.Invoke(Grain.Device);
         }
     }
 
-    private bool MayLeave => Agent.Log.IsSettled || Cluster.Plan.Bug is PlantedBug.AnswerBeforeDurable;
-
-    private async ValueTask FenceAsync(Grain part, int life)
+    private void LosePart()
     {
-        if (part.Current is null && Cluster.Database.GenOf(PartName(part)) == 0)
-        {
-            return;
-        }
-
-        var done = new TaskCompletionSource();
-        var (gen, cause) = (Agent.Log.Gen, Agent.Log.Last);
-        Send();
-        await done.Task;
-
-        void Send()
-        {
-            Cluster.Send(Silo, part, new FenceLetter(this, done, gen, life, cause));
-            After(RandomChoice.Nanoseconds(Cluster.Plan.Network.RetryAfter), () =>
-            {
-                if (!done.Task.IsCompleted)
-                {
-                    Send();
-                }
-            });
-        }
+        Cluster.Counts.Fenced++;
+        Cluster.Fence(Grain);
     }
 
-    private static string PartName(Grain part) => (part.Kind is GrainKind.Map ? "map:" : "ref:") + part.Key;
+    private bool MayLeave => Agent.Log.IsSettled || Cluster.Plan.Bug is PlantedBug.AnswerBeforeDurable;
 
     private async void AllocSlow(HotCall call, ValueTask<AllocReply> pending)
     {
@@ -192,22 +156,5 @@ internal sealed class DeviceActivation : Activation, ICaller
     {
         _clients.Answer(call.Caller, call.Operation.Number, reply);
         call.Return(this, reply);
-    }
-
-    private sealed class FenceLetter(
-        DeviceActivation device, TaskCompletionSource done, int gen, int life, At cause) : Letter
-    {
-        public override void Arrive(Activation at) => Execute((PartActivation)at);
-
-        private async void Execute(PartActivation part)
-        {
-            await part.Fence(gen, life, cause);
-            device.Cluster.Carry(ReferenceEquals(part.Silo, device.Silo), new Done(device, done), static one => one);
-        }
-    }
-
-    private sealed class Done(DeviceActivation device, TaskCompletionSource done) : Occurrence
-    {
-        public override void Happen() => device.After(0, () => done.TrySetResult());
     }
 }

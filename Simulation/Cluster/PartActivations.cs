@@ -30,20 +30,6 @@ internal abstract class PartActivation(VirtualCluster cluster, Grain grain, Silo
         return at;
     }
 
-    /// <summary>Ends what an earlier incarnation of the device left here.</summary>
-    public async ValueTask<At> Fence(int deviceGen, int life, At cause)
-    {
-        if (!Log.IsOpen && Cluster.Database.GenOf(Log.Name) == 0)
-        {
-            return default;
-        }
-
-        await Log.OpenAsync();
-        return await Committed(End(deviceGen, life, cause));
-    }
-
-    protected abstract At End(int deviceGen, int life, At cause);
-
     /// <summary>Nothing is loaded: a part begins with the life that its device gives it.</summary>
     protected override ValueTask StartAsync() => ValueTask.CompletedTask;
 }
@@ -76,8 +62,6 @@ internal sealed class ResourceActivation : PartActivation
         await Agent.Log.CommitAsync();
         return reply;
     }
-
-    protected override At End(int deviceGen, int life, At cause) => Agent.Fence(life, cause);
 }
 
 internal sealed class MapActivation : PartActivation
@@ -148,8 +132,6 @@ internal sealed class MapActivation : PartActivation
         await Agent.Log.CommitAsync();
         return reaped;
     }
-
-    protected override At End(int deviceGen, int life, At cause) => Agent.Fence(deviceGen, cause);
 
     private async void ReturnSettled(HotCall call, FrontReply reply)
     {

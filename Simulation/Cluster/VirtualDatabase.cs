@@ -1,5 +1,6 @@
 using Fleet.Kernel.History;
 using Fleet.Protocol.Devices;
+using Fleet.Protocol.Incarnations;
 using Fleet.Protocol.Streams;
 
 namespace Fleet.Simulation.Cluster;
@@ -69,6 +70,8 @@ internal sealed class VirtualDatabase(VirtualCluster cluster, DatabasePlan plan,
         }
     }
 
+    private int IdOf(string name) => cluster.Objects.Intern(name);
+
     private int Next(string name)
     {
         var next = bug is PlantedBug.NoFencing ? 1 : _gens.GetValueOrDefault(name) + 1;
@@ -130,6 +133,21 @@ internal sealed class VirtualDatabase(VirtualCluster cluster, DatabasePlan plan,
 
     private sealed class Numbers(VirtualDatabase database) : IIncarnations
     {
-        public ValueTask<int> NextAsync(string name) => new(database.Ask(() => database.Next(name)));
+        /// <summary>A planted bug takes the fence away, never a plan.</summary>
+        public bool IsFencing { get; set; } = true;
+
+        /// <summary>A silo that wakes is cut off before it hears of anything else for long: it has no term.
+        /// </summary>
+        public ValueTask<Tenure> BeginAsync(string name, string? plan = null) => new(database.Ask(() => new Tenure(
+            database.Next(name), database.StateOf(database.IdOf(name)), ServingTerm.Unlimited)));
+
+        public ValueTask<DurableObject> KnownAsync(string name) => new(database.Ask(() => new DurableObject(
+            database.GenOf(name), database.StateOf(database.IdOf(name)), null)));
+
+        public ValueTask KeepAsync(string name, string? plan) => default;
+
+        public ValueTask<IReadOnlyList<string>> NamesAsync(string prefix) => new([]);
+
+        public ValueTask LeaveAsync(string name, Tenure tenure) => default;
     }
 }

@@ -1,5 +1,8 @@
+using System.Collections.Concurrent;
 using System.Threading.Channels;
 using Fleet.Kernel.History;
+using Fleet.Protocol.Devices;
+using Fleet.Protocol.Incarnations;
 using Fleet.Protocol.Streams;
 using Fleet.Storage.Results;
 using Fleet.Storage.Results.Postgres;
@@ -8,22 +11,13 @@ using NpgsqlTypes;
 
 namespace Fleet.Storage.Cluster;
 
-/// <summary>
-/// A newer incarnation of the object exists: this one must stop, and nothing of the group was stored.
-/// </summary>
-public sealed class StaleIncarnationException(string name, int gen)
-    : Exception($"Incarnation {gen} of {name} is stale: the database knows a newer one.")
-{
-    public string Name { get; } = name;
-
-    public int Gen { get; } = gen;
-}
-
 /// <summary>Numbers and fences incarnations in PostgreSQL, and stores their events with their transitions.</summary>
 /// <remarks>
 /// The database decides: a transition of an incarnation that is not the newest raises an error there. What callers ask
-/// while one commit is under way goes together into the next (group commit), at most 512 groups.
-/// Concurrency: any thread.
+/// while one commit is under way goes together into the next (group commit), at most 512 groups. A silo answers hot
+/// operations without asking; it does so within its <see cref="PostgresTerm"/>, and whoever takes an object from it
+/// waits
+/// until that ends or was renewed with the news. Concurrency: any thread. Source: docs/decisions/0021.
 /// </remarks>
 public sealed class PostgresLifecycle : ILifecycleLog, IIncarnations, IAsyncDisposable
 {
@@ -39,10 +33,15 @@ public sealed class PostgresLifecycle : ILifecycleLog, IIncarnations, IAsyncDisp
     private readonly int _proc;
     private readonly Channel<Group> _groups = Channel.CreateBounded<Group>(8 * GroupsMax);
     private readonly Channel<Asked> _asked = Channel.CreateBounded<Asked>(8 * GroupsMax);
+    private readonly Channel<(string Name, int Gen)> _left = Channel.CreateUnbounded<(string, int)>();
+    private readonly ConcurrentDictionary<string, Tenure> _tenures = new(StringComparer.Ordinal);
+    private readonly PostgresTerm _term;
     private readonly Task _commits;
     private readonly Task _numbers;
+    private readonly Task _leaves;
     private long _batch;
     private long _events;
+    private long _refused;
 
     private PostgresLifecycle(
         NpgsqlDataSource source, PostgresRunWriter writer, string scope, ObjectTable objects, int proc)
@@ -52,8 +51,10 @@ public sealed class PostgresLifecycle : ILifecycleLog, IIncarnations, IAsyncDisp
         _scope = scope;
         _objects = objects;
         _proc = proc;
+        _term = new(source, scope, proc, _tenures);
         _commits = Task.Run(CommitLoopAsync);
         _numbers = Task.Run(NumberLoopAsync);
+        _leaves = Task.Run(LeaveLoopAsync);
     }
 
     /// <summary>Events that were made durable and said to be.</summary>
@@ -71,11 +72,103 @@ public sealed class PostgresLifecycle : ILifecycleLog, IIncarnations, IAsyncDisp
             ? new(postgres.Source, run, scope, objects, proc)
             : throw new StorageException("Incarnations are fenced by PostgreSQL; the store is a directory.");
 
-    public async ValueTask<int> NextAsync(string name)
+    /// <summary>Commits of an incarnation that a newer one had replaced.</summary>
+    public long Refused => Interlocked.Read(ref _refused);
+
+    /// <summary>How often this process had to fall silent, and for how long at most.</summary>
+    public (long Count, TimeSpan Longest) Lapses => _term.Lapses;
+
+    public bool IsFencing
     {
-        var asked = new Asked(name);
+        get => _term.IsBinding;
+        set => _term.IsBinding = value;
+    }
+
+    public async ValueTask<Tenure> BeginAsync(string name, string? plan = null)
+    {
+        await _term.RenewedAsync();
+        var asked = new Asked(name, plan);
         await _asked.Writer.WriteAsync(asked);
-        return await asked.Done.Task;
+        var begun = await asked.Done.Task;
+        var tenure = new Tenure(begun.Gen, begun.Before, _term);
+        if (_tenures.TryGetValue(name, out var known) && IsFencing)
+        {
+            known.End();
+        }
+
+        _tenures[name] = tenure;
+        if (_term.IsTaken(name, begun.Gen))
+        {
+            tenure.End();
+        }
+
+        if (IsFencing && begun.Wait > TimeSpan.Zero)
+        {
+            await Task.Delay(begun.Wait);
+        }
+
+        return tenure;
+    }
+
+    public async ValueTask<DurableObject> KnownAsync(string name) => await _writer.PatientlyAsync(
+        async token =>
+        {
+            await using var command = _source.CreateCommand(
+                "SELECT i.gen, i.life, i.is_bound, k.plan FROM (SELECT $1 AS scope, $2 AS name) AS asked "
+                + "LEFT JOIN fleet.incarnations i USING (scope, name) "
+                + "LEFT JOIN fleet.kept_plans k USING (scope, name)");
+            command.Parameters.Add(new NpgsqlParameter { Value = _scope });
+            command.Parameters.Add(new NpgsqlParameter { Value = name });
+            await using var rows = await command.ExecuteReaderAsync(token);
+            await rows.ReadAsync(token);
+            var plan = await rows.IsDBNullAsync(3, token) ? null : rows.GetString(3);
+            return await rows.IsDBNullAsync(0, token)
+                ? new DurableObject(0, default, plan)
+                : new DurableObject(rows.GetInt32(0), new(rows.GetInt32(1), rows.GetBoolean(2)), plan);
+        },
+        CancellationToken.None);
+
+    public async ValueTask KeepAsync(string name, string? plan) => await _writer.PatientlyAsync(
+        async token =>
+        {
+            await using var command = _source.CreateCommand(plan is null
+                ? "DELETE FROM fleet.kept_plans WHERE scope = $1 AND name = $2"
+                : "INSERT INTO fleet.kept_plans (scope, name, plan) VALUES ($1, $2, $3) "
+                    + "ON CONFLICT (scope, name) DO UPDATE SET plan = excluded.plan");
+            command.Parameters.Add(new NpgsqlParameter { Value = _scope });
+            command.Parameters.Add(new NpgsqlParameter { Value = name });
+            if (plan is not null)
+            {
+                command.Parameters.Add(new NpgsqlParameter { Value = plan });
+            }
+
+            return await command.ExecuteNonQueryAsync(token);
+        },
+        CancellationToken.None);
+
+    public async ValueTask<IReadOnlyList<string>> NamesAsync(string prefix) => await _writer.PatientlyAsync(
+        async token =>
+        {
+            await using var command = _source.CreateCommand(
+                "SELECT name FROM fleet.kept_plans WHERE scope = $1 AND starts_with(name, $2) ORDER BY name");
+            command.Parameters.Add(new NpgsqlParameter { Value = _scope });
+            command.Parameters.Add(new NpgsqlParameter { Value = prefix });
+            await using var rows = await command.ExecuteReaderAsync(token);
+            var names = new List<string>();
+            while (await rows.ReadAsync(token))
+            {
+                names.Add(rows.GetString(0));
+            }
+
+            return names;
+        },
+        CancellationToken.None);
+
+    public ValueTask LeaveAsync(string name, Tenure tenure)
+    {
+        tenure.End();
+        _left.Writer.TryWrite((name, tenure.Gen));
+        return default;
     }
 
     /// <exception cref="StaleIncarnationException">A newer incarnation exists; nothing of the group is
@@ -96,7 +189,9 @@ public sealed class PostgresLifecycle : ILifecycleLog, IIncarnations, IAsyncDisp
     {
         _groups.Writer.TryComplete();
         _asked.Writer.TryComplete();
-        await Task.WhenAll(_commits, _numbers);
+        _left.Writer.TryComplete();
+        await Task.WhenAll(_commits, _numbers, _leaves);
+        await _term.DisposeAsync();
     }
 
     private async Task NumberLoopAsync()
@@ -115,7 +210,7 @@ public sealed class PostgresLifecycle : ILifecycleLog, IIncarnations, IAsyncDisp
             try
             {
                 // Asked twice after a lost answer it counts twice: a gap in the numbers, which fences all the same.
-                var numbers = await _writer.PatientlyAsync(token => NumberAsync(names, token), CancellationToken.None);
+                var numbers = await _writer.PatientlyAsync(token => NumberAsync(batch, token), CancellationToken.None);
                 batch.ForEach(a => a.Done.SetResult(numbers[a.Name]));
             }
             catch (Exception e)
@@ -125,21 +220,61 @@ public sealed class PostgresLifecycle : ILifecycleLog, IIncarnations, IAsyncDisp
         }
     }
 
-    private async Task<Dictionary<string, int>> NumberAsync(IEnumerable<string> names, CancellationToken ct)
+    private async Task<Dictionary<string, Begun>> NumberAsync(List<Asked> asked, CancellationToken ct)
     {
-        await using var command = _source.CreateCommand("SELECT name, gen FROM next_incarnations($1, $2)");
+        await using var command = _source.CreateCommand(
+            "SELECT name, gen, life, is_bound, wait_ms FROM fleet.begin_incarnations($1, $2, $3, $4)");
         command.Parameters.Add(new NpgsqlParameter { Value = _scope });
-        command.Parameters.Add(
-            new NpgsqlParameter { Value = names.ToArray(), NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Text });
+        command.Parameters.Add(new NpgsqlParameter { Value = _proc });
+        command.Parameters.Add(Texts(asked.Select(one => one.Name)));
+        command.Parameters.Add(Texts(asked.Select(one => one.Plan)));
         await using var rows = await command.ExecuteReaderAsync(ct);
-        var numbers = new Dictionary<string, int>(StringComparer.Ordinal);
+        var numbers = new Dictionary<string, Begun>(StringComparer.Ordinal);
         while (await rows.ReadAsync(ct))
         {
-            numbers.Add(rows.GetString(0), rows.GetInt32(1));
+            numbers.Add(rows.GetString(0), new(
+                rows.GetInt32(1), new(rows.GetInt32(2), rows.GetBoolean(3)),
+                TimeSpan.FromMilliseconds(rows.GetDouble(4))));
         }
 
         return numbers;
     }
+
+    private async Task LeaveLoopAsync()
+    {
+        var batch = new List<(string Name, int Gen)>();
+        while (await _left.Reader.WaitToReadAsync())
+        {
+            batch.Clear();
+            while (batch.Count < GroupsMax && _left.Reader.TryRead(out var next))
+            {
+                batch.Add(next);
+            }
+
+            await _writer.PatientlyAsync(
+                async token =>
+                {
+                    await using var command = _source.CreateCommand("SELECT fleet.leave_incarnations($1, $2, $3)");
+                    command.Parameters.Add(new NpgsqlParameter { Value = _scope });
+                    command.Parameters.Add(Texts(batch.Select(one => one.Name)));
+                    command.Parameters.Add(Integers(batch.Select(one => (int?)one.Gen)));
+                    return await command.ExecuteNonQueryAsync(token);
+                },
+                CancellationToken.None);
+        }
+    }
+
+    private static NpgsqlParameter Texts(IEnumerable<string?> values) => new()
+    {
+        Value = values.ToArray(),
+        NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Text,
+    };
+
+    private static NpgsqlParameter Integers(IEnumerable<int?> values) => new()
+    {
+        Value = values.ToArray(),
+        NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Integer,
+    };
 
     private async Task CommitLoopAsync()
     {
@@ -181,7 +316,17 @@ public sealed class PostgresLifecycle : ILifecycleLog, IIncarnations, IAsyncDisp
                     return;
                 }
 
-                stale.ForEach(g => g.Done.SetException(new StaleIncarnationException(e.Detail!, g.At.Gen)));
+                Interlocked.Add(ref _refused, stale.Count);
+                foreach (var group in stale)
+                {
+                    if (_tenures.TryGetValue(e.Detail!, out var tenure) && tenure.Gen == group.At.Gen)
+                    {
+                        tenure.End();
+                    }
+
+                    group.Done.SetException(new StaleIncarnationException(e.Detail!, group.At.Gen));
+                }
+
                 groups.RemoveAll(stale.Contains);
             }
             catch (Exception e)
@@ -196,30 +341,48 @@ public sealed class PostgresLifecycle : ILifecycleLog, IIncarnations, IAsyncDisp
     {
         // One transition for each object and incarnation, in one order whoever commits.
         var last = groups.GroupBy(g => (Name: _objects.Name(g.At.Obj), g.At.Gen))
-            .Select(g => (g.Key.Name, g.Key.Gen, Seq: g.Max(x => x.Events[^1].At.Seq)))
+            .Select(g => (g.Key.Name, g.Key.Gen, Seq: g.Max(x => x.Events[^1].At.Seq), State: StateAfter(g)))
             .OrderBy(t => t.Name, StringComparer.Ordinal).ThenBy(t => t.Gen).ToList();
-        var insert = new NpgsqlBatchCommand(
-            "INSERT INTO transitions (scope, name, gen, seq) SELECT $1, n, g, s FROM unnest($2, $3, $4) AS t(n, g, s)");
+        var lives = Integers(last.Select(t => t.State?.Life));
+        var bounds = new NpgsqlParameter
+        {
+            Value = last.Select(t => t.State?.IsBound).ToArray(),
+            NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Boolean,
+        };
+        var insert = new NpgsqlBatchCommand(IsFencing
+            ? "INSERT INTO transitions (scope, name, gen, seq, life, is_bound) "
+                + "SELECT $1, n, g, s, l, b FROM unnest($2, $3, $4, $5, $6) AS t(n, g, s, l, b)"
+            : "SELECT fleet.record_unfenced($1, $2, $3, $4)");
         insert.Parameters.Add(new NpgsqlParameter { Value = _scope });
-        insert.Parameters.Add(
-            new NpgsqlParameter
-            {
-                Value = last.Select(t => t.Name).ToArray(),
-                NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Text
-            });
-        insert.Parameters.Add(
-            new NpgsqlParameter
-            {
-                Value = last.Select(t => t.Gen).ToArray(),
-                NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Integer
-            });
-        insert.Parameters.Add(
-            new NpgsqlParameter
+        insert.Parameters.Add(Texts(last.Select(t => t.Name)));
+        if (IsFencing)
+        {
+            insert.Parameters.Add(Integers(last.Select(t => (int?)t.Gen)));
+            insert.Parameters.Add(new NpgsqlParameter
             {
                 Value = last.Select(t => t.Seq).ToArray(),
-                NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bigint
+                NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bigint,
             });
+        }
+
+        insert.Parameters.Add(lives);
+        insert.Parameters.Add(bounds);
         return insert;
+    }
+
+    /// <returns>Null where the events change nothing of it.</returns>
+    private static DeviceState? StateAfter(IEnumerable<Group> groups)
+    {
+        // No life has this number: a state that stays so was not changed.
+        var before = new DeviceState(-1, false);
+        var state = before;
+        foreach (var happened in groups.SelectMany(group => group.Events))
+        {
+            state = happened.Kind is EventKind.UnbindEnd or EventKind.Fenced
+                ? new(happened.At.Life, false) : state.After(happened);
+        }
+
+        return state == before ? null : state;
     }
 
     private sealed class Group(HistoryEvent[] events)
@@ -231,10 +394,14 @@ public sealed class PostgresLifecycle : ILifecycleLog, IIncarnations, IAsyncDisp
         public TaskCompletionSource Done { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
     }
 
-    private sealed class Asked(string name)
+    private readonly record struct Begun(int Gen, DeviceState Before, TimeSpan Wait);
+
+    private sealed class Asked(string name, string? plan)
     {
         public string Name => name;
 
-        public TaskCompletionSource<int> Done { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        public string? Plan => plan;
+
+        public TaskCompletionSource<Begun> Done { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
     }
 }

@@ -100,7 +100,7 @@ internal static class StorageBench
         await using var writer = await store.CreateRunAsync(new RunInfo("transitions"), objects, ct);
         await using var log = PostgresLifecycle.Open(store, writer, "transitions", objects, 1);
         var names = Enumerable.Range(0, ObjectsInFlight).Select(i => $"dev:bench/0000:{i:x2}:00.0").ToArray();
-        var gens = await Task.WhenAll(names.Select(name => log.NextAsync(name).AsTask()));
+        var gens = await Task.WhenAll(names.Select(async name => (await log.BeginAsync(name)).Gen));
         var seqs = new long[names.Length];
         var comparisons = await Interleaved.RunAsync(
             Name,

@@ -23,13 +23,13 @@ public sealed class ConsumerTests
         await device.Configure(fleet.Run, plan);
         for (var life = 1; life <= 2; life++)
         {
-            Assert.Equal(Errno.OK, await Done(device, await device.Bind(1)));
+            Assert.Equal(Errno.OK, await Done(device, await device.Bind(10 * life)));
             var pin = await map.Pin(new(2, fleet.Session, 5));
             Assert.Equal(Errno.OK, pin.Err);
             var got = fleet.Stream(plan.MapName(0)).Last();
             Assert.Equal((EventKind.PageGet, pin.At.Seq, pin.Number), (got.Kind, got.At.Seq, got.Alloc.Number));
 
-            var unbind = await device.Unbind(3);
+            var unbind = await device.Unbind((10 * life) + 1);
             while (!unbind.WaitsFor!.Contains("that are pinned", StringComparison.Ordinal))
             {
                 unbind = await device.AwaitTicket(unbind.Ticket);

@@ -113,7 +113,7 @@ internal sealed class LiveFleet : IAsyncDisposable
 
     /// <summary>Begins an unbind and polls until it says that it waits for something in particular.</summary>
     public async Task<TicketReply> UnbindUntil(string waitsFor) =>
-        await Until(await DeviceGrain.Unbind(1000), waitsFor);
+        await Until(await DeviceGrain.Unbind(++_op), waitsFor);
 
     public async Task<TicketReply> Until(TicketReply ticket, string waitsFor)
     {
@@ -126,9 +126,9 @@ internal sealed class LiveFleet : IAsyncDisposable
         return ticket;
     }
 
-    public async Task<Errno> Bind() => (await Await(await DeviceGrain.Bind(1001))).Err;
+    public async Task<Errno> Bind() => (await Await(await DeviceGrain.Bind(++_op))).Err;
 
-    public async Task<Errno> Unbind() => (await Await(await DeviceGrain.Unbind(1002))).Err;
+    public async Task<Errno> Unbind() => (await Await(await DeviceGrain.Unbind(++_op))).Err;
 
     /// <summary>Kinds of the events of one object, in its own order.</summary>
     public EventKind[] Kinds(string name) =>

@@ -23,6 +23,8 @@ internal static class PostgresSchema
         ("0007_numbers", "Results/Postgres/0007_numbers.sql"),
         ("0008_planning", "Results/Postgres/0008_planning.sql"),
         ("0009_one_pass", "Checks/one_pass.sql"),
+        ("0010_failover", "Cluster/0010_failover.sql"),
+        ("0011_gone", "Checks/gone.sql"),
     ];
 
     /// <exception cref="StorageException">The server is too old, its schema too new, or a right is missing.</exception>

@@ -4,6 +4,7 @@ using Fleet.Kernel;
 using Fleet.Kernel.History;
 using Fleet.Kernel.P2pdma;
 using Fleet.Protocol.Devices;
+using Fleet.Protocol.Incarnations;
 using Fleet.Protocol.Maps;
 using Fleet.Protocol.Plans;
 using Fleet.Protocol.Refs;
@@ -283,6 +284,10 @@ internal sealed class LocalFleet : IFleetLinks, ILifecycleLog, IEventClock, IObj
         public ValueTask<At> Exit(int life, bool endsCleanup, At cause) =>
             Do(() => agent.Exit(life, endsCleanup, cause));
 
+        public ValueTask<At> Fence(int deviceGen, int life, At cause, string actor) => agent.Fence(life, cause, actor);
+
+        public ValueTask<At> Look() => new(agent.Log.Last);
+
         private async ValueTask<At> Do(Func<At> step)
         {
             await Task.Yield();
@@ -313,6 +318,11 @@ internal sealed class LocalFleet : IFleetLinks, ILifecycleLog, IEventClock, IObj
             Do(() => new ValueTask<At>(agent.Remove(life, cause, reference)));
 
         public ValueTask<At> Erase(int life, At cause) => Do(() => new ValueTask<At>(agent.Erase(life, cause)));
+
+        public ValueTask<At> Fence(int deviceGen, int life, At cause, string actor) =>
+            agent.Fence(deviceGen, cause, actor);
+
+        public ValueTask<At> Look() => new(agent.Log.Last);
 
         public ValueTask<At> Bar(int session, string name) => Do(() => new ValueTask<At>(agent.Bar(session, name)));
 

@@ -91,7 +91,7 @@ public sealed class ClusterSimulationTests(ITestOutputHelper output)
     [InlineData(PlantedBug.AnswerBeforeDurable, "kill-slow")]
     public void A_planted_bug_is_found(PlantedBug bug, string faults)
     {
-        const ulong seedsMax = 40;
+        const ulong seedsMax = 300;
         for (var seed = 1UL; seed <= seedsMax; seed++)
         {
             var plan = Short(Plans.Smoke("ALL", seed, FaultsOf(faults)));

@@ -1,4 +1,5 @@
 using Fleet.Kernel.History;
+using Fleet.Protocol.Incarnations;
 using Fleet.Storage.Cluster;
 using Fleet.Storage.Results;
 using Npgsql;
@@ -25,10 +26,10 @@ public sealed class PostgresLifecycleTests(ServerFixture fixture)
         await using var writer = await store.CreateRunAsync(new RunInfo("lifecycle-1"), objects, default);
         await using var old = PostgresLifecycle.Open(store, writer, "lifecycle-1", objects, 1);
         var dev = objects.Name(1);
-        Assert.Equal(1, await old.NextAsync(dev));
-        Assert.Equal(1, await old.NextAsync(objects.Name(2)));
+        Assert.Equal(1, (await old.BeginAsync(dev)).Gen);
+        Assert.Equal(1, (await old.BeginAsync(objects.Name(2))).Gen);
         await old.CommitAsync([At(1, 1, 1), At(1, 1, 2)]);
-        Assert.Equal(2, await old.NextAsync(dev));
+        Assert.Equal(2, (await old.BeginAsync(dev)).Gen);
         var stale = old.CommitAsync([At(1, 1, 3)]).AsTask();
         var others = Enumerable.Range(1, 20).Select(i => old.CommitAsync([At(2, 1, i)]).AsTask()).ToList();
         var refused = await Assert.ThrowsAsync<StaleIncarnationException>(() => stale);
@@ -83,7 +84,7 @@ public sealed class PostgresLifecycleTests(ServerFixture fixture)
         await using var one = PostgresLifecycle.Open(store, writer, "lifecycle-2", objects, 1);
         await using var two = PostgresLifecycle.Open(store, writer, "lifecycle-2", objects, 2);
         var numbers = await Task.WhenAll(
-            Enumerable.Range(0, 200).Select(i => (i % 2 == 0 ? one : two).NextAsync("dev:one").AsTask()));
-        Assert.Equal(Enumerable.Range(1, 200), numbers.Order());
+            Enumerable.Range(0, 200).Select(i => (i % 2 == 0 ? one : two).BeginAsync("dev:one").AsTask()));
+        Assert.Equal(Enumerable.Range(1, 200), numbers.Select(tenure => tenure.Gen).Order());
     }
 }

@@ -1,0 +1,21 @@
+using System.Text.Json;
+using Fleet.Protocol.Plans;
+
+namespace Fleet.Grains.Shells;
+
+/// <summary>Plans as they are kept for the incarnations to come.</summary>
+internal static class PlanText
+{
+    private static readonly JsonSerializerOptions Options = new() { IgnoreReadOnlyProperties = true };
+
+    internal sealed record DeviceText(RunPlan Run, DevicePlan Plan);
+
+    internal sealed record HostText(RunPlan Run, HostPlan Plan);
+
+    internal sealed record SessionText(string Run, int Number, TimeSpan Lease, string[] Hosts);
+
+    public static string Of<T>(T kept) => JsonSerializer.Serialize(kept, Options);
+
+    public static T Parse<T>(string text) => JsonSerializer.Deserialize<T>(text, Options)
+        ?? throw new FormatException($"A kept plan says nothing: {text}");
+}

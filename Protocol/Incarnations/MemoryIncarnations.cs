@@ -1,0 +1,128 @@
+using Fleet.Kernel.History;
+using Fleet.Protocol.Devices;
+using Fleet.Protocol.Streams;
+
+namespace Fleet.Protocol.Incarnations;
+
+/// <summary>Incarnations counted in memory: enough while objects live no longer than their process.</summary>
+/// <remarks>Concurrency: any thread.</remarks>
+public sealed class MemoryIncarnations : IIncarnations
+{
+    private readonly Dictionary<string, Entry> _known = new(StringComparer.Ordinal);
+    private readonly Lock _gate = new();
+    private long _refused;
+
+    private sealed class Entry
+    {
+        public int Gen { get; set; }
+
+        public DeviceState State { get; set; }
+
+        public string? Plan { get; set; }
+
+        public Tenure? Tenure { get; set; }
+    }
+
+    public bool IsFencing { get; set; } = true;
+
+    /// <summary>Commits of an incarnation that a newer one had replaced.</summary>
+    public long Refused => Interlocked.Read(ref _refused);
+
+    public ValueTask<Tenure> BeginAsync(string name, string? plan = null)
+    {
+        lock (_gate)
+        {
+            var entry = EntryOf(name);
+            if (IsFencing)
+            {
+                entry.Tenure?.End();
+            }
+
+            entry.Plan = plan ?? entry.Plan;
+            entry.Tenure = new(++entry.Gen, entry.State, ServingTerm.Unlimited);
+            return new(entry.Tenure);
+        }
+    }
+
+    public ValueTask<DurableObject> KnownAsync(string name)
+    {
+        lock (_gate)
+        {
+            return new(
+                _known.TryGetValue(name, out var entry)
+                    ? new DurableObject(entry.Gen, entry.State, entry.Plan) : default);
+        }
+    }
+
+    public ValueTask KeepAsync(string name, string? plan)
+    {
+        lock (_gate)
+        {
+            EntryOf(name).Plan = plan;
+            return default;
+        }
+    }
+
+    public ValueTask<IReadOnlyList<string>> NamesAsync(string prefix)
+    {
+        lock (_gate)
+        {
+            return new(_known.Where(
+                    known => known.Value.Plan is not null && known.Key.StartsWith(prefix, StringComparison.Ordinal))
+                .Select(known => known.Key).Order(StringComparer.Ordinal).ToList());
+        }
+    }
+
+    public ValueTask LeaveAsync(string name, Tenure tenure)
+    {
+        tenure.End();
+        return default;
+    }
+
+    /// <summary>Lets through to a log what the newest incarnations commit, and nothing else.</summary>
+    public ILifecycleLog Fence(ILifecycleLog log, ObjectTable objects) => new FencedLog(this, log, objects);
+
+    private Entry EntryOf(string name)
+    {
+        if (!_known.TryGetValue(name, out var entry))
+        {
+            _known[name] = entry = new();
+        }
+
+        return entry;
+    }
+
+    private void Admit(IReadOnlyList<HistoryEvent> events, ObjectTable objects)
+    {
+        var at = events[0].At;
+        var name = objects.Name(at.Obj);
+        lock (_gate)
+        {
+            var entry = EntryOf(name);
+            if (IsFencing && at.Gen < entry.Gen)
+            {
+                Interlocked.Increment(ref _refused);
+                throw new StaleIncarnationException(name, at.Gen);
+            }
+
+            foreach (var happened in events)
+            {
+                entry.State = entry.State.After(happened);
+            }
+        }
+    }
+
+    private sealed class FencedLog(MemoryIncarnations incarnations, ILifecycleLog log, ObjectTable objects)
+        : ILifecycleLog
+    {
+        public ValueTask CommitAsync(IReadOnlyList<HistoryEvent> events)
+        {
+            if (events.Count > 0)
+            {
+                incarnations.Admit(events, objects);
+            }
+
+            return log.CommitAsync(events);
+        }
+    }
+}
