@@ -14,6 +14,11 @@ namespace Fleet.Silo.Service;
 /// <summary>A silo process from its start to its end: what it listens on, what it tells, when it stops.</summary>
 internal static class SiloService
 {
+    private const int Infrastructure = 4;
+
+    /// <summary>Time that an end takes beyond the silo's own leaving: the last rows, listeners, telemetry.</summary>
+    private static readonly TimeSpan EndPatience = TimeSpan.FromSeconds(5);
+
     /// <returns>Once told to stop, or after the one run that it was for.</returns>
     /// <exception cref="StorageException">The store cannot be used.</exception>
     /// <exception cref="SiloConfigurationException">A listener cannot be had.</exception>
@@ -22,6 +27,7 @@ internal static class SiloService
         using var stop = new CancellationTokenSource();
         using var signals = StopSignals.On(stop);
         using var log = new SiloLog(settings.LogForm, settings.LogLevel);
+        using var deadline = stop.Token.Register(() => EndAtLast(settings, log));
         TlsFiles.Of(settings)?.Current();
         WarnOfListeners(settings, log);
         if (settings.IsChild)
@@ -65,6 +71,19 @@ internal static class SiloService
                 + "network in clear") + " (--insecure).");
         }
     }
+
+    /// <summary>
+    /// Ends the process when leaving takes too long: Orleans goes on trying to write its status to a store that is
+    /// gone, whatever its token says, and what had to last was stored before it was answered.
+    /// </summary>
+    private static void EndAtLast(SiloSettings settings, SiloLog log) => _ = Task.Run(async () =>
+    {
+        await Task.Delay(settings.StopPatience + EndPatience);
+        log.Warn(
+            $"{settings.Name}: could not leave within {settings.StopPatience.TotalSeconds:0} s (--stop-patience), so it "
+            + "ends without; the other silos find out by themselves.");
+        Environment.Exit(Infrastructure);
+    });
 
     private static void EndWithStandardInput(CancellationTokenSource stop) => _ = Task.Run(async () =>
     {

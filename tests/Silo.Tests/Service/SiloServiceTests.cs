@@ -42,6 +42,26 @@ public sealed class SiloServiceTests(ServerFixture server) : IClassFixture<Serve
     }
 
     [ServerFact]
+    public async Task A_silo_whose_store_is_gone_for_good_still_ends_when_told_to()
+    {
+        await using var silo = RunningSilo.Start(
+            server.Place, server.Options("gone", "silo-a", "--stop-patience", "1s"));
+        await silo.AwaitAsync("/readyz", HttpStatusCode.OK, "ready");
+        Assert.True(await server.Server.KillAsync(CancellationToken.None));
+        try
+        {
+            await silo.AwaitAsync("/readyz", HttpStatusCode.ServiceUnavailable, "the store does not answer");
+
+            // 0 when leaving came to an end by itself, 4 when it had to be ended.
+            Assert.Contains(await silo.EndAsync(), (int[])[0, 4]);
+        }
+        finally
+        {
+            await server.Server.UpAsync(CancellationToken.None);
+        }
+    }
+
+    [ServerFact]
     public async Task What_cannot_be_used_ends_the_process_with_one_sentence_and_64()
     {
         foreach (var (options, said) in ((string[], string)[])
