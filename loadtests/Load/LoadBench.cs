@@ -174,6 +174,10 @@ internal static class LoadBench
         public ValueTask<UnpinReply> UnpinAsync(int device, UnpinRequest request) =>
             throw new NotSupportedException("Peer-to-peer memory is measured.");
 
+        public ValueTask<ResolveReply> ResolveAtDeviceAsync(int device, ResolveRequest request) => default;
+
+        public ValueTask<ResolveReply> ResolveAtMapAsync(int device, int resource, ResolveRequest request) => default;
+
         public ValueTask<TicketReply> BindAsync(int device, long op) => Done();
 
         public ValueTask<TicketReply> UnbindAsync(int device, long op) => Done();
