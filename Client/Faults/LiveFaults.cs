@@ -4,6 +4,7 @@ using System.Globalization;
 using Fleet.Client.Load;
 using Fleet.Client.Runs;
 using Fleet.Client.Scenarios;
+using Fleet.Grains;
 using Fleet.Kernel.History;
 using Fleet.Storage.Results;
 using Fleet.Storage.Server;
@@ -40,6 +41,7 @@ internal sealed class LiveFaults
     private readonly DatabaseKills? _database;
     private readonly RecoveryWatch _watch;
     private readonly LoadFleet _fleet;
+    private readonly IGrainFactory _grains;
     private readonly Action<string> _said;
     private readonly ConcurrentQueue<FaultRecord> _records = new();
     private readonly ConcurrentQueue<string> _last = new();
@@ -54,6 +56,7 @@ internal sealed class LiveFaults
     {
         var silos = (target as ClusterTarget)?.Silos;
         var devices = target is ClusterTarget ? new SiloDevices(target.Grains, fleet) : null;
+        _grains = target.Grains;
         (_faults, _seed, _silos, _devices, _watch) = (faults, request.Scenario.Seed, silos, devices, watch);
         (_fleet, _said) = (fleet, said);
         _database = PrivateServer.Behind(request.Store) is { } server ? new(server, said) : null;
@@ -161,6 +164,9 @@ internal sealed class LiveFaults
                 break;
             case FaultKind.DbCut:
                 await StrikeStoresAsync(strike, fault, over);
+                break;
+            case FaultKind.SurpriseRemove:
+                Remove(strike, fault, over);
                 break;
             case FaultKind.Partition:
                 await PartitionAsync(strike, fault, over);
@@ -318,6 +324,60 @@ internal sealed class LiveFaults
             atNs, Word(fault.Kind), names, string.Join(' ', fault.Expect),
             isCut ? Text($"no way to the database for {forMs} ms")
                 : Text($"each piece {SlowBy.TotalMilliseconds:0} ms late for {forMs} ms"));
+    }
+
+    private void Remove(Strike strike, Fault fault, CancellationToken over)
+    {
+        var devices = _fleet.Devices;
+        var hosts = _fleet.Hosts;
+        var host = fault.Target is "host" ? hosts[strike.Among(hosts.Length)]
+            : hosts.FirstOrDefault(one => one.Name == fault.Target);
+        var place = devices.ToList().FindIndex(device => device.Key == fault.Target);
+        place = place < 0 ? strike.Among(devices.Length) : place;
+        var removed = host is null ? [place] : host.Devices.Select(one => devices.IndexOf(one)).ToList();
+        var recovery = _watch.Begin(Word(fault.Kind), host?.Name ?? devices[place].Key, removed);
+        Began($"surprise-remove of {recovery.Silo}");
+        _healing.Add(Then(RemoveAsync(
+            recovery, fault,
+            async () =>
+            {
+                if (host is not null)
+                {
+                    await _grains.GetGrain<IHostGrain>(host.Name).Remove(0);
+                    return;
+                }
+
+                var grain = _grains.GetGrain<IPciDeviceGrain>(devices[place].Key);
+                for (var ticket = await grain.Remove(0); !ticket.IsDone;)
+                    ticket = await grain.AwaitTicket(ticket.Ticket);
+            },
+            over)));
+    }
+
+    /// <summary>Pulls until it is out: a call that is lost is made again, and a device that is out already stays
+    /// so.</summary>
+    private static async Task<FaultRecord> RemoveAsync(
+        Recovery recovery, Fault fault, Func<Task> pull, CancellationToken over)
+    {
+        var calls = 1;
+        for (; ; calls++)
+        {
+            try
+            {
+                await pull();
+                break;
+            }
+            catch (Exception e) when (e is TimeoutException or Orleans.Runtime.OrleansException)
+            {
+                if (!await PauseAsync(Look, over))
+                    break;
+            }
+        }
+
+        return RecordOf(
+            recovery, fault, recovery.Silo,
+            Text($"{recovery.Devices} device(s) pulled out after {(MonotonicNs.Now - recovery.StrikeNs) / 1_000_000} ms, ")
+            + Text($"{calls} call(s)"));
     }
 
     /// <summary>Parts two silos, or one from all others; clients reach all of them.</summary>

@@ -670,6 +670,9 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
             Faults = FaultSummary.Of(live.Faults) with
             {
                 Messages = live.MessageFaults,
+                ResolvedExecuted = counters.ResolvedExecuted,
+                ResolvedNotSeen = counters.ResolvedNotSeen,
+                Unresolved = counters.Unresolved,
             },
             Interrupted = interrupted,
             Report = report,

@@ -131,7 +131,8 @@ public sealed record RunRequest(
                 fault.When is FaultSchedule.Nth nth ? nth.Number : 0)),
         ],
         Scenario.Fleet.Sections is SectionPlacement.Shared,
-        Scenario.Fleet.Placement is GrainPlacement.Spread);
+        Scenario.Fleet.Placement is GrainPlacement.Spread,
+        Scenario.IsFenced);
 
     private static FleetPlan PlanOf(FleetOptions fleet)
     {

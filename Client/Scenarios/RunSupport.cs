@@ -55,6 +55,9 @@ public static class RunSupport
                 DemandTimes(scenario, fault);
                 DemandSilo(scenario, fault, targets, "all");
                 break;
+            case FaultKind.SurpriseRemove:
+                DemandTimes(scenario, fault);
+                break;
             case FaultKind.Partition:
                 if (targets.Silos < 2)
                     Refuse(
@@ -77,7 +80,8 @@ public static class RunSupport
             default:
                 Refuse(
                     scenario, $"faults: {Word(fault.Kind.ToString())}",
-                    "inject, db-kill, db-slow, db-cut, silo-kill, silo-pause, silo-restart, partition and message");
+                    "inject, db-kill, db-slow, db-cut, silo-kill, silo-pause, silo-restart, partition, "
+                    + "message and surprise-remove");
                 break;
         }
     }

@@ -253,7 +253,7 @@ internal sealed class PciDeviceGrain : Grain, IPciDeviceGrain
         DeviceAgent? agent = null;
         agent = new(_context, this.GetPrimaryKeyString(), _links.Of(() => agent!.Log))
         {
-            PartLost = _ => BeginAgain(FenceCause.Failover).Ignore(),
+            PartLost = _ => LosePart(agent!).Ignore(),
         };
         return agent;
     }
@@ -326,6 +326,20 @@ internal sealed class PciDeviceGrain : Grain, IPciDeviceGrain
             run, plan, isKept ? null : PlanText.Of(new PlanText.DeviceText(run, plan)), cause);
     }
 
+    /// <summary>Another incarnation follows the one whose part was lost, also where that one is still beginning.</summary>
+    private async Task LosePart(DeviceAgent agent)
+    {
+        while (_beginning is { IsCompleted: false } beginning)
+        {
+            await Task.WhenAny(beginning);
+        }
+
+        if (ReferenceEquals(agent, _agent))
+        {
+            await BeginAgain(FenceCause.Failover);
+        }
+    }
+
     /// <summary>Ends this incarnation and begins the next one in its place.</summary>
     private Task BeginAgain(string cause)
     {
@@ -352,6 +366,12 @@ internal sealed class PciDeviceGrain : Grain, IPciDeviceGrain
         if (!await MayServe())
         {
             return Cut(0);
+        }
+
+        // What an incarnation begins with ends lives at the page maps and resources: nothing new begins there before.
+        while (_beginning is { IsCompleted: false } beginning)
+        {
+            await Task.WhenAny(beginning);
         }
 
         return await Await(kind is TicketKind.Bind ? _agent.Bind(op) : _agent.Unbind(op), _patience);

@@ -66,6 +66,7 @@ public sealed class ClusterFleet : IAsyncDisposable
         var log = new SiloLogGate();
         var tls = TlsFiles.FromEnvironment();
         var builder = SiloHost.QuietBuilder(log);
+        builder.Services.CarryFailures();
         builder.UseOrleansClient(client =>
         {
             cluster.UseGateways(client);

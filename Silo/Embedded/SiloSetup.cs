@@ -5,6 +5,7 @@ using Fleet.Protocol.Streams;
 using Microsoft.Extensions.DependencyInjection;
 using Orleans.Configuration;
 using Orleans.Runtime.Hosting;
+using Orleans.Serialization;
 
 namespace Fleet.Silo;
 
@@ -28,6 +29,7 @@ internal static class SiloSetup
         silo.Services.AddSingleton<ILifecycleParticipant<ISiloLifecycle>, LostSilos>();
         silo.Services.AddSingleton(options.Time);
         silo.Services.AddPlacementDirector<ColocatedPlacement, ColocatedPlacementDirector>();
+        silo.Services.CarryFailures();
         silo.Services.Configure<SiloMessagingOptions>(messaging => messaging.ResponseTimeout = options.ResponseTimeout);
         silo.Services.Configure<ClientMessagingOptions>(
             messaging => messaging.ResponseTimeout = options.ResponseTimeout);
@@ -36,6 +38,11 @@ internal static class SiloSetup
         silo.Services.Configure<GrainCollectionOptions>(
             collection => collection.CollectionAge = TimeSpan.FromDays(365));
     }
+
+    /// <summary>Lets Fleet's own failures travel between processes, also as the cause of another one.</summary>
+    public static void CarryFailures(this IServiceCollection services) =>
+        services.Configure<ExceptionSerializationOptions>(
+            failures => failures.SupportedNamespacePrefixes.Add("Fleet"));
 
     /// <summary>Stamps events with the clock that generators of this machine use too.</summary>
     private sealed class MonotonicClock(TimeProvider time) : IEventClock
