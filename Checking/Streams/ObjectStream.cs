@@ -68,7 +68,8 @@ internal abstract class ObjectStream(CheckContext context, DeviceGroup group, in
             return;
         }
 
-        if (!context.Online && record.SentNs != 0)
+        // A query has the position of what it found, which an earlier incarnation may have given.
+        if (!context.Online && record.SentNs != 0 && record.Kind is not OperationKind.Query)
         {
             Remember(record);
         }

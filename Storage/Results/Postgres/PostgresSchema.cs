@@ -25,6 +25,7 @@ internal static class PostgresSchema
         ("0009_one_pass", "Checks/one_pass.sql"),
         ("0010_failover", "Cluster/0010_failover.sql"),
         ("0011_gone", "Checks/gone.sql"),
+        ("0012_failover_checks", "Checks/failover.sql"),
     ];
 
     /// <exception cref="StorageException">The server is too old, its schema too new, or a right is missing.</exception>

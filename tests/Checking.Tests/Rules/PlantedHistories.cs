@@ -105,6 +105,8 @@ internal static class PlantedHistories
             () => RegistersAgain(succeeds: false), () => RegistersAgain(succeeds: true)),
         ("ONE-INCARNATION", "answered by the older one later, or sooner", () => TwoIncarnations(late: true),
             () => TwoIncarnations(late: false)),
+        ("ONE-INCARNATION", "answered by the older one later, or asked later what the older one had done",
+            () => TwoIncarnations(late: true), () => TwoIncarnations(late: true, OperationKind.Query)),
     ];
 
     private static World RemovedWhileHeld()
@@ -831,12 +833,12 @@ internal static class PlantedHistories
         return w;
     }
 
-    private static World TwoIncarnations(bool late)
+    private static World TwoIncarnations(bool late, OperationKind kind = OperationKind.Alloc)
     {
         var w = new World().Bind();
         w.Free(w.Alloc());
         var at = w.Skip(World.Device);
-        var op = w.Operation(OperationKind.Alloc, at);
+        var op = w.Operation(kind, at);
         (op.Outcome, op.Err) = (OperationOutcome.Fail, Errno.ENOMEM);
         w.Incarnation(World.Device, "failover");
         w.Dev(EventKind.Fenced);

@@ -274,6 +274,55 @@ public abstract partial class StoreContract
         Assert.Equal(1, results.Single(r => r.Rule == "NO-USE-AFTER-REMOVE").Excused);
     }
 
+    // Rules about reaping do not apply to a life that ended by a fence, whoever recorded that: the incarnation of the
+    // life itself (its device was pulled out), or the one that took over from it, which fences before it binds.
+    [StoreTheory]
+    [InlineData(1, true)]
+    [InlineData(2, true)]
+    [InlineData(3, true)]
+    [InlineData(2, false)]
+    public async Task A_life_that_a_fence_ended_is_exempt_from_reaping(int fencedBy, bool isFencedFirst)
+    {
+        var life = new Life();
+        life.Bind();
+        life.Op(OperationKind.Alloc, Life.Dev, 1, 0x10000);
+        life.Event(EventKind.UnbindBegin, Life.Dev);
+        life.Event(EventKind.DevresRun, Life.Dev, e => e with { Node = 1, Fn = "release" });
+        life.Event(
+            EventKind.TeardownBegin, Life.Dev, e => e with { Other = Life.Map, Start = 0x10000, SizeBytes = 0x40000 });
+        life.Event(
+            EventKind.TeardownEnd, Life.Dev, e => e with { Other = Life.Map, Start = 0x10000, SizeBytes = 0x40000 });
+        for (var gen = 2; gen <= fencedBy; gen++)
+        {
+            life.Event(EventKind.Incarnation, Life.Dev, e => e with { Fn = "failover" }, gen);
+        }
+
+        if (!isFencedFirst)
+        {
+            life.Event(EventKind.BindBegin, Life.Dev, gen: fencedBy);
+        }
+
+        life.Event(EventKind.Fenced, Life.Dev, gen: fencedBy);
+
+        var results = await CheckedAsync(life);
+        Assert.Equal(isFencedFirst ? 0 : 1, results.Single(r => r.Rule == "REAP-BEFORE-REMOVE").Violated);
+    }
+
+    [StoreFact]
+    public async Task A_free_that_a_later_incarnation_answered_with_gone_may_have_taken_effect()
+    {
+        var life = new Life();
+        life.Bind();
+        life.Op(OperationKind.Alloc, Life.Dev, 1, 0x10000);
+        life.Op(OperationKind.Free, Life.Dev, 1, 0x10000, outcome: OperationOutcome.Fail, err: Errno.ENODEV);
+        life.Records[^1] = (Operation)life.Records[^1] with { At = default };
+        life.Teardown();
+
+        var results = await CheckedAsync(life);
+        Assert.Equal(
+            (0, 1), results.Where(r => r.Rule == "REAP-BEFORE-REMOVE").Select(r => (r.Violated, r.Excused)).Single());
+    }
+
     [StoreFact]
     public async Task A_query_that_found_the_free_stands_for_it()
     {
@@ -286,6 +335,17 @@ public abstract partial class StoreContract
         life.Teardown();
         var results = await CheckedAsync(life);
         Assert.All(results, r => Assert.Equal((0, 0), (r.Violated, r.Excused)));
+    }
+
+    [StoreFact]
+    public async Task A_query_that_a_later_incarnation_answered_has_the_position_of_what_it_found()
+    {
+        var life = new Life();
+        life.Bind();
+        life.Op(OperationKind.Alloc, Life.Dev, 1, 0x10000, gen: 2);
+        life.Op(OperationKind.Query, Life.Dev, 1, gen: 1);
+        var results = await CheckedAsync(life);
+        Assert.Equal(0, results.Single(r => r.Rule == "ONE-INCARNATION").Violated);
     }
 
     [StoreFact]
