@@ -42,6 +42,7 @@ internal sealed class Recovery
     internal void Allocated(int device, int gen, long sentNs, long doneNs)
     {
         if (_devices.TryGetValue(device, out var struck) && Interlocked.Read(ref struck.BackNs) == 0
+            && !Volatile.Read(ref struck.IsStruckAgain)
             && (gen > struck.Gen || sentNs > Interlocked.Read(ref _goneNs)) && sentNs > StrikeNs)
             Interlocked.CompareExchange(ref struck.BackNs, doneNs, 0);
     }

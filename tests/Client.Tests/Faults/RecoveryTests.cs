@@ -60,5 +60,10 @@ public sealed class RecoveryTests
 
         Assert.Equal((1, 1, 0), (first.BackNs.Length, first.StruckAgain, first.NotBack));
         Assert.Equal(2, second.NotBack);
+
+        _watch.Allocated(1, gen: 3, MonotonicNs.Now);
+
+        Assert.Equal((1, 1, 0), (first.BackNs.Length, first.StruckAgain, first.NotBack));
+        Assert.Equal(1, second.NotBack);
     }
 }
