@@ -7,6 +7,7 @@ using Fleet.Client.Scenarios;
 using Fleet.Client.Simulate;
 using Fleet.Silo.Cluster;
 using Fleet.Storage.Results;
+using Fleet.Storage.Server;
 
 namespace Fleet.Client.Commands;
 
@@ -50,7 +51,9 @@ internal static class RunCommand
                 "Go on after a finding; without it the load ends 3 s after the first that decides the verdict.",
         };
         var silos = CommonOptions.Whole(
-            "--silos", 1, 64, "Silos in processes of their own, joined by the store (default: one in this process).");
+            "--silos", 1, 64,
+            "Silos in processes of their own, joined by the store, or by a private server in ./fleet-db where none is "
+            + "named (default: one silo in this process).");
         var cluster = new Option<string?>("--cluster")
         {
             Description = "Silos that somebody started under this name, instead of starting them.",
@@ -115,10 +118,17 @@ internal static class RunCommand
                 SpoolBoundBytes = parsed.GetValue(spoolBound),
             };
             DemandSimulated(options.IsSimulated, parsed.GetValue(twice), parsed.GetValue(history));
+            var (place, results) = (parsed.GetValue(store.Store), parsed.GetValue(store.Results));
+            if (options is { Silos: > 0, Cluster: null, IsSimulated: false } && (place, results) is (null, null))
+            {
+                ScenarioFile.ReadScenario(parsed.GetRequiredValue(scenario), options.Overrides);
+                place = await StartPrivateStoreAsync(terminal, ct);
+            }
+
             var request = RunRequest.Create(
                 parsed.GetRequiredValue(scenario),
                 options,
-                RunStore.AddressOf(parsed.GetValue(store.Store), parsed.GetValue(store.Results)),
+                RunStore.AddressOf(place, results),
                 parsed.GetValue(keepGoing),
                 $"fleet {string.Join(' ', parsed.Tokens.Select(token => token.Value))}",
                 DateTimeOffset.UtcNow);
@@ -126,13 +136,26 @@ internal static class RunCommand
             {
                 var run = new SimulatedRun(
                     request, parsed.GetValue(silos) ?? SimulatedSilos, parsed.GetValue(twice),
-                    parsed.GetValue(history), parsed.GetValue(store.Results) ?? RunStore.DefaultDirectory);
+                    parsed.GetValue(history), results ?? RunStore.DefaultDirectory);
                 return Simulate(terminal, run, parsed.GetValue(store.Json));
             }
 
             return await RunAsync(terminal, request, parsed.GetValue(store.Json), ct);
         });
         return command;
+    }
+
+    /// <summary>Silos share a database: where none was named, the private server of this directory is used.</summary>
+    /// <remarks>It stays up, since the results are in it.</remarks>
+    /// <returns>Its store address.</returns>
+    /// <exception cref="Storage.StorageException">No server is installed, or it did not start.</exception>
+    private static async Task<string> StartPrivateStoreAsync(Terminal terminal, CancellationToken ct)
+    {
+        var status = await PrivateServer.In(StoreAddress.PrivateDirectory).UpAsync(ct);
+        terminal.SayProgress(
+            $"fleet: the results go to the private server in {StoreAddress.PrivateDirectory} (--store private), which "
+            + "stays up; fleet db down stops it.");
+        return status.Address;
     }
 
     /// <exception cref="UsageException">What only a simulation has was asked of a live run.</exception>
