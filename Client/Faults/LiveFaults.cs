@@ -275,14 +275,17 @@ internal sealed class LiveFaults
     /// <summary>Restarts one silo after another, each once the one before it serves again.</summary>
     private async Task RollAsync(Fault fault, CancellationToken over)
     {
+        LocalSilo? before = null;
         foreach (var silo in _silos!.All)
         {
             while (!over.IsCancellationRequested
-                && (await _silos.ServingAsync() is not { Count: > 1 } serving || !serving.Contains(silo)))
+                && (await _silos.ServingAsync() is not { Count: > 1 } serving || !serving.Contains(silo)
+                    || (before is not null && !serving.Contains(before))))
                 await PauseAsync(Look, over);
             if (over.IsCancellationRequested)
                 return;
             await await StrikeSiloAsync(silo, fault, RestartAsync, over);
+            before = silo;
         }
     }
 
