@@ -1,5 +1,8 @@
 using System.Text.Json;
 
+// CA1416: file modes exist on Unix only; so do the processes that a local cluster signals.
+#pragma warning disable CA1416
+
 namespace Fleet.Client.Cluster;
 
 /// <summary>What a directory knows of the cluster that was started in it.</summary>

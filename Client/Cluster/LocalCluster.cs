@@ -10,6 +10,9 @@ using Fleet.Storage.Cluster;
 using Fleet.Storage.Results;
 using Fleet.Storage.Server;
 
+// CA1416: file modes exist on Unix only; so do the processes that a local cluster signals.
+#pragma warning disable CA1416
+
 namespace Fleet.Client.Cluster;
 
 /// <summary>Silo processes on this machine that are one cluster and stay up after the command that started

@@ -145,9 +145,9 @@ internal static class SummaryView
         if (faults.Strikes.Length == 0)
             return;
 
+        var kinds = faults.Strikes.GroupBy(one => one.Kind).ToDictionary(of => of.Key, of => of.LongCount());
         Say(terminal,
-            $"Faults: {Counts(faults.Strikes.GroupBy(one => one.Kind).ToDictionary(of => of.Key, of => of.LongCount()))}"
-            + $"; {faults.WithLiveHandles:N0} struck silos whose devices had allocations out, "
+            $"Faults: {Counts(kinds)}; {faults.WithLiveHandles:N0} struck silos whose devices had allocations out, "
             + $"{faults.KillsInTeardown:N0} killed one that was tearing a device down.");
         if (faults.Unstruck.Length > 0)
             Say(terminal, $"Ended though nothing had struck them: {string.Join(", ", faults.Unstruck)}.");

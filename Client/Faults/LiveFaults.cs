@@ -379,8 +379,8 @@ internal sealed class LiveFaults
 
         return RecordOf(
             recovery, fault, recovery.Silo,
-            Text($"{recovery.Devices} device(s) pulled out after {(MonotonicNs.Now - recovery.StrikeNs) / 1_000_000} ms, ")
-            + Text($"{calls} call(s)"));
+            Text($"{recovery.Devices} device(s) pulled out after ")
+            + Text($"{(MonotonicNs.Now - recovery.StrikeNs) / 1_000_000} ms, {calls} call(s)"));
     }
 
     /// <summary>Parts two silos, or one from all others; clients reach all of them.</summary>

@@ -2,6 +2,9 @@ using System.Globalization;
 using System.Net;
 using Fleet.Storage.Results;
 
+// CA1416: file modes exist on Unix only; so does the private server that a proxy stands before.
+#pragma warning disable CA1416
+
 namespace Fleet.Client.Faults;
 
 /// <summary>A proxy between each silo and the private server, so that a silo's database can be slow or away for it
@@ -61,7 +64,7 @@ internal sealed class StoreProxies : IAsyncDisposable
         {
             Mode = FileMode.CreateNew,
             Access = FileAccess.Write,
-            UnixCreateMode = OperatingSystem.IsWindows() ? null : UnixFileMode.UserRead | UnixFileMode.UserWrite,
+            UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
         });
         using var writer = new StreamWriter(file);
         foreach (var line in File.ReadLines(_passFile))

@@ -326,7 +326,8 @@ internal sealed class PciDeviceGrain : Grain, IPciDeviceGrain
             run, plan, isKept ? null : PlanText.Of(new PlanText.DeviceText(run, plan)), cause);
     }
 
-    /// <summary>Another incarnation follows the one whose part was lost, also where that one is still beginning.</summary>
+    /// <summary>Another incarnation follows the one whose part was lost, also where that one is still
+    /// beginning.</summary>
     private async Task LosePart(DeviceAgent agent)
     {
         while (_beginning is { IsCompleted: false } beginning)

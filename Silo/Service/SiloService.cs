@@ -80,8 +80,8 @@ internal static class SiloService
     {
         await Task.Delay(settings.StopPatience + EndPatience);
         log.Warn(
-            $"{settings.Name}: could not leave within {settings.StopPatience.TotalSeconds:0} s (--stop-patience), so it "
-            + "ends without; the other silos find out by themselves.");
+            $"{settings.Name}: could not leave within {settings.StopPatience.TotalSeconds:0} s (--stop-patience), "
+            + "so it ends without; the other silos find out by themselves.");
         Environment.Exit(Infrastructure);
     });
 

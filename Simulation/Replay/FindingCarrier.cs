@@ -238,7 +238,9 @@ public static class FindingCarrier
                 world, profile,
                 new ExploreOptions
                 {
-                    StopAt = RuleSet.Of(rule), SchedulesMax = SchedulesMax, ChecksWrites = false,
+                    StopAt = RuleSet.Of(rule),
+                    SchedulesMax = SchedulesMax,
+                    ChecksWrites = false,
                 });
             if (report is null)
             {

@@ -26,7 +26,8 @@ public sealed class RunGrainTests
         Assert.Equal("running", (await run.Order(isPaused: false, null, null, null)).State);
         Assert.Equal("stopping", (await run.Order(null, isStopped: true, null, null)).State);
 
-        await run.Finish(new(2, [new(1, 1, 0, 11)], [new("lag", "", [5], [11])], 12, 11, 11, 11, true, [], [new("steady", 12, 11)]));
+        await run.Finish(new(
+            2, [new(1, 1, 0, 11)], [new("lag", "", [5], [11])], 12, 11, 11, 11, true, [], [new("steady", 12, 11)]));
         var report = Assert.Single(await run.Reports());
         Assert.Equal((2, 11, 11), (report.Number, report.Counts[0].Count, report.Latency[0].Counts[0]));
         Assert.Equal("finished", (await run.Status()).Generators[1].State);

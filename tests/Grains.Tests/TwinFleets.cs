@@ -14,8 +14,8 @@ using Fleet.Silo;
 namespace Fleet.Grains.Tests;
 
 /// <summary>
-/// Two real silos that share what is durable and know nothing of each other: whatever the second one begins, it has taken
-/// from the first, which goes on living. The worst case of a failover, at every instant that a test wants.
+/// Two real silos that share what is durable and know nothing of each other: whatever the second one begins, it has
+/// taken from the first, which goes on living. The worst case of a failover, at every instant that a test wants.
 /// </summary>
 internal sealed class TwinFleets : IAsyncDisposable
 {

@@ -8,8 +8,6 @@ namespace Fleet.Mutation;
 /// </remarks>
 public static class MutantSwitch
 {
-    private static long _ticks;
-
     /// <summary>The mutant that takes effect; -1 for none.</summary>
     public static int Active { get; set; } = -1;
 
@@ -20,7 +18,7 @@ public static class MutantSwitch
     public static long TicksMax { get; set; } = long.MaxValue;
 
     /// <summary>Rounds of loops since it was set.</summary>
-    public static long Ticks { get => _ticks; set => _ticks = value; }
+    public static long Ticks { get; set; }
 
     public static bool On(int id)
     {
@@ -37,7 +35,7 @@ public static class MutantSwitch
     /// </exception>
     public static void Tick()
     {
-        if (++_ticks > TicksMax)
+        if (++Ticks > TicksMax)
         {
             throw new System.TimeoutException("The mutant is endless.");
         }

@@ -1,3 +1,4 @@
+using System.Net.Sockets;
 using Fleet.Kernel.History;
 using Fleet.Storage.Query;
 using Npgsql;
@@ -43,16 +44,8 @@ internal sealed class PostgresRunReader : SqlRunReader
     public override async Task<SqlTable> QueryAsync(string sql, SqlLimits limits, CancellationToken ct)
     {
         var statement = SqlStatement.Check(sql);
-        await using var connection = await _source.OpenConnectionAsync(ct);
-        await using var transaction = await connection.BeginTransactionAsync(ct);
-        await using (var fence = new NpgsqlCommand(
-            $"SET TRANSACTION READ ONLY; SET LOCAL statement_timeout = {(long)limits.TimeMax.TotalMilliseconds}; "
-            + $"SET LOCAL fleet.run_id = '{_runId}'; {Planning}", connection))
-        {
-            await fence.ExecuteNonQueryAsync(ct);
-        }
-
-        await BecomeAnalystAsync(connection, transaction, ct);
+        await using var connection = _source.CreateConnection();
+        await using var transaction = await BeginReadOnlyAsync(connection, limits, ct);
         return await QueryRunner.RunAsync(connection, statement, limits, ct);
     }
 
@@ -124,6 +117,28 @@ internal sealed class PostgresRunReader : SqlRunReader
     }
 
     /// <summary>Gives up every right but reading, where the server has the role for it.</summary>
+    /// <summary>A transaction that cannot write, sees this run, and ends in time.</summary>
+    /// <exception cref="StorageException">The server does not answer now.</exception>
+    private async Task<NpgsqlTransaction> BeginReadOnlyAsync(
+        NpgsqlConnection connection, SqlLimits limits, CancellationToken ct)
+    {
+        try
+        {
+            await connection.OpenAsync(ct);
+            var transaction = await connection.BeginTransactionAsync(ct);
+            await using var fence = new NpgsqlCommand(
+                $"SET TRANSACTION READ ONLY; SET LOCAL statement_timeout = {(long)limits.TimeMax.TotalMilliseconds}; "
+                + $"SET LOCAL fleet.run_id = '{_runId}'; {Planning}", connection);
+            await fence.ExecuteNonQueryAsync(ct);
+            await BecomeAnalystAsync(connection, transaction, ct);
+            return transaction;
+        }
+        catch (Exception e) when (e is NpgsqlException or SocketException or TimeoutException)
+        {
+            throw new StorageException($"The database does not answer: {e.Message.Split('\n', 2)[0].Trim()}", e);
+        }
+    }
+
     private static async Task BecomeAnalystAsync(
         NpgsqlConnection connection, NpgsqlTransaction transaction, CancellationToken ct)
     {
