@@ -26,7 +26,7 @@ public sealed class DevresPropertyTests
     [InlineData(Planted.OverlappingGroupGoes)]
     [InlineData(Planted.ClosedGroupByNull)]
     public void A_planted_fault_is_caught(Planted planted) =>
-        Assert.Throws<CsCheckException>(() => Lives.Sample(life => Compare(life, planted), iter: 20_000, threads: 1));
+        Assert.Throws<CsCheckException>(() => Lives.Sample(life => Compare(life, planted), iter: 100_000, threads: 1));
 
     private static bool Compare((Command Command, int Pick)[] life, Planted planted)
     {
