@@ -1,5 +1,5 @@
 using System.Globalization;
-using System.Runtime.InteropServices;
+using Fleet.Client.Faults;
 
 namespace Fleet.Client.Cluster;
 
@@ -31,7 +31,7 @@ public sealed record ProcessMark(int Pid, string Started)
     {
         if (IsAlive)
         {
-            _ = NativeKill(Pid, signal); // What ended in between has ended.
+            _ = ProcessSignal.TrySend(Pid, signal); // What ended in between has ended.
         }
     }
 
@@ -48,8 +48,4 @@ public sealed record ProcessMark(int Pid, string Started)
             return null;
         }
     }
-
-    [DllImport("libc", EntryPoint = "kill")]
-    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
-    private static extern int NativeKill(int pid, int signal);
 }

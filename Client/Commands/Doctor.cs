@@ -4,6 +4,7 @@ using System.Net;
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
 using Fleet.Storage.Server;
+using static System.FormattableString;
 
 namespace Fleet.Client.Commands;
 
@@ -67,12 +68,12 @@ internal static class Doctor
         yield return silos;
         yield return new(
             "fleet run fleet-100k", memory >= MemoryOf100kBytes,
-            memory >= MemoryOf100kBytes ? "" : Text($"it wants 24 GiB, and {memory / GiB:0.0} GiB are there"));
+            memory >= MemoryOf100kBytes ? "" : Invariant($"it wants 24 GiB, and {memory / GiB:0.0} GiB are there"));
         var disk = DiskFree(checks["disk"]);
         yield return new(
             "fleet run soak-24h", disk >= DiskOfADayBytes,
             disk >= DiskOfADayBytes ? ""
-                : Text($"it may write {DiskOfADayBytes / GiB:0} GiB, and {disk / GiB:0.0} GiB are free"));
+                : Invariant($"it may write {DiskOfADayBytes / GiB:0} GiB, and {disk / GiB:0.0} GiB are free"));
 
         DoctorJob Needs(string job, params string[] names)
         {
@@ -92,7 +93,7 @@ internal static class Doctor
     {
         var cores = Environment.ProcessorCount;
         return new(
-            "cores", "processor cores", cores >= 2 ? DoctorState.Good : DoctorState.Limited, Text($"{cores}"),
+            "cores", "processor cores", cores >= 2 ? DoctorState.Good : DoctorState.Limited, Invariant($"{cores}"),
             cores >= 4 ? ""
             : cores >= 2 ? "Generators and fleet share them: for figures that count, run generators elsewhere "
                 + "(fleet run --join)."
@@ -104,7 +105,7 @@ internal static class Doctor
         var bytes = MemoryBytes();
         return new(
             "memory", "memory", bytes >= MemoryMinBytes ? DoctorState.Good : DoctorState.Missing,
-            Text($"{bytes / GiB:0.0} GiB for this process"),
+            Invariant($"{bytes / GiB:0.0} GiB for this process"),
             bytes >= MemoryMinBytes ? "" : "Give at least 1.5 GiB, or run fewer devices: --devices 200.");
     }
 
@@ -128,7 +129,7 @@ internal static class Doctor
         var isGood = Stopwatch.IsHighResolution && stepNs < 5_000;
         return new(
             "clock", "monotonic clock", isGood ? DoctorState.Good : DoctorState.Limited,
-            Text($"source {ForeignText.Clean(source, 40)}, a reading costs {stepNs:0} ns"),
+            Invariant($"source {ForeignText.Clean(source, 40)}, a reading costs {stepNs:0} ns"),
             isGood ? "" : "Choose the source tsc (kernel option clocksource=tsc): slow readings blur short latencies.");
     }
 
@@ -148,7 +149,7 @@ internal static class Doctor
         var isGood = worst < TimerLateMax.TotalMilliseconds;
         return new(
             "timer", "timers", isGood ? DoctorState.Good : DoctorState.Limited,
-            Text($"woken {middle:0.0} ms late as a rule, {worst:0.0} ms at worst"),
+            Invariant($"woken {middle:0.0} ms late as a rule, {worst:0.0} ms at worst"),
             isGood ? ""
                 : "Something else uses the cores: schedule lag below this cannot be told from the machine's own.");
     }
@@ -213,7 +214,7 @@ internal static class Doctor
         var free = FreeBytes(results);
         return new(
             "disk", "disk space", free >= DiskMinBytes ? DoctorState.Good : DoctorState.Missing,
-            Text($"{free / GiB:0.0} GiB free"),
+            Invariant($"{free / GiB:0.0} GiB free"),
             free >= DiskMinBytes ? ""
                 : "Keep 2 GiB free, name another disk with --results, or drop runs: fleet runs prune.");
     }
@@ -242,6 +243,4 @@ internal static class Doctor
                 + "postgresql), or give --store postgres://USER@HOST/DATABASE.")
             : new("postgres", "PostgreSQL server", DoctorState.Good, $"binaries in {ForeignText.Clean(binaries)}", "");
     }
-
-    private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }

@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Text.Json;
 using Fleet.Checking;
 using Fleet.Client.Html;
@@ -6,6 +5,7 @@ using Fleet.Client.Load;
 using Fleet.Client.Runs;
 using Fleet.Kernel.History;
 using Fleet.Storage.Results;
+using static System.FormattableString;
 
 namespace Fleet.Client.Commands;
 
@@ -71,13 +71,13 @@ internal static class ReportPage
         List<(string, string)> tiles =
         [
             (Count(summary.OperationsTotal), "operations"),
-            (Text($"{summary.OperationsPerSecond:#,0}/s"), "done"),
+            (Invariant($"{summary.OperationsPerSecond:#,0}/s"), "done"),
             (Time(alloc?.P50Ms), "alloc response, p50"),
             (Time(alloc?.P99Ms), "alloc response, p99"),
-            (Count(summary.Unbinds), Text($"unbinds, {summary.UnbindsWithHolders:#,0} with live holders")),
+            (Count(summary.Unbinds), Invariant($"unbinds, {summary.UnbindsWithHolders:#,0} with live holders")),
             summary.Achieved is { } achieved
-                ? (Text($"{achieved:0.0%}"), Text($"of {summary.Due:#,0} due were sent"))
-                : (Count(summary.Devices), Text($"devices of {summary.Hosts:#,0} hosts")),
+                ? (Invariant($"{achieved:0.0%}"), Invariant($"of {summary.Due:#,0} due were sent"))
+                : (Count(summary.Devices), Invariant($"devices of {summary.Hosts:#,0} hosts")),
         ];
         page.Tiles(tiles);
     }
@@ -109,7 +109,7 @@ internal static class ReportPage
             return;
 
         page.Heading("Over time");
-        Draw("Operations per second", value => Text($"{value:#,0.#}"), isLog: false,
+        Draw("Operations per second", value => Invariant($"{value:#,0.#}"), isLog: false,
             ("done", "rate", 0), ("due", "due", 4));
         foreach (var kind in LatencyRecorder.Kinds.Select(LatencyRecorder.NameOf))
         {
@@ -120,9 +120,10 @@ internal static class ReportPage
 
         Draw("Schedule lag: how late operations were sent", value => Time(value), isLog: true,
             ("max", "lag/max", 5), ("p99", "lag/p99", 1), ("p50", "lag/p50", 0));
-        Draw("Allocations that are held", value => Text($"{value:#,0}"), isLog: false, ("live", "live", 2));
-        Draw("Unbinds under way", value => Text($"{value:#,0}"), isLog: false, ("unbinds", "unbinds_in_flight", 1));
-        Draw("Memory, MiB", value => Text($"{value:#,0}"), isLog: false,
+        Draw("Allocations that are held", value => Invariant($"{value:#,0}"), isLog: false, ("live", "live", 2));
+        Draw(
+            "Unbinds under way", value => Invariant($"{value:#,0}"), isLog: false, ("unbinds", "unbinds_in_flight", 1));
+        Draw("Memory, MiB", value => Invariant($"{value:#,0}"), isLog: false,
             ("resident", "memory", 0), ("managed heap", "heap", 2), ("database", "database", 4));
 
         void Draw(
@@ -169,7 +170,7 @@ internal static class ReportPage
         {
             IsLogarithmic = true,
             Ticks = [(0, "0 %"), (1, "90 %"), (2, "99 %"), (3, "99.9 %"), (4, "99.99 %"), (5, "99.999 %")],
-            ShowX = x => Text($"{1 - Math.Pow(10, -x):0.####%}"),
+            ShowX = x => Invariant($"{1 - Math.Pow(10, -x):0.####%}"),
         });
         if (summary is null)
             return;
@@ -286,7 +287,7 @@ internal static class ReportPage
                 "From the strike to the first allocation that succeeded on each device of the struck silo.",
                 isSoft: true).Table(back);
 
-            static string Seconds(double? ms) => ms is { } known ? Text($"{known / 1000:0.00}") : "-";
+            static string Seconds(double? ms) => ms is { } known ? Invariant($"{known / 1000:0.00}") : "-";
         }
 
         if (summary is null || summary.Stuck.Length == 0)
@@ -294,7 +295,7 @@ internal static class ReportPage
 
         var stuck = new HtmlTable("device", "operation", "for", "waits for");
         foreach (var one in summary.Stuck)
-            stuck.Row([one.Device, one.Kind, Text($"{one.SinceSeconds:0.0} s"), one.WaitsFor], isHit: true);
+            stuck.Row([one.Device, one.Kind, Invariant($"{one.SinceSeconds:0.0} s"), one.WaitsFor], isHit: true);
         page.Heading("Never ended").Table(stuck);
     }
 
@@ -317,7 +318,7 @@ internal static class ReportPage
                 isHit: gauge is { Trend: "grows", Name: not ResourceWatch.Database });
 
             string Of(double value) => gauge.Unit == "bytes"
-                ? Text($"{value / (1 << 20):#,0.0} MiB") : Text($"{value:#,0.#}");
+                ? Invariant($"{value / (1 << 20):#,0.0} MiB") : Invariant($"{value:#,0.#}");
         }
 
         page.Heading("What must not grow").Paragraph(
@@ -335,20 +336,20 @@ internal static class ReportPage
             $"{decided.Select(one => one.Rule).Distinct().Count()} rules decided "
             + $"{Count(decided.Sum(one => one.Ok + one.Violated))} instances",
             decided.OrderBy(one => one.Rule, StringComparer.Ordinal).ThenBy(one => one.Checker, StringComparer.Ordinal)
-                .Select(one => Text($"{one.Rule,-28} {one.Checker,-7} ok {one.Ok,12:#,0}  ")
-                    + Text($"violated {one.Violated,8:#,0}  undecided {one.Undecided,8:#,0}")));
+                .Select(one => Invariant($"{one.Rule,-28} {one.Checker,-7} ok {one.Ok,12:#,0}  ")
+                    + Invariant($"violated {one.Violated,8:#,0}  undecided {one.Undecided,8:#,0}")));
     }
 
     private static void Facts(HtmlPage page, StoredRun run, RunSummary? summary) => page.Heading("The run").Facts(
         [
             ("run", run.Info.Run),
             ("command", run.Info.CommandLine),
-            ("began", Text($"{run.Info.StartedAt.UtcDateTime:yyyy-MM-dd HH:mm:ss} UTC")),
+            ("began", Invariant($"{run.Info.StartedAt.UtcDateTime:yyyy-MM-dd HH:mm:ss} UTC")),
             ("profile", run.Info.Profile),
-            ("seed", Text($"{run.Info.Seed}")),
-            ("stored", Text($"{run.Operations:#,0} operations, {run.Events:#,0} events")),
+            ("seed", Invariant($"{run.Info.Seed}")),
+            ("stored", Invariant($"{run.Operations:#,0} operations, {run.Events:#,0} events")),
             ("time", summary is null ? "" : string.Join(
-                ", ", summary.Seconds.Select(part => Text($"{part.Key} {part.Value:0.0} s")))),
+                ", ", summary.Seconds.Select(part => Invariant($"{part.Key} {part.Value:0.0} s")))),
             ("settings", run.Info.Settings),
         ]);
 
@@ -365,19 +366,17 @@ internal static class ReportPage
         }
     }
 
-    private static string Count(double value) => Text($"{value:#,0}");
+    private static string Count(double value) => Invariant($"{value:#,0}");
 
     private static string Time(double? ms) => ms switch
     {
         null => "-",
-        >= 1000 => Text($"{ms / 1000:#,0.##} s"),
-        >= 1 => Text($"{ms:0.##} ms"),
-        _ => Text($"{ms * 1000:0.#} µs"),
+        >= 1000 => Invariant($"{ms / 1000:#,0.##} s"),
+        >= 1 => Invariant($"{ms:0.##} ms"),
+        _ => Invariant($"{ms * 1000:0.#} µs"),
     };
 
     private static string Clock(double seconds) => Timeline.Clock(seconds);
-
-    private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 
     /// <summary>The stored readings of a run, by name, in seconds since the first of them.</summary>
     private sealed class Timeline
@@ -430,8 +429,8 @@ internal static class ReportPage
         public static string Clock(double seconds)
         {
             var time = TimeSpan.FromSeconds(seconds);
-            return time.TotalHours >= 1 ? Text($"{(int)time.TotalHours}:{time.Minutes:00}:{time.Seconds:00}")
-                : Text($"{time.Minutes}:{time.Seconds:00}");
+            return time.TotalHours >= 1 ? Invariant($"{(int)time.TotalHours}:{time.Minutes:00}:{time.Seconds:00}")
+                : Invariant($"{time.Minutes}:{time.Seconds:00}");
         }
 
         private double Seconds(long timeNs) => (timeNs - _firstNs) / 1e9;
@@ -479,7 +478,7 @@ internal static class ReportPage
                 if (points[place].Value > points[place - 1].Value)
                     yield return (
                         Seconds(points[place].TimeNs),
-                        Text($"{points[place].Value - points[place - 1].Value:0} {what} at ")
+                        Invariant($"{points[place].Value - points[place - 1].Value:0} {what} at ")
                         + Clock(Seconds(points[place].TimeNs)));
             }
         }

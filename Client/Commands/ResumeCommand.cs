@@ -28,21 +28,22 @@ internal static class ResumeCommand
         {
             var address = RunStore.AddressOf(parsed.GetValue(store.Store), parsed.GetValue(store.Results));
             var asJson = parsed.GetValue(store.Json);
-            RunRequest? request = null;
+            RunRequest? request;
+            bool goesOn;
             string name;
             await using (var opened = await ResultStores.OpenAsync(address, ct))
             {
                 name = await RunStore.NameOfAsync(parsed.GetRequiredValue(run), opened, ct);
-                await using var writer = await opened.ResumeRunAsync(name, ct);
-                var goesOn = await GoesOnAsync(writer, address, ct);
-                if (!goesOn)
-                    await RunRecovery.DemandGoneAsync(writer, name, ct);
-                request = goesOn || parsed.GetValue(finish) ? null : RequestOf(writer, address, name);
-                if (!goesOn && request is null)
+                await using (var writer = await opened.ResumeRunAsync(name, ct))
                 {
-                    await writer.DisposeAsync();
-                    return await FinishAsync(terminal, opened, address, name, asJson, ct);
+                    goesOn = await GoesOnAsync(writer, address, ct);
+                    if (!goesOn)
+                        await RunRecovery.DemandGoneAsync(writer, name, ct);
+                    request = goesOn || parsed.GetValue(finish) ? null : RequestOf(writer, address, name);
                 }
+
+                if (!goesOn && request is null)
+                    return await FinishAsync(terminal, opened, address, name, asJson, ct);
             }
 
             return request is null

@@ -5,6 +5,7 @@ using Fleet.Client.Scenarios;
 using Fleet.Kernel.History;
 using Spectre.Console;
 using Spectre.Console.Rendering;
+using static System.FormattableString;
 
 namespace Fleet.Client.Commands;
 
@@ -198,21 +199,19 @@ internal sealed class RunPicture(Scenario scenario, string profile, int devices)
 
     private static string Count(double value) => Math.Abs(value) switch
     {
-        >= 10_000_000 => Text($"{value / 1e6:#,0.0} M"),
-        _ => Text($"{value:#,0}"),
+        >= 10_000_000 => Invariant($"{value / 1e6:#,0.0} M"),
+        _ => Invariant($"{value:#,0}"),
     };
 
     private static string Time(double? ms) => ms switch
     {
         null => "-",
-        >= 1000 => Text($"{ms / 1000:0.00} s"),
-        >= 1 => Text($"{ms:0.0} ms"),
-        _ => Text($"{ms * 1000:0} µs"),
+        >= 1000 => Invariant($"{ms / 1000:0.00} s"),
+        >= 1 => Invariant($"{ms:0.0} ms"),
+        _ => Invariant($"{ms * 1000:0} µs"),
     };
 
     private static string Clock(TimeSpan time) => time.TotalHours >= 1
-        ? Text($"{(int)time.TotalHours}:{time.Minutes:00}:{time.Seconds:00} h")
-        : Text($"{time.Minutes}:{time.Seconds:00}");
-
-    private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
+        ? Invariant($"{(int)time.TotalHours}:{time.Minutes:00}:{time.Seconds:00} h")
+        : Invariant($"{time.Minutes}:{time.Seconds:00}");
 }

@@ -6,6 +6,7 @@ using Fleet.Client.Runs;
 using Fleet.Client.Scenarios;
 using Fleet.Kernel.History;
 using Spectre.Console;
+using static System.FormattableString;
 
 namespace Fleet.Client.Commands;
 
@@ -113,18 +114,20 @@ internal sealed class RunProgress(Terminal terminal, RunRequest request, Progres
 
     private string LineOf(RunMoment moment)
     {
-        var due = moment.DuePerSecond is { } rate ? Text($" of {rate:N0}/s due") : "";
+        var due = moment.DuePerSecond is { } rate ? Invariant($" of {rate:N0}/s due") : "";
         var open = moment.Open.FirstOrDefault() is { WaitsFor.Length: > 0 } longest
-            ? Text($"; {longest.Kind.ToString().ToLowerInvariant()} of {longest.Device} waits for {longest.WaitsFor}")
+            ? Invariant($"; {longest.Kind.ToString().ToLowerInvariant()} of {longest.Device} waits for ")
+            + longest.WaitsFor
             : "";
-        return Text(
+        return Invariant(
             $"[{Seconds,6:0.0}s] {moment.Phase}{(moment.IsPaused ? " (paused)" : "")}: ")
-            + Text($"{moment.Operations:N0} operations ")
-            + Text($"({moment.RatePerSecond:N0}/s{due}), ")
-            + Text($"alloc p50 {moment.AllocP50Ms:0.##} ms p99 {moment.AllocP99Ms:0.##} ms, {moment.Live:N0} live, ")
-            + Text($"{moment.Unbinds:N0} unbinds ({moment.UnbindsInFlight:N0} in flight), ")
-            + Text($"{moment.Unknown:N0} unknown, ")
-            + Text($"{moment.Findings:N0} findings{(moment.Faults > 0 ? $", {moment.Faults:N0} faults" : "")}")
+            + Invariant($"{moment.Operations:N0} operations ")
+            + Invariant($"({moment.RatePerSecond:N0}/s{due}), ")
+            + Invariant($"alloc p50 {moment.AllocP50Ms:0.##} ms p99 {moment.AllocP99Ms:0.##} ms, ")
+            + Invariant($"{moment.Live:N0} live, ")
+            + Invariant($"{moment.Unbinds:N0} unbinds ({moment.UnbindsInFlight:N0} in flight), ")
+            + Invariant($"{moment.Unknown:N0} unknown, ")
+            + Invariant($"{moment.Findings:N0} findings{(moment.Faults > 0 ? $", {moment.Faults:N0} faults" : "")}")
             + ForeignText.Clean(open, 300);
     }
 
@@ -192,6 +195,4 @@ internal sealed class RunProgress(Terminal terminal, RunRequest request, Progres
         _live.GetAwaiter().GetResult();
         _over = null;
     }
-
-    private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }

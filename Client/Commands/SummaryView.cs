@@ -2,6 +2,7 @@ using System.Globalization;
 using Fleet.Client.Load;
 using Fleet.Client.Runs;
 using Spectre.Console;
+using static System.FormattableString;
 
 namespace Fleet.Client.Commands;
 
@@ -191,13 +192,11 @@ internal static class SummaryView
                 gauge.Trend is "grows" ? "[yellow]grows[/]" : gauge.Trend);
 
             string Of(double value) => gauge.Unit == "bytes"
-                ? Text($"{value / (1 << 20):#,0.0} MiB") : Text($"{value:#,0.#}");
+                ? Invariant($"{value / (1 << 20):#,0.0} MiB") : Invariant($"{value:#,0.#}");
         }
 
         return table;
     }
-
-    private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 
     private static string ColourOf(RunSummary summary) => summary.ExitCode switch
     {

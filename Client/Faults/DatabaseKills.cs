@@ -33,7 +33,7 @@ internal sealed class DatabaseKills(PrivateServer server, Action<string> said)
             said(string.Create(
                 CultureInfo.InvariantCulture,
                 $"fault db-kill: the server is killed, and away for {away.TotalSeconds:0.#} s"));
-            await PauseAsync(away, over);
+            await LiveFaults.PauseAsync(away, over);
             await server.UpAsync(CancellationToken.None);
             var downNs = MonotonicNs.Now - atNs;
             said(string.Create(
@@ -46,18 +46,6 @@ internal sealed class DatabaseKills(PrivateServer server, Action<string> said)
         finally
         {
             _one.Release();
-        }
-    }
-
-    private static async Task PauseAsync(TimeSpan pause, CancellationToken over)
-    {
-        try
-        {
-            await Task.Delay(pause, over);
-        }
-        catch (OperationCanceledException)
-        {
-            return; // The load was over first.
         }
     }
 }

@@ -8,6 +8,7 @@ using Fleet.Grains;
 using Fleet.Kernel.History;
 using Fleet.Storage.Results;
 using Fleet.Storage.Server;
+using static System.FormattableString;
 
 namespace Fleet.Client.Faults;
 
@@ -88,7 +89,7 @@ internal sealed class LiveFaults
     public int KillsInTeardown { get; private set; }
 
     /// <summary>Binds and unbinds that are under way in the load.</summary>
-    public Func<IEnumerable<Load.OpenTicket>> OpenTickets { get; set; } = static () => [];
+    public Func<IEnumerable<OpenTicket>> OpenTickets { get; set; } = static () => [];
 
     /// <summary>Which links of a scenario's silos its faults strike.</summary>
     public static ProxiedLinks ProxiedBy(Scenario scenario)
@@ -104,8 +105,7 @@ internal sealed class LiveFaults
         RunRequest request, IFleetTarget target, RecoveryWatch watch, LoadFleet fleet, Action<string> said)
     {
         ImmutableArray<Fault> live = [.. request.Scenario.Faults.Where(fault => fault.Kind is not FaultKind.Inject)];
-        return live.IsEmpty ? null : new(
-            request, live, target, watch, fleet, said);
+        return live.IsEmpty ? null : new(request, live, target, watch, fleet, said);
     }
 
     /// <summary>Strikes as the tape says until the load is over, then heals.</summary>
@@ -159,10 +159,7 @@ internal sealed class LiveFaults
                 Began("db-kill");
                 _healing.Add(Then(_database.KillAsync(fault, over)));
                 break;
-            case FaultKind.DbSlow:
-                await StrikeStoresAsync(strike, fault, over);
-                break;
-            case FaultKind.DbCut:
+            case FaultKind.DbSlow or FaultKind.DbCut:
                 await StrikeStoresAsync(strike, fault, over);
                 break;
             case FaultKind.SurpriseRemove:
@@ -250,10 +247,10 @@ internal sealed class LiveFaults
             silo.IsStruck = false;
         return RecordOf(
             recovery, fault, name,
-            Text($"process {pid} stopped for {(resumedNs - recovery.StrikeNs) / 1e9:0.0} s; ")
-            + Text($"{recovery.Devices} devices ")
+            Invariant($"process {pid} stopped for {(resumedNs - recovery.StrikeNs) / 1e9:0.0} s; ")
+            + Invariant($"{recovery.Devices} devices ")
             + (isEvicted
-                ? Text($"were on it; let go on, it ended after {(endedNs - resumedNs) / 1_000_000} ms")
+                ? Invariant($"were on it; let go on, it ended after {(endedNs - resumedNs) / 1_000_000} ms")
                 : "are on it; it is a member still"));
     }
 
@@ -268,8 +265,8 @@ internal sealed class LiveFaults
         Return(silo);
         return RecordOf(
             recovery, fault, name,
-            Text($"process {pid} told to leave, gone after {(leftNs - recovery.StrikeNs) / 1_000_000} ms; ")
-            + Text($"{recovery.Devices} devices were on it"));
+            Invariant($"process {pid} told to leave, gone after {(leftNs - recovery.StrikeNs) / 1_000_000} ms; ")
+            + Invariant($"{recovery.Devices} devices were on it"));
     }
 
     /// <summary>Restarts one silo after another, each once the one before it serves again.</summary>
@@ -325,8 +322,8 @@ internal sealed class LiveFaults
         var forMs = (MonotonicNs.Now - atNs) / 1_000_000;
         return new(
             atNs, Word(fault.Kind), names, string.Join(' ', fault.Expect),
-            isCut ? Text($"no way to the database for {forMs} ms")
-                : Text($"each piece {SlowBy.TotalMilliseconds:0} ms late for {forMs} ms"));
+            isCut ? Invariant($"no way to the database for {forMs} ms")
+                : Invariant($"each piece {SlowBy.TotalMilliseconds:0} ms late for {forMs} ms"));
     }
 
     private void Remove(Strike strike, Fault fault, CancellationToken over)
@@ -379,8 +376,8 @@ internal sealed class LiveFaults
 
         return RecordOf(
             recovery, fault, recovery.Silo,
-            Text($"{recovery.Devices} device(s) pulled out after ")
-            + Text($"{(MonotonicNs.Now - recovery.StrikeNs) / 1_000_000} ms, {calls} call(s)"));
+            Invariant($"{recovery.Devices} device(s) pulled out after ")
+            + Invariant($"{(MonotonicNs.Now - recovery.StrikeNs) / 1_000_000} ms, {calls} call(s)"));
     }
 
     /// <summary>Parts two silos, or one from all others; clients reach all of them.</summary>
@@ -413,7 +410,7 @@ internal sealed class LiveFaults
             proxy.Heal();
         return new(
             atNs, "partition", names, string.Join(' ', fault.Expect),
-            Text($"nothing passed between them for {(MonotonicNs.Now - atNs) / 1_000_000} ms"));
+            Invariant($"nothing passed between them for {(MonotonicNs.Now - atNs) / 1_000_000} ms"));
     }
 
     private static string NamesOf(IEnumerable<LocalSilo> silos) => string.Join(", ", silos.Select(silo => silo.Name));
@@ -451,7 +448,7 @@ internal sealed class LiveFaults
         new(recovery.StrikeNs, recovery.Kind, target, string.Join(' ', fault.Expect), text);
 
     /// <returns>False when the load was over first.</returns>
-    private static async Task<bool> PauseAsync(TimeSpan pause, CancellationToken over)
+    internal static async Task<bool> PauseAsync(TimeSpan pause, CancellationToken over)
     {
         try
         {
@@ -466,6 +463,4 @@ internal sealed class LiveFaults
     }
 
     private static string Word(FaultKind kind) => RunSupport.Word(kind.ToString());
-
-    private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }

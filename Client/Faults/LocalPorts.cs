@@ -14,11 +14,12 @@ internal static class LocalPorts
     /// <returns>0 when it belongs to none of them.</returns>
     public static int ProcessOf(int port, IEnumerable<int> candidates)
     {
+        var shown = string.Create(CultureInfo.InvariantCulture, $":{port:X4}");
         var inodes = new[] { "/proc/net/tcp", "/proc/net/tcp6" }.Where(File.Exists)
             .SelectMany(File.ReadLines).Skip(1)
             .Select(line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries))
-            .Where(columns => columns.Length > InodeColumn && columns[AddressColumn].EndsWith(
-                port.ToString("X4", CultureInfo.InvariantCulture).Insert(0, ":"), StringComparison.Ordinal))
+            .Where(columns => columns.Length > InodeColumn
+                && columns[AddressColumn].EndsWith(shown, StringComparison.Ordinal))
             .Select(columns => $"socket:[{columns[InodeColumn]}]").ToHashSet(StringComparer.Ordinal);
         return candidates.FirstOrDefault(pid => Sockets(pid).Any(inodes.Contains));
     }

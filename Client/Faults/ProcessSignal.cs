@@ -23,9 +23,13 @@ internal static class ProcessSignal
         process.Kill();
     }
 
+    /// <summary>Sends a signal by its Linux number.</summary>
+    /// <returns>False when it was refused: there is no such process, or it is another user's.</returns>
+    public static bool TrySend(int pid, int signal) => kill(pid, signal) == 0;
+
     private static void Send(int pid, int signal)
     {
-        if (kill(pid, signal) != 0)
+        if (!TrySend(pid, signal))
             throw new StorageException(
                 $"Signal {signal} to process {pid} was refused: error {Marshal.GetLastPInvokeError()}.");
     }

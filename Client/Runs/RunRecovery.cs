@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Text.Json;
 using Fleet.Checking;
+using Fleet.Client.Cluster;
 using Fleet.Client.Load;
 using Fleet.Kernel.History;
 using Fleet.Silo.Cluster;
@@ -107,20 +108,12 @@ public static class RunRecovery
         try
         {
             using var process = Process.GetProcessById(pid);
-            return !IsZombie(pid) && process.ProcessName is "dotnet" or "fleet" or "Fleet.Silo";
+            return ProcessMark.Of(pid) is not null && process.ProcessName is "dotnet" or "fleet" or "Fleet.Silo";
         }
         catch (ArgumentException)
         {
             return false; // No process has this number.
         }
-    }
-
-    /// <summary>It is dead, and nobody asked yet how it ended.</summary>
-    private static bool IsZombie(int pid)
-    {
-        var status = $"/proc/{pid}/status";
-        return File.Exists(status) && File.ReadLines(status).Any(
-            line => line.StartsWith("State:", StringComparison.Ordinal) && line.AsSpan(6).Trim() is ['Z' or 'X', ..]);
     }
 
     private static IReadOnlyList<string> ProbesOf(string settings)

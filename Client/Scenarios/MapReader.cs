@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Globalization;
+using static System.FormattableString;
 
 namespace Fleet.Client.Scenarios;
 
@@ -167,6 +168,4 @@ public sealed class MapReader
         ScenarioList => "a list",
         _ => "a map",
     };
-
-    private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }

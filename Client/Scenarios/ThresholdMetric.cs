@@ -1,5 +1,5 @@
 using System.Collections.Immutable;
-using System.Globalization;
+using static System.FormattableString;
 
 namespace Fleet.Client.Scenarios;
 
@@ -73,18 +73,16 @@ public sealed record ThresholdMetric(
     /// <summary>A value of this metric as a person reads it.</summary>
     public string Show(double value) => Unit switch
     {
-        MetricUnit.Milliseconds => Text($"{value:#,0.##} ms"),
-        MetricUnit.Share => Text($"{value:0.###%}"),
-        MetricUnit.PerSecond => Text($"{value:#,0.#}/s"),
-        MetricUnit.Bytes => Text($"{value / (1 << 20):#,0.#} MiB"),
-        MetricUnit.BytesPerHour => Text($"{value / (1 << 20):#,0.##} MiB/h"),
-        MetricUnit.CountPerHour => Text($"{value:#,0.#}/h"),
-        _ => Text($"{value:#,0.##}"),
+        MetricUnit.Milliseconds => Invariant($"{value:#,0.##} ms"),
+        MetricUnit.Share => Invariant($"{value:0.###%}"),
+        MetricUnit.PerSecond => Invariant($"{value:#,0.#}/s"),
+        MetricUnit.Bytes => Invariant($"{value / (1 << 20):#,0.#} MiB"),
+        MetricUnit.BytesPerHour => Invariant($"{value / (1 << 20):#,0.##} MiB/h"),
+        MetricUnit.CountPerHour => Invariant($"{value:#,0.#}/h"),
+        _ => Invariant($"{value:#,0.##}"),
     };
 
     private static IEnumerable<ThresholdMetric> Timed(string family, MetricSubject subject) =>
         Percentiles.Select(percentile => new ThresholdMetric(
             $"{family}.{percentile.Name}", family, percentile.Percentile, MetricUnit.Milliseconds, subject));
-
-    private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }

@@ -501,21 +501,8 @@ public sealed partial class DeviceAgent
     }
 
     /// <summary>Waits for a resource's receipt. One that has lost the life gives none, and nothing waits for it any
-    /// more:
-    /// what was executed stands.</summary>
-    private static async ValueTask Received(ValueTask<P2pAllocResult> pending)
-    {
-        try
-        {
-            await pending;
-        }
-        catch (PartLostException)
-        {
-            return;
-        }
-    }
-
-    private static async ValueTask Received(ValueTask<Errno> pending)
+    /// more: what was executed stands.</summary>
+    private static async ValueTask Received<T>(ValueTask<T> pending)
     {
         try
         {
