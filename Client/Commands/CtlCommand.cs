@@ -12,6 +12,7 @@ namespace Fleet.Client.Commands;
 /// <summary><c>fleet ctl</c>: looks at a run of several processes, and steers it.</summary>
 internal static class CtlCommand
 {
+    private const string StatusVerb = "status";
     private const double SpeedMin = 0.01;
     private const double SpeedMax = 100;
 
@@ -41,7 +42,7 @@ internal static class CtlCommand
         scale.Add(speed);
         return new("ctl", "Looks at a run of several processes, and steers it.")
         {
-            Order(terminal, "status", "Shows the generators of a run.", (run, _) => run.Status()),
+            Order(terminal, StatusVerb, "Shows the generators of a run.", (run, _) => run.Status()),
             Order(terminal, "pause", "Stops sending; the schedule stands still.",
                 (run, _) => run.Order(true, null, null, null)),
             Order(terminal, "resume", "Sends again.", (run, _) => run.Order(false, null, null, null)),
@@ -68,9 +69,19 @@ internal static class CtlCommand
 
             await using var opened = await ResultStores.OpenAsync(address, ct);
             var run = await RunStore.NameOfAsync(parsed.GetRequiredValue(name), opened, ct);
-            await using var writer = await opened.ResumeRunAsync(run, ct);
-            var clusterName = JoinedRun.ClusterOf(writer.Info);
+            var stored = (await opened.ListRunsAsync(ct)).First(one => one.Info.Run == run);
+            if (stored.Outcome is { } outcome)
+            {
+                if (verb != StatusVerb)
+                    throw new UsageException(
+                        $"The run {run} is over, its verdict is {Word(outcome)}; accepted: a run that goes on.");
+                ShowOver(terminal, run, outcome, parsed.GetValue(store.Json));
+                return ExitCode.Valid;
+            }
+
+            var clusterName = JoinedRun.ClusterOf(stored.Info);
             await using var cluster = await PostgresCluster.OpenAsync(address, clusterName, ct);
+            await DemandServedAsync(cluster, run, ct);
             await using var fleet = await ClusterFleet.ConnectAsync(
                 cluster, clusterName, 1, ConnectPatience, static () => { }, ct);
             var status = await AskAsync(order(fleet.Grains.GetGrain<IRunGrain>(run), parsed), run);
@@ -81,6 +92,27 @@ internal static class CtlCommand
             return ExitCode.Valid;
         });
         return command;
+    }
+
+    /// <exception cref="UsageException">No cluster serves the run: nobody would obey.</exception>
+    private static async Task DemandServedAsync(PostgresCluster cluster, string run, CancellationToken ct)
+    {
+        var served = await cluster.RunAsync(ct);
+        if (served.IsKnown && (served.Run != run || !served.IsFresh))
+            throw new UsageException(
+                $"No silos serve the run {run}: it was cut off, and fleet resume {run} goes on with it, or it is in "
+                + "one process and is steered at its terminal; accepted: a run that goes on, of silos.");
+    }
+
+    private static string Word(RunOutcome outcome) => outcome.Verdict.ToString().ToLowerInvariant();
+
+    private static void ShowOver(Terminal terminal, string run, RunOutcome outcome, bool asJson)
+    {
+        if (asJson)
+            terminal.WriteJson(new { run, state = "sealed", verdict = Word(outcome), exitCode = outcome.ExitCode });
+        else
+            terminal.Say(
+                $"{run}: over and sealed, {Word(outcome)} (exit {outcome.ExitCode}); fleet show {run} has the rest.");
     }
 
     /// <exception cref="StorageException">The silo that keeps the run does not answer.</exception>

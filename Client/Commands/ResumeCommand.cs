@@ -37,9 +37,12 @@ internal static class ResumeCommand
                 await using (var writer = await opened.ResumeRunAsync(name, ct))
                 {
                     goesOn = await GoesOnAsync(writer, address, ct);
-                    if (!goesOn)
-                        await RunRecovery.DemandGoneAsync(writer, name, ct);
                     request = goesOn || parsed.GetValue(finish) ? null : RequestOf(writer, address, name);
+                    if (!goesOn)
+                    {
+                        await RunRecovery.DemandGoneAsync(
+                            writer, name, request is { IsEmbedded: false }, new PartProgress(terminal), ct);
+                    }
                 }
 
                 if (!goesOn && request is null)
@@ -60,18 +63,22 @@ internal static class ResumeCommand
         if (!address.IsPostgres)
             return false;
 
+        var first = (await writer.Reader.ProcessesAsync(ct)).LastOrDefault(
+            process => CutOffRun.IsOfFirst(process, isEmbedded: false));
+        if (first?.Host == Environment.MachineName && !RunRecovery.IsAlive(first.Pid))
+            return false;
+
         await using var cluster = await PostgresCluster.OpenAsync(address, JoinedRun.ClusterOf(writer.Info), ct);
         return await cluster.RunAsync(ct) is { IsFresh: true } served && served.Run == writer.Info.Run
             && (await JoinedRun.LeftHereAsync(writer.Info.Run, writer, ct)).Count > 0;
     }
 
-    /// <returns>Null where nothing can go on: another boot's clock, silos that are gone, or a run that does not say how
-    /// it was begun.</returns>
+    /// <returns>Null where nothing can go on: another boot's clock, a spool that is not here, or a run that does not
+    /// say how it was begun.</returns>
     private static RunRequest? RequestOf(IRunWriter writer, StoreAddress address, string name)
     {
         var plan = CutOffRun.PlanOf(writer.Info);
         if (plan is null || writer.Info.Clock != SpoolOptions.MonotonicClock()
-            || plan.Options is { Silos: > 0 } or { Cluster: not null }
             || RunRecovery.SpoolsOf(address, name).Count == 0)
             return null;
 

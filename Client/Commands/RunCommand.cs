@@ -14,8 +14,6 @@ namespace Fleet.Client.Commands;
 /// <summary><c>fleet run</c>: the main job, with every default.</summary>
 internal static class RunCommand
 {
-    private const int SimulatedSilos = 3;
-
     public static Command Create(Terminal terminal)
     {
         var scenario = new Argument<string>("SCENARIO")
@@ -135,7 +133,7 @@ internal static class RunCommand
             if (options.IsSimulated)
             {
                 var run = new SimulatedRun(
-                    request, parsed.GetValue(silos) ?? SimulatedSilos, parsed.GetValue(twice),
+                    request, parsed.GetValue(silos) ?? SimulatedRun.SilosDefault, parsed.GetValue(twice),
                     parsed.GetValue(history), results ?? RunStore.DefaultDirectory);
                 return Simulate(terminal, run, parsed.GetValue(store.Json));
             }

@@ -8,11 +8,12 @@ namespace Fleet.Client.Commands;
 internal static class ScenarioCommand
 {
     public static Command Create(Terminal terminal) =>
-        new("scenario", "Checks, lists and shows scenario and fault files.")
+        new("scenario", "Checks, lists, shows and verifies scenario and fault files.")
     {
         Lint(terminal),
         ListShipped(terminal),
         Show(terminal),
+        VerifyCommand.Create(terminal),
     };
 
     private static Command Lint(Terminal terminal)

@@ -26,8 +26,7 @@ internal static class SummaryView
             $"{summary.Counts.OperationsAcknowledged:N0} operations acknowledged by clients, "
             + $"{summary.Counts.OperationsSpooled:N0} spooled, {summary.Counts.OperationsStored:N0} stored; "
             + $"{summary.Counts.EventsAcknowledged:N0} events acknowledged, {summary.Counts.EventsStored:N0} stored.");
-        Say(terminal,
-            $"Rare situations met: {Counts(summary.Probes)}.");
+        Say(terminal, $"Rare situations met: {(summary.Probes.Count > 0 ? Counts(summary.Probes) : "none")}.");
         if (summary.Thresholds.Length > 0)
             screen.Write(ThresholdsOf(summary.Thresholds));
         Faults(terminal, summary.Faults);

@@ -50,12 +50,16 @@ internal sealed class LocalSilos(
     /// <summary>Between a silo's place and the database.</summary>
     public TcpProxy StoreOf(LocalSilo silo) => _stores![silo.Number];
 
-    public void Start(int count)
+    /// <param name="generation">Above 1 where earlier processes of the run had the places.</param>
+    public void Start(int count, int generation)
     {
         for (var number = 1; number <= count; number++)
         {
             var peers = PeersOf();
-            var silo = new LocalSilo(number, StartProcess(number, $"silo-{number}", peers), peers);
+            var silo = new LocalSilo(number, StartProcess(number, NameOf(number, generation), peers), peers)
+            {
+                Generation = generation,
+            };
             lock (_gate)
                 _silos.Add(silo);
         }
@@ -109,9 +113,7 @@ internal sealed class LocalSilos(
             var (before, peers) = (silo.Process, silo.Peers);
             silo.Generation++;
             silo.Peers = PeersOf();
-            silo.Process = StartProcess(
-                silo.Number, string.Create(CultureInfo.InvariantCulture, $"silo-{silo.Number}.{silo.Generation}"),
-                silo.Peers);
+            silo.Process = StartProcess(silo.Number, NameOf(silo.Number, silo.Generation), silo.Peers);
             _leaving.Add(EndAsync(before, peers));
         }
     }
@@ -165,6 +167,10 @@ internal sealed class LocalSilos(
         if (_stores is not null)
             await _stores.DisposeAsync();
     }
+
+    private static string NameOf(int number, int generation) => generation == 1
+        ? string.Create(CultureInfo.InvariantCulture, $"silo-{number}")
+        : string.Create(CultureInfo.InvariantCulture, $"silo-{number}.{generation}");
 
     private static async Task EndAsync(SiloProcess process, PeerProxies? peers)
     {

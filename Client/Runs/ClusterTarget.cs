@@ -11,7 +11,9 @@ namespace Fleet.Client.Runs;
 /// name.</summary>
 internal sealed class ClusterTarget : IFleetTarget
 {
-    private static readonly TimeSpan StartPatience = TimeSpan.FromSeconds(60);
+    /// <summary>A silo that ends before it serves is noticed at once; a busy machine starts one slowly.</summary>
+    private static readonly TimeSpan StartPatience = TimeSpan.FromSeconds(180);
+
     private static readonly TimeSpan EndPatience = TimeSpan.FromSeconds(30);
     private static readonly TimeSpan RenewInterval = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan FindingInterval = TimeSpan.FromMilliseconds(500);
@@ -39,10 +41,11 @@ internal sealed class ClusterTarget : IFleetTarget
     public IGrainFactory Grains => _fleet!.Grains;
 
     /// <summary>Announces the run, starts the silos that are asked for, and waits until enough serve.</summary>
+    /// <param name="generation">Of the silo processes that are started, from 1 in a run.</param>
     /// <param name="said">Takes what silo processes say.</param>
     /// <exception cref="StorageException">The cluster serves another run, or too few silos came.</exception>
     public static async Task<ClusterTarget> StartAsync(
-        RunRequest request, Action<Finding> onFinding, Action<string> said, CancellationToken ct)
+        RunRequest request, int generation, Action<Finding> onFinding, Action<string> said, CancellationToken ct)
     {
         var name = request.Cluster ?? request.Name;
         var cluster = await PostgresCluster.OpenAsync(request.Store, name, ct);
@@ -53,9 +56,11 @@ internal sealed class ClusterTarget : IFleetTarget
         try
         {
             var waiting = request.Silos > 0 ? request.Silos : await target._cluster.WaitingAsync(ct);
+            if (request.IsResumed && target._silos is not null)
+                await target._cluster.ForgetMembersAsync(ct);
             await target._cluster.AnnounceAsync(request.Name, ct);
             target._watches.Add(target.RenewAsync());
-            target._silos?.Start(request.Silos);
+            target._silos?.Start(request.Silos, generation);
             target._fleet = await ClusterFleet.ConnectAsync(
                 cluster, name, Math.Max(1, waiting), StartPatience, () => target._silos?.DemandRunning(), ct);
             target._watches.Add(target.WatchFindingsAsync(onFinding));

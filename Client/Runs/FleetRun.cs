@@ -255,7 +255,7 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
 
     private async Task<IFleetTarget> StartTargetAsync(SpoolWriter spool, CancellationToken ct) => request.IsEmbedded
         ? await EmbeddedTarget.StartAsync(request, spool, LongPoll, OnFinding, _before?.Fleet, ct)
-        : await ClusterTarget.StartAsync(request, OnFinding, progress.Say, ct);
+        : await ClusterTarget.StartAsync(request, _before?.SiloGeneration ?? 1, OnFinding, progress.Say, ct);
 
     /// <summary>The part of the run in which the fleet is alive.</summary>
     private async Task<LiveResult> LiveAsync(
@@ -271,6 +271,7 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
                 $"binding {fleet.Devices.Length:N0} devices of {fleet.Hosts.Length:N0} hosts"));
         var building = Stopwatch.StartNew();
         await FenceAsync(spool, fleet);
+        await CloseLostSessionsAsync(silo.Grains, interrupt);
         var failed = await BuildAsync(silo.Grains, fleet, interrupt);
         _seconds["build"] = building.Elapsed.TotalSeconds;
 
@@ -380,15 +381,26 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
     /// <summary>Ends the lives that a lost fleet of the run left open.</summary>
     private async Task FenceAsync(SpoolWriter spool, LoadFleet fleet)
     {
-        if (_before is null)
+        if (_before?.Fleet is not { } lost)
             return;
 
         progress.Begin("ending what the lost fleet left open");
-        await _before.Fleet.FenceAsync(
+        await lost.FenceAsync(
             new(
-                _objects, null, new Fleet.Silo.SpoolLog(spool), _before.Fleet, new SpoolClock(),
+                _objects, null, new Fleet.Silo.SpoolLog(spool), lost, new SpoolClock(),
                 EmbeddedTarget.SiloName, spool.Options.Proc),
             request.ToRunPlan(CallPatience, Lease), fleet);
+    }
+
+    /// <summary>Frees what earlier processes of this generator's share held in a fleet that outlived them.</summary>
+    private async Task CloseLostSessionsAsync(IGrainFactory grains, CancellationToken ct)
+    {
+        if (_before is null || request.IsEmbedded)
+            return;
+
+        progress.Begin("freeing what the lost generator held");
+        foreach (var seat in _before.Seats)
+            await SharedRun.PatientlyAsync(() => grains.GetGrain<ISessionGrain>(RunNames.SessionOf(seat)).Close(), ct);
     }
 
     private sealed class SpoolClock : Protocol.Streams.IEventClock

@@ -85,3 +85,23 @@ public interface IRunProgress
     /// <summary>The first finding of its kind; called while the fleet runs, so it must be quick.</summary>
     void Found(Finding finding);
 }
+
+/// <summary>Watches nothing.</summary>
+public sealed class SilentProgress : IRunProgress
+{
+    public void Begin(string part)
+    {
+    }
+
+    public void Show(RunMoment moment)
+    {
+    }
+
+    public void Say(string line)
+    {
+    }
+
+    public void Found(Finding finding)
+    {
+    }
+}

@@ -24,6 +24,11 @@ public static class RunRecovery
 {
     private const string SpoolSuffix = ".spool";
 
+    /// <summary>Silos leave within twenty seconds of their driver's end, or end without.</summary>
+    private static readonly TimeSpan SilosLeavePatience = TimeSpan.FromSeconds(40);
+
+    private static readonly TimeSpan SiloLook = TimeSpan.FromMilliseconds(100);
+
     /// <summary>The directory in which the first process of a run keeps its spool.</summary>
     public static string SpoolDirectoryOf(StoreAddress store, string run) =>
         Path.Combine(store.Directory ?? Path.GetTempPath(), run + SpoolSuffix);
@@ -49,7 +54,7 @@ public static class RunRecovery
         IResultStore store, StoreAddress address, string run, IRunProgress progress, CancellationToken ct)
     {
         await using var writer = await store.ResumeRunAsync(run, ct);
-        await DemandGoneAsync(writer, run, ct);
+        await DemandGoneAsync(writer, run, isGoneOnWith: false, progress, ct);
         progress.Begin("storing what the spool still holds");
         var spools = SpoolsOf(address, run);
         var stored = new List<DrainReport>();
@@ -89,12 +94,35 @@ public static class RunRecovery
     }
 
     /// <summary>What is stored is judged as a whole; a process that still writes would add to it afterwards.</summary>
-    public static async Task DemandGoneAsync(IRunWriter writer, string run, CancellationToken ct)
+    /// <remarks>Silos that the run started leave when it ends, and get the time for that; those of somebody else's
+    /// cluster stay.</remarks>
+    /// <param name="isGoneOnWith">The first generator is followed: the others of the run may live.</param>
+    /// <exception cref="UsageException">A process of the run lives.</exception>
+    public static async Task DemandGoneAsync(
+        IRunWriter writer, string run, bool isGoneOnWith, IRunProgress progress, CancellationToken ct)
     {
-        foreach (var process in await writer.Reader.ProcessesAsync(ct))
+        var ownsSilos = JoinedRun.ClusterOf(writer.Info) == run;
+        var here = (await writer.Reader.ProcessesAsync(ct)).Where(
+            process => process.Host == Environment.MachineName && process.Pid != Environment.ProcessId).ToList();
+        var silos = here.Where(process => ownsSilos && RunNames.NumberOf(process.Name) == 0).ToList();
+        var generators = here.Where(process => RunNames.NumberOf(process.Name) > 0
+            && (!isGoneOnWith || CutOffRun.IsOfFirst(process, isEmbedded: false)));
+        DemandGone(generators, run);
+        if (silos.Exists(silo => IsAlive(silo.Pid)))
+            progress.Begin("waiting until the silos of the lost process have left");
+        using var timer = new PeriodicTimer(SiloLook);
+        var began = TimeProvider.System.GetTimestamp();
+        while (silos.Exists(silo => IsAlive(silo.Pid))
+            && TimeProvider.System.GetElapsedTime(began) < SilosLeavePatience)
+            await timer.WaitForNextTickAsync(ct);
+        DemandGone(silos, run);
+    }
+
+    private static void DemandGone(IEnumerable<ProcessInfo> processes, string run)
+    {
+        foreach (var process in processes)
         {
-            if (process.Host == Environment.MachineName && process.Pid != Environment.ProcessId
-                && IsAlive(process.Pid))
+            if (IsAlive(process.Pid))
             {
                 throw new UsageException(
                     $"The run {run} is still going: its process {process.Name} ({process.Pid}) lives; accepted: a run "

@@ -48,6 +48,9 @@ public sealed record SimulationSummary(
 public sealed record SimulatedRun(
     RunRequest Request, int Silos, bool Twice, string? HistoryPath, string Directory)
 {
+    /// <summary>Silos of the virtual cluster where nobody says how many.</summary>
+    public const int SilosDefault = 3;
+
     /// <exception cref="UsageException">The history cannot be written.</exception>
     public SimulationSummary Run()
     {

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Fleet.Kernel.History;
 
 namespace Fleet.Silo.Cluster;
@@ -9,7 +10,7 @@ namespace Fleet.Silo.Cluster;
 /// </remarks>
 public static class RunNames
 {
-    public const string Generator = "gen-1";
+    public const string Generator = GeneratorPrefix + "1";
 
     public const string Session = "session:" + Generator;
 
@@ -19,8 +20,17 @@ public static class RunNames
     /// <summary>Seats of a run, those of generators that follow a lost one included.</summary>
     public const int SeatsMax = 64;
 
+    private const string GeneratorPrefix = "gen-";
+
     /// <param name="number">From 1.</param>
-    public static string GeneratorOf(int number) => $"gen-{number}";
+    public static string GeneratorOf(int number) => $"{GeneratorPrefix}{number}";
+
+    /// <returns>0 where the process is no generator.</returns>
+    public static int NumberOf(string process) =>
+        process.StartsWith(GeneratorPrefix, StringComparison.Ordinal)
+        && int.TryParse(
+            process.AsSpan(GeneratorPrefix.Length), NumberStyles.None, CultureInfo.InvariantCulture, out var number)
+            ? number : 0;
 
     /// <param name="number">Of the generator, from 1.</param>
     public static string SessionOf(int number) => "session:" + GeneratorOf(number);

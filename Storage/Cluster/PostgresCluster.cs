@@ -124,6 +124,16 @@ public sealed class PostgresCluster : IAsyncDisposable
         }
     }
 
+    /// <summary>Forgets the members of this cluster and nothing else: for who knows that none of them lives and
+    /// goes on with their run. Silos that join would wait for those that were killed.</summary>
+    public async Task ForgetMembersAsync(CancellationToken ct)
+    {
+        await using var command = _source.CreateCommand("DELETE FROM fleet.clusters WHERE cluster = $1");
+        command.Parameters.Add(new NpgsqlParameter { Value = _cluster });
+        await Transience.Patient().ExecuteAsync(
+            async token => await command.ExecuteNonQueryAsync(token), ct);
+    }
+
     /// <summary>Gateways from the database for a client.</summary>
     public void UseGateways(IClientBuilder client) => client.Services.AddSingleton<IGatewayListProvider>(
         new PostgresGatewayList(_source, _cluster, GatewayStaleness));
@@ -134,6 +144,7 @@ public sealed class PostgresCluster : IAsyncDisposable
             _source, _cluster, services.GetRequiredService<IGrainStorageSerializer>()));
 
     /// <summary>Says which run the cluster serves; silos that wait for one begin.</summary>
+    /// <remarks>The run that it serves may be announced again: somebody goes on with it.</remarks>
     /// <exception cref="StorageException">It serves another run.</exception>
     public async Task AnnounceAsync(string run, CancellationToken ct)
     {
@@ -141,7 +152,7 @@ public sealed class PostgresCluster : IAsyncDisposable
             "INSERT INTO fleet.cluster_runs AS known (cluster, run_id) "
             + "SELECT $1, run_id FROM fleet.runs WHERE run = $2 "
             + "ON CONFLICT (cluster) DO UPDATE SET run_id = excluded.run_id, renewed = excluded.renewed "
-            + "WHERE known.renewed < clock_timestamp() - $3 RETURNING run_id");
+            + "WHERE known.renewed < clock_timestamp() - $3 OR known.run_id = excluded.run_id RETURNING run_id");
         command.Parameters.Add(new NpgsqlParameter { Value = _cluster });
         command.Parameters.Add(new NpgsqlParameter { Value = run });
         command.Parameters.Add(new NpgsqlParameter { Value = Abandoned });

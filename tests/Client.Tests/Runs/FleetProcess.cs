@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 using System.Text.Json;
 using Fleet.Client.Commands;
 
@@ -55,6 +56,36 @@ public sealed class FleetProcess : IAsyncDisposable
         const string before = "--join ";
         var line = await AwaitLineAsync(said => said.Contains(before, StringComparison.Ordinal));
         return line[(line.IndexOf(before, StringComparison.Ordinal) + before.Length)..].Split(' ')[0];
+    }
+
+    /// <summary>Waits until a silo says which run it serves.</summary>
+    public async Task<string> AwaitRunAsync()
+    {
+        const string before = "serves run ";
+        var line = await AwaitLineAsync(said => said.Contains(before, StringComparison.Ordinal));
+        return line[(line.IndexOf(before, StringComparison.Ordinal) + before.Length)..].Split(' ')[0];
+    }
+
+    /// <summary>Processes that it started and that run a program.</summary>
+    public IReadOnlyList<Process> Children(string program) =>
+    [
+        .. Directory.EnumerateDirectories("/proc").Select(Path.GetFileName)
+            .Where(name => int.TryParse(name, NumberStyles.None, CultureInfo.InvariantCulture, out _))
+            .Where(pid => IsChild($"/proc/{pid}", program))
+            .Select(pid => Process.GetProcessById(int.Parse(pid!, CultureInfo.InvariantCulture))),
+    ];
+
+    private bool IsChild(string folder, string program)
+    {
+        try
+        {
+            return File.ReadLines($"{folder}/status").Contains($"PPid:\t{_process.Id}")
+                && File.ReadAllText($"{folder}/cmdline").Contains(program, StringComparison.Ordinal);
+        }
+        catch (IOException)
+        {
+            return false; // It ended meanwhile.
+        }
     }
 
     /// <summary>Kills it as <c>kill -9</c> does.</summary>

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 using Fleet.Client.Commands;
 using Fleet.Storage.Server;
@@ -23,6 +24,10 @@ public sealed class PrivateDatabase : IAsyncLifetime
     public string Folder => Path.Combine(_directory.FullName, "db");
 
     public string Store => $"private:{Folder}";
+
+    /// <summary>Of the process that every other one of the server is a child of.</summary>
+    public int ServerPid() => int.Parse(
+        File.ReadLines(Path.Combine(Folder, "data", "postmaster.pid")).First(), CultureInfo.InvariantCulture);
 
     public string In(string name) => Path.Combine(_directory.FullName, name);
 
