@@ -21,12 +21,18 @@ internal static class SqlCommand
         };
         var rows = CommonOptions.Whole("--rows", 1, 1_000_000, "Rows shown at most (default 10000).");
         var time = CommonOptions.Duration("--time", "Time that the query may take (default 30s).");
+        var csv = new Option<bool>("--csv")
+        {
+            Description = "Print comma separated values with a header (RFC 4180), every row ended by CR LF.",
+        };
         var store = new StoreOptions();
         var command = new Command(
-            "sql", "Asks a stored run one question in SQL; nothing can be written.") { run, query, rows, time };
+            "sql", "Asks a stored run one question in SQL; nothing can be written.") { run, query, rows, time, csv };
         store.AddTo(command);
         command.SetAction(async (parsed, ct) =>
         {
+            if (parsed.GetValue(csv) && parsed.GetValue(store.Json))
+                throw new UsageException("fleet sql prints one form at a time; accepted: --csv or --json.");
             var limits = new SqlLimits(
                 parsed.GetValue(time) ?? SqlLimits.Default.TimeMax, parsed.GetValue(rows) ?? SqlLimits.Default.RowsMax);
             var (opened, reader) = await RunStore.OpenRunAsync(
@@ -46,7 +52,10 @@ internal static class SqlCommand
                 return ExitCode.Valid;
             }
 
-            Show(terminal, answer);
+            if (parsed.GetValue(csv))
+                WriteCsv(terminal, answer);
+            else
+                Show(terminal, answer);
             return ExitCode.Valid;
         });
         return command;
@@ -63,6 +72,23 @@ internal static class SqlCommand
             terminal.Screen.Profile.Width = 4096;
         terminal.Screen.Write(table);
         terminal.Say($"{answer.Rows.Count} row(s){(answer.IsCut ? "; there are more, see --rows" : "")}.");
+    }
+
+    /// <summary>Values as they are: a file for another program, not a screen.</summary>
+    private static void WriteCsv(Terminal terminal, SqlTable answer)
+    {
+        Write(answer.Columns.Select(column => column.Name));
+        foreach (var row in answer.Rows)
+            Write(row.Select(TextOf));
+        if (answer.IsCut)
+            terminal.SayProgress($"{answer.Rows.Count} rows; there are more, see --rows.");
+
+        void Write(IEnumerable<string> fields) =>
+            terminal.Output.Write(string.Join(',', fields.Select(Field)) + "\r\n");
+
+        static string Field(string text) => text.AsSpan().IndexOfAny(",\"\r\n") < 0
+            ? text
+            : $"\"{text.Replace("\"", "\"\"", StringComparison.Ordinal)}\"";
     }
 
     private static string TextOf(object? value) => value switch

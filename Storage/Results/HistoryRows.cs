@@ -34,17 +34,18 @@ internal static class HistoryRows
             op, map, op.At.IsNone ? 0 : batch.Objects.DeviceOf(op.At.Obj),
             !op.At.IsNone && batch.Objects.Kind(op.At.Obj) is ObjectKind.Map, known.Session);
         rows.StartRow();
-        rows.Long(row.Number);
+        rows.Long(row.NumberCode);
         rows.Long(row.SentNs);
         rows.Long(row.Address);
-        rows.Long(row.Pfn);
+        rows.Long(RowPacking.Large(row.Pfn));
         rows.Long(row.Tag);
         rows.Long(row.Of);
-        rows.Long(row.LateNs);
+        rows.Long(RowPacking.Large(row.Late));
         rows.Long(RowPacking.Large(row.Took));
         rows.Long(RowPacking.Large(row.Size));
         rows.Long(RowPacking.Large(row.Seq));
         rows.Long(RowPacking.Large(row.AllocNumber));
+        rows.Int(RowPacking.SmallOrNone(row.Late));
         rows.Int(RowPacking.Small(row.Took));
         rows.Int(RowPacking.SmallOrNone(row.Size));
         rows.Int(RowPacking.SmallOrNone(row.Seq));
@@ -59,8 +60,9 @@ internal static class HistoryRows
         rows.Int(row.Session);
         rows.Int(row.AllocGen);
         rows.Int(row.Pages);
+        rows.Int(row.Page);
+        rows.Int(RowPacking.SmallOrNone(row.Pfn));
         rows.Short(known.Proc == batch.Proc ? null : (short)batch.Proc);
-        rows.Short(row.Code);
         rows.Short(row.Err);
         rows.EndRow();
     }

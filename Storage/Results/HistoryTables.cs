@@ -4,12 +4,12 @@ namespace Fleet.Storage.Results;
 internal static class HistoryTables
 {
     /// <summary>Bumped with every change of tables or views that a reader can notice.</summary>
-    public const int SchemaVersion = 1;
+    public const int SchemaVersion = 2;
 
     public const string OperationColumns =
-        "number, sent_ns, address, pfn, tag, of_number, late_ns, took_large, size_large, seq_large, alloc_large, "
-        + "took_ns, size_bytes, seq, alloc_number, client, obj, gen, life, owner, map, device, session, alloc_gen, "
-        + "pages, proc, code, err";
+        "number_code, sent_ns, address, pfn_large, tag, of_number, late_large, took_large, size_large, seq_large, "
+        + "alloc_large, late_ns, took_ns, size_bytes, seq, alloc_number, client, obj, gen, life, owner, map, device, "
+        + "session, alloc_gen, pages, page, pfn, proc, err";
 
     public const string EventColumns =
         "seq, time_ns, start_addr, size_bytes, pfn, amount, alloc_number, obj, gen, life, actor, "

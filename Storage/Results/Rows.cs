@@ -25,19 +25,26 @@ internal readonly ref struct OperationRow(in Operation op, ObjectMap map, int de
     private readonly int _mapDefault = isAtMap ? op.At.Obj : 0;
     private readonly int _session = session;
 
-    public long Number => _op.Number;
+    /// <exception cref="StorageException">The number does not fit beside the code.</exception>
+    public long NumberCode => RowPacking.PackNumber(_op);
 
     public long SentNs => _op.SentNs;
 
-    public long? LateNs => _op.SentNs == _op.IntendedNs ? null : unchecked(_op.SentNs - _op.IntendedNs);
+    public long Late => unchecked(_op.SentNs - _op.IntendedNs);
 
     public long Took => unchecked(_op.DoneNs - _op.SentNs);
 
-    public long? Address => Bits(_op.Address);
+    /// <summary>Null where <see cref="Page"/> says it.</summary>
+    public long? Address => Page is null ? Bits(_op.Address) : null;
+
+    /// <summary>Where the address begins a page below 8 TiB, its number.</summary>
+    public int? Page => _op.Address != 0 && RowPacking.IsSmallPage(_op.Address)
+        ? (int)(_op.Address >> RowPacking.PageShift)
+        : null;
 
     public long Size => unchecked((long)_op.SizeBytes);
 
-    public long? Pfn => Bits(_op.Pfn);
+    public long Pfn => unchecked((long)_op.Pfn);
 
     public long? Tag => Bits(_op.Tag);
 
@@ -50,7 +57,8 @@ internal readonly ref struct OperationRow(in Operation op, ObjectMap map, int de
     /// <summary>Null is 1: an object that never failed over.</summary>
     public int? Gen => _op.At.IsNone || _op.At.Gen == 1 ? null : _op.At.Gen;
 
-    public int? Life => _op.At.IsNone || _op.At.Life == 0 ? null : _op.At.Life;
+    /// <summary>Null is 1: the first life of a device.</summary>
+    public int? Life => _op.At.IsNone || _op.At.Life == RowPacking.DefaultLife ? null : _op.At.Life;
 
     public long Seq => _op.At.Seq;
 
@@ -77,8 +85,6 @@ internal readonly ref struct OperationRow(in Operation op, ObjectMap map, int de
     /// <summary>Null is 1 for an access, 0 for everything else.</summary>
     public int? Pages => _op.PageCount == RowPacking.DefaultPages(_op.Kind) ? null : _op.PageCount;
 
-    public short Code => RowPacking.PackCode(_op);
-
     public short? Err => _op.Err is Errno.OK ? null : (short)_op.Err;
 
     private int? Id(int id) => id == 0 ? null : _map[id];
@@ -89,6 +95,15 @@ internal readonly ref struct OperationRow(in Operation op, ObjectMap map, int de
 /// <summary>What both writing and reading a row must agree on.</summary>
 internal static class RowPacking
 {
+    public const int PageShift = 12;
+    public const int DefaultLife = 1;
+
+    private const int CodeBits = 10;
+    private const int CodeMask = (1 << CodeBits) - 1;
+
+    public static bool IsSmallPage(ulong address) =>
+        (address & ((1UL << PageShift) - 1)) == 0 && address >> PageShift <= int.MaxValue;
+
     public static int DefaultPages(OperationKind kind) => kind is OperationKind.Access ? 1 : 0;
 
     public static int DefaultAllocGen(bool isAtDevice, int gen) => isAtDevice ? gen : 1;
@@ -101,12 +116,19 @@ internal static class RowPacking
 
     public static long? Large(long value) => value is >= int.MinValue and <= int.MaxValue ? null : value;
 
-    /// <summary>Kind in bits 0-3, outcome in 4-5, direction in 6-7, via in 8-9.</summary>
-    public static short PackCode(in Operation op) =>
-        (short)((int)op.Kind | ((int)op.Outcome << 4) | ((int)op.Direction << 6) | ((int)op.Via << 8));
+    /// <summary>The code below the number; of the code, kind in bits 0-3, outcome in 4-5, direction in 6-7, via in
+    /// 8-9.</summary>
+    /// <exception cref="StorageException">The number is 2^53 or more.</exception>
+    public static long PackNumber(in Operation op) => op.Number is < 0 or > long.MaxValue >> CodeBits
+        ? throw new StorageException(
+            $"The operation {op.Number} cannot be stored; numbers from 0 to {long.MaxValue >> CodeBits} are accepted.")
+        : (op.Number << CodeBits)
+        | (uint)((int)op.Kind | ((int)op.Outcome << 4) | ((int)op.Direction << 6) | ((int)op.Via << 8));
 
-    public static void UnpackCode(int code, ref Operation op)
+    public static void UnpackNumber(long numberCode, ref Operation op)
     {
+        var code = (int)(numberCode & CodeMask);
+        op.Number = numberCode >> CodeBits;
         op.Kind = (OperationKind)(code & 15);
         op.Outcome = (OperationOutcome)((code >> 4) & 3);
         op.Direction = (AccessDirection)((code >> 6) & 3);

@@ -63,36 +63,36 @@ internal static class RunRows
         DbDataReader r, int at, ObjectTable objects, IReadOnlyDictionary<int, int> sessions, out Operation op)
     {
         op = default;
-        RowPacking.UnpackCode(r.GetInt16(at + 26), ref op);
-        op.Number = r.GetInt64(at);
+        RowPacking.UnpackNumber(r.GetInt64(at), ref op);
         op.SentNs = r.GetInt64(at + 1);
-        op.Address = Bits(r, at + 2);
-        op.Pfn = Bits(r, at + 3);
+        op.Address = r.IsDBNull(at + 26) ? Bits(r, at + 2) : (ulong)r.GetInt32(at + 26) << RowPacking.PageShift;
+        op.Pfn = unchecked((ulong)Wide(r, at + 27, at + 3));
         op.Tag = Bits(r, at + 4);
         op.Of = Long(r, at + 5);
-        op.IntendedNs = unchecked(op.SentNs - Long(r, at + 6));
-        op.DoneNs = unchecked(op.SentNs + Wide(r, at + 11, at + 7));
-        op.SizeBytes = unchecked((ulong)Wide(r, at + 12, at + 8));
-        op.Client = r.GetInt32(at + 15);
-        var obj = Int(r, at + 16);
+        op.IntendedNs = unchecked(op.SentNs - Wide(r, at + 11, at + 6));
+        op.DoneNs = unchecked(op.SentNs + Wide(r, at + 12, at + 7));
+        op.SizeBytes = unchecked((ulong)Wide(r, at + 13, at + 8));
+        op.Client = r.GetInt32(at + 16);
+        var obj = Int(r, at + 17);
         if (obj != 0)
         {
-            op.At = new Position(obj, Int(r, at + 17, 1), Wide(r, at + 13, at + 9), Int(r, at + 18));
+            op.At = new Position(
+                obj, Int(r, at + 18, 1), Wide(r, at + 14, at + 9), Int(r, at + 19, RowPacking.DefaultLife));
         }
 
-        op.Owner = Int(r, at + 19);
-        op.Map = Int(r, at + 20, objects.Kind(obj) is ObjectKind.Map ? obj : 0);
-        op.Device = Int(r, at + 21, objects.DeviceOf(obj));
-        op.Session = r.IsDBNull(at + 22) ? sessions.GetValueOrDefault(op.Client) : r.GetInt32(at + 22);
-        var number = Wide(r, at + 14, at + 10);
+        op.Owner = Int(r, at + 20);
+        op.Map = Int(r, at + 21, objects.Kind(obj) is ObjectKind.Map ? obj : 0);
+        op.Device = Int(r, at + 22, objects.DeviceOf(obj));
+        op.Session = r.IsDBNull(at + 23) ? sessions.GetValueOrDefault(op.Client) : r.GetInt32(at + 23);
+        var number = Wide(r, at + 15, at + 10);
         if (number != 0)
         {
             var gen = RowPacking.DefaultAllocGen(obj != 0 && obj == op.Device, op.At.Gen);
-            op.Alloc = new AllocId(op.Device, Int(r, at + 23, gen), number);
+            op.Alloc = new AllocId(op.Device, Int(r, at + 24, gen), number);
         }
 
-        op.PageCount = Int(r, at + 24, RowPacking.DefaultPages(op.Kind));
-        op.Err = r.IsDBNull(at + 27) ? Errno.OK : (Errno)r.GetInt16(at + 27);
+        op.PageCount = Int(r, at + 25, RowPacking.DefaultPages(op.Kind));
+        op.Err = r.IsDBNull(at + 29) ? Errno.OK : (Errno)r.GetInt16(at + 29);
     }
 
     /// <summary>Reads the columns of <see cref="HistoryTables.EventColumns"/>.</summary>

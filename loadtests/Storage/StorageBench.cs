@@ -4,6 +4,7 @@ using Fleet.Checking;
 using Fleet.Kernel.History;
 using Fleet.LoadTests.Checking;
 using Fleet.LoadTests.Measuring;
+using Fleet.LoadTests.Scaling;
 using Fleet.Storage.Checks;
 using Fleet.Storage.Cluster;
 using Fleet.Storage.Query;
@@ -35,9 +36,10 @@ internal static class StorageBench
             return
             [
                 .. await IngestAsync(store, psql, isQuick, ct), .. await TransitionsAsync(store, isQuick, ct),
-                .. await RoomAndVerdictAsync(store, psql, isQuick ? 500_000 : 10_000_000, ct),
-                .. await StoredRunAsync(store, "PostgreSQL", isQuick ? 500_000 : 10_000_000, ct),
-                .. await EmbeddedAsync(Path.Combine(folder.FullName, "embedded"), isQuick ? 500_000 : 10_000_000, ct),
+                .. await RoomAndVerdictAsync(
+                    store, psql, (await server.PidAsync(ct))!.Value, isQuick ? 500_000 : 10_000_000, ct),
+                .. await StoredRunAsync(store, "PostgreSQL", isQuick ? 500_000 : 2_000_000, ct),
+                .. await EmbeddedAsync(Path.Combine(folder.FullName, "embedded"), isQuick ? 500_000 : 2_000_000, ct),
             ];
         }
         finally
@@ -78,7 +80,7 @@ internal static class StorageBench
                     AfterRound = Empty,
                 },
             ],
-            TimeSpan.FromSeconds(2), TimeSpan.FromSeconds(isQuick ? 2 : 5), isQuick ? 3 : 7);
+            TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(isQuick ? 2 : 3), isQuick ? 3 : 7);
         return
         [
             .. comparisons.Select(comparison => Wall(
@@ -111,7 +113,7 @@ internal static class StorageBench
                     Timed(async duration => (await Task.WhenAll(
                         Enumerable.Range(0, names.Length).Select(i => CommitAsync(i, duration)))).Sum())),
             ],
-            TimeSpan.FromSeconds(2), TimeSpan.FromSeconds(isQuick ? 2 : 5), isQuick ? 3 : 5);
+            TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(isQuick ? 2 : 3), isQuick ? 3 : 5);
         return [.. comparisons.Select(c => Wall(c, "transitions/s", "", "one event each, durable before the answer"))];
 
         async Task<long> CommitAsync(int place, TimeSpan duration)
@@ -136,7 +138,7 @@ internal static class StorageBench
     }
 
     private static async Task<IReadOnlyList<Line>> RoomAndVerdictAsync(
-        IResultStore store, Psql psql, int operations, CancellationToken ct)
+        IResultStore store, Psql psql, int serverPid, int operations, CancellationToken ct)
     {
         var history = new SyntheticHistory();
         await using var writer = await store.CreateRunAsync(new RunInfo("verdict"), history.Objects, ct);
@@ -155,9 +157,11 @@ internal static class StorageBench
         var heap = await psql.NumberAsync($"SELECT pg_table_size('{table}')", ct);
         var indexes = await psql.NumberAsync($"SELECT pg_indexes_size('{table}')", ct);
         await using var reader = await store.OpenRunAsync("verdict", ct);
+        var before = ProcessTree.Read(serverPid, _ => true).CpuSeconds;
         var judging = Stopwatch.StartNew();
         var results = await SqlChecks.RunAsync(reader, true, true, new SqlLimits(TimeSpan.FromMinutes(10), 10), ct);
         var seconds = judging.Elapsed.TotalSeconds;
+        var cpu = ProcessTree.Read(serverPid, _ => true).CpuSeconds - before;
         return
         [
             Single("room in the heap", (double)heap / count, "B/operation", "at most 96", ""),
@@ -167,6 +171,7 @@ internal static class StorageBench
                 string.Create(
                     CultureInfo.InvariantCulture,
                     $"{count:N0} operations, {results.Sum(rule => rule.Violated)} violated; loaded in {loaded:N0} s")),
+            Single("SQL verdict, CPU of the server", cpu, "CPU-s", "", "every process of it; the machine may be busy"),
         ];
     }
 

@@ -11,6 +11,10 @@ internal sealed class SyntheticHistory
     private const int Clients = 256;
     private const int Pages = 4096;
 
+    /// <summary>From the intended moment to the call: a schedule's operation is never sent at its very
+    /// nanosecond.</summary>
+    private const int LateNs = 2_000;
+
     private readonly (int Device, int Map, int Ref)[] _objects;
     private readonly int[] _clients;
     private readonly int _session;
@@ -100,7 +104,7 @@ internal sealed class SyntheticHistory
             Client = client,
             Session = _session,
             Device = alloc.Device,
-            IntendedNs = sentNs,
+            IntendedNs = sentNs - LateNs,
             SentNs = sentNs,
             DoneNs = sentNs + 15_000,
             At = new(obj, 1, seq, 1),

@@ -24,8 +24,11 @@ internal static class Samples
     private static readonly Gen<long> Longs = Gen.OneOf(Gen.Long, Gen.Const(0L), Gen.Long[0, 1000]);
     private static readonly Gen<long> Times = Gen.Long[0, 1L << 50];
 
+    private static readonly Gen<ulong> Pfns = Gen.OneOf(Gen.ULong[0, 99], Gen.ULong[0, 1UL << 32], Gen.ULong);
+    private static readonly Gen<ulong> Addresses = Gen.OneOf(Gen.ULong, Gen.ULong[0, 1UL << 32].Select(p => p << 12));
+
     public static Gen<Operation> Operation { get; } =
-        from number in Gen.Long[1, long.MaxValue]
+        from number in Gen.Long[1, (1L << 53) - 1]
         from kind in Gen.Enum<OperationKind>()
         from outcome in Gen.Enum<OperationOutcome>()
         from how in Gen.Select(Gen.Enum<AccessDirection>(), Gen.Enum<AccessVia>(), Gen.Enum<Errno>())
@@ -36,7 +39,7 @@ internal static class Samples
             Gen.Int[7, 8], Gen.Int[9, 10], Gen.Int[0, 6], Gen.Int[0, 6], Gen.Int[0, 6], Gen.Int[0, 6])
         from at in Gen.Select(Gen.Int[1, 3], Gen.OneOf(Gen.Long[1, 9], Gen.Long[1, long.MaxValue]), Gen.Int[0, 3])
         from alloc in Gen.Select(Gen.Int[1, 3], Longs.Where(n => n >= 0))
-        from words in Gen.Select(Gen.ULong, Longs, Gen.ULong[0, 99], Gen.ULong, Gen.Int, Longs)
+        from words in Gen.Select(Addresses, Longs, Pfns, Gen.ULong, Gen.Int, Longs)
         select new Operation
         {
             Number = number,

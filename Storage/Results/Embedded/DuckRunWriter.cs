@@ -10,8 +10,8 @@ internal sealed class DuckRunWriter : IRunWriter
 {
     private static readonly DuckDBType[] OperationTypes =
     [
-        .. Enumerable.Repeat(DuckDBType.BigInt, 11), .. Enumerable.Repeat(DuckDBType.Integer, 14),
-        .. Enumerable.Repeat(DuckDBType.SmallInt, 3),
+        .. Enumerable.Repeat(DuckDBType.BigInt, 11), .. Enumerable.Repeat(DuckDBType.Integer, 17),
+        .. Enumerable.Repeat(DuckDBType.SmallInt, 2),
     ];
 
     private static readonly DuckDBType[] EventTypes =
@@ -67,8 +67,6 @@ internal sealed class DuckRunWriter : IRunWriter
         Execute(connection, Resources.Text("Checks/pins.sql"));
         Execute(connection, "CREATE MACRO pages_of(more) AS range(0, more + 1)");
         Execute(connection, Resources.Text("Checks/one_pass.sql"));
-        Execute(connection, Resources.Text("Checks/gone.sql"));
-        Execute(connection, Resources.Text("Checks/failover.sql"));
         DuckRows.Append(connection, "runs", [Columns(info)]);
         return new(connection, info, path, objects, isCreator: true);
     }
@@ -145,7 +143,7 @@ internal sealed class DuckRunWriter : IRunWriter
         : await ReadAsync(
             "SELECT n FROM (SELECT unnest(range(first, first + amount)) AS n FROM (VALUES "
             + string.Join(", ", ranges.Select(r => $"({r.First}, {r.Count})")) + ") AS r(first, amount)) AS asked "
-            + "ANTI JOIN operations AS o ON o.number = asked.n ORDER BY n",
+            + "ANTI JOIN operations AS o ON o.number_code >> 10 = asked.n ORDER BY n",
             r => r.GetInt64(0), ct);
 
     public Task AddFindingsAsync(string checker, IReadOnlyList<Finding> findings, CancellationToken ct) => InsertAsync(

@@ -11,11 +11,11 @@ CREATE TABLE objects (
 CREATE TABLE texts (id INTEGER NOT NULL, value VARCHAR NOT NULL);
 CREATE TABLE clients (client INTEGER NOT NULL, session INTEGER NOT NULL, proc INTEGER NOT NULL);
 CREATE TABLE operations (
-  number BIGINT NOT NULL, sent_ns BIGINT NOT NULL, address BIGINT, pfn BIGINT, tag BIGINT, of_number BIGINT,
-  late_ns BIGINT, took_large BIGINT, size_large BIGINT, seq_large BIGINT, alloc_large BIGINT,
-  took_ns INTEGER, size_bytes INTEGER, seq INTEGER, alloc_number INTEGER, client INTEGER NOT NULL, obj INTEGER,
-  gen INTEGER, life INTEGER, owner INTEGER, map INTEGER, device INTEGER, session INTEGER, alloc_gen INTEGER,
-  pages INTEGER, proc SMALLINT, code SMALLINT NOT NULL, err SMALLINT);
+  number_code BIGINT NOT NULL, sent_ns BIGINT NOT NULL, address BIGINT, pfn_large BIGINT, tag BIGINT, of_number BIGINT,
+  late_large BIGINT, took_large BIGINT, size_large BIGINT, seq_large BIGINT, alloc_large BIGINT,
+  late_ns INTEGER, took_ns INTEGER, size_bytes INTEGER, seq INTEGER, alloc_number INTEGER, client INTEGER NOT NULL,
+  obj INTEGER, gen INTEGER, life INTEGER, owner INTEGER, map INTEGER, device INTEGER, session INTEGER,
+  alloc_gen INTEGER, pages INTEGER, page INTEGER, pfn INTEGER, proc SMALLINT, err SMALLINT);
 CREATE TABLE events (
   seq BIGINT NOT NULL, time_ns BIGINT NOT NULL, start_addr BIGINT, size_bytes BIGINT, pfn BIGINT, amount BIGINT,
   alloc_number BIGINT, obj INTEGER NOT NULL, gen INTEGER NOT NULL, life INTEGER NOT NULL, actor INTEGER, other INTEGER,
@@ -42,7 +42,12 @@ CREATE VIEW run_objects AS SELECT * FROM objects;
 CREATE VIEW run_texts AS SELECT * FROM texts;
 CREATE VIEW run_clients AS SELECT * FROM clients;
 CREATE VIEW run_processes AS SELECT * FROM processes;
-CREATE VIEW run_operations AS SELECT * FROM operations;
+CREATE VIEW run_operations AS SELECT number_code >> 10 AS number, sent_ns,
+  coalesce(address, CAST(page AS BIGINT) << 12) AS address, coalesce(pfn, pfn_large) AS pfn, tag, of_number,
+  coalesce(late_ns, late_large) AS late_ns, took_large, size_large, seq_large, alloc_large, took_ns, size_bytes, seq,
+  alloc_number, client, obj, gen, CASE WHEN obj IS NOT NULL THEN coalesce(life, 1) END AS life, owner, map, device, session,
+  alloc_gen, pages, proc, CAST(number_code & 1023 AS SMALLINT) AS code, err, number_code
+  FROM operations;
 CREATE VIEW run_events AS SELECT * FROM events;
 CREATE VIEW run_event_after AS SELECT * FROM event_after;
 CREATE VIEW run_findings AS SELECT * FROM findings;

@@ -122,6 +122,7 @@ internal sealed class PostgresResultStore : IResultStore
     {
         var (runId, _) = await FindAsync(run, ct) ?? throw NoSuchRun(run);
         await using var command = _source.CreateCommand($"SELECT drop_run({runId})");
+        command.CommandTimeout = 0; // The function has a bound of its own.
         try
         {
             await command.ExecuteNonQueryAsync(ct);
@@ -129,6 +130,11 @@ internal sealed class PostgresResultStore : IResultStore
         catch (PostgresException e) when (e.SqlState is PostgresErrorCodes.InsufficientPrivilege)
         {
             throw NoRight("removes runs", e);
+        }
+        catch (PostgresException e) when (e.SqlState is PostgresErrorCodes.LockNotAvailable)
+        {
+            throw new StorageException(
+                $"The run {run} of {Address} is still there: {e.MessageText}; try again when they have ended.", e);
         }
     }
 

@@ -46,7 +46,9 @@ internal sealed class PostgresRunReader : SqlRunReader
         var statement = SqlStatement.Check(sql);
         await using var connection = _source.CreateConnection();
         await using var transaction = await BeginReadOnlyAsync(connection, limits, ct);
-        return await QueryRunner.RunAsync(connection, statement, limits, ct);
+
+        // Npgsql prepares a text that comes often, and a prepared statement keeps the run that it was planned for.
+        return await QueryRunner.RunAsync(connection, $"/* run {_runId} */ {statement}", limits, ct);
     }
 
     public override ValueTask DisposeAsync() => ValueTask.CompletedTask;
@@ -116,7 +118,6 @@ internal sealed class PostgresRunReader : SqlRunReader
         }
     }
 
-    /// <summary>Gives up every right but reading, where the server has the role for it.</summary>
     /// <summary>A transaction that cannot write, sees this run, and ends in time.</summary>
     /// <exception cref="StorageException">The server does not answer now.</exception>
     private async Task<NpgsqlTransaction> BeginReadOnlyAsync(
@@ -139,6 +140,7 @@ internal sealed class PostgresRunReader : SqlRunReader
         }
     }
 
+    /// <summary>Gives up every right but reading, where the server has the role for it.</summary>
     private static async Task BecomeAnalystAsync(
         NpgsqlConnection connection, NpgsqlTransaction transaction, CancellationToken ct)
     {

@@ -256,7 +256,7 @@ internal sealed class PostgresRunWriter : IRunWriter
             await using var transaction = await connection.BeginTransactionAsync(token);
             await using var select = new NpgsqlCommand(
                 "SELECT n FROM unnest($1, $2) AS r(first, amount), generate_series(first, first + amount - 1) AS n "
-                + $"WHERE NOT EXISTS (SELECT FROM operations_{_runId} o WHERE o.number = n) ORDER BY n",
+                + $"WHERE NOT EXISTS (SELECT FROM operations_{_runId} o WHERE o.number_code >> 10 = n) ORDER BY n",
                 connection)
             { CommandTimeout = 0 };
             Add(select.Parameters, ranges.Select(r => r.First), NpgsqlDbType.Bigint);
@@ -337,9 +337,11 @@ internal sealed class PostgresRunWriter : IRunWriter
         try
         {
             await using var command = _source.CreateCommand($"SELECT drop_run({_runId})");
+            command.CommandTimeout = 0;
             await command.ExecuteNonQueryAsync();
         }
-        catch (Exception e) when (Transience.IsConnectionLoss(e))
+        catch (Exception e) when (
+            Transience.IsConnectionLoss(e) || e is PostgresException { SqlState: PostgresErrorCodes.LockNotAvailable })
         {
             return; // Nobody to ask: it stays as a run that was cut off, to be resumed or dropped.
         }
@@ -576,7 +578,7 @@ internal sealed class PostgresRunWriter : IRunWriter
         lane.Operations.Start();
         lane.Events.Start();
         lane.After.Start();
-        var operations = lane.Operations.RowsOf(29, _runId);
+        var operations = lane.Operations.RowsOf(31, _runId);
         foreach (ref readonly var op in batch.Operations)
         {
             HistoryRows.Write(ref operations, op, batch, map, _clients[map[op.Client]]);

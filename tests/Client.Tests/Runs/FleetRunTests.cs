@@ -34,6 +34,11 @@ public sealed class FleetRunTests : IDisposable
                 .GetInt64());
         var counted = await RunAsync(ExitCode.Valid, "sql", "last", "select count(*) from v_operations");
         Assert.Equal(run.GetProperty("operationsTotal").GetInt64(), counted.GetProperty("rows")[0][0].GetInt64());
+        using var rows = new StringWriter();
+        await FleetCommand.InvokeAsync(
+            ["sql", "last", "select 1 as n, 'a,b' as \"x\"\"y\", null as z", "--csv", "--results", _results.FullName],
+            new Terminal(rows, rows, isInteractive: false));
+        Assert.Equal("n,\"x\"\"y\",z\r\n1,\"a,b\",\r\n", rows.ToString());
         var page = Path.Combine(_results.FullName, "page.html");
         await RunAsync(ExitCode.Valid, "report", "last", "--html", page);
         var text = await File.ReadAllTextAsync(page);

@@ -124,6 +124,28 @@ public abstract partial class StoreContract
             Alloc = o.Alloc.IsNone ? default : o.Alloc with { Device = Renamed(o.Alloc.Device, from, to) },
         });
 
+    // Goal: a question about one run is never answered from another, however often it was asked on this connection.
+    [StoreFact]
+    public async Task One_question_asked_of_two_runs_again_and_again_has_two_answers()
+    {
+        const int TimesThatAStatementIsPreparedAfter = 10;
+        await using var store = await StoreAsync();
+        foreach (var name in (string[])[NewName(), NewName()])
+        {
+            await using (var writer = await store.CreateRunAsync(Info(name), Samples.Objects(), default))
+            {
+                await writer.SealAsync(Valid(), default);
+            }
+
+            await using var reader = await store.OpenRunAsync(name, default);
+            for (var i = 0; i < TimesThatAStatementIsPreparedAfter; i++)
+            {
+                var answer = await reader.QueryAsync("SELECT run FROM v_run", SqlLimits.Default, default);
+                Assert.Equal(name, answer.Rows[0][0]);
+            }
+        }
+    }
+
     [StoreFact]
     public async Task Processes_with_numbers_of_their_own_meet_under_one_name_each()
     {
