@@ -15,9 +15,11 @@ public abstract class KernelObject(KernelObjectKind kind)
     public KernelObjectKind Kind { get; } = kind;
 
     /// <summary>What the host knows it by: a name, a slot, a proxy. The law never looks at it.</summary>
+    [field: NotState]
     public object? Handle { get; set; }
 
     /// <summary>Set of one, for declaring what a step touches; 0 where nobody schedules.</summary>
+    [field: NotState]
     public ulong Mask { get; set; }
 
     /// <summary>Its memory has been given back.</summary>

@@ -8,6 +8,7 @@ namespace Fleet.Kernel.Host;
 /// </remarks>
 public abstract class KernelActor
 {
+    [NotState]
     private Action? _continuation;
 
     /// <summary>Set while points complete at once: a prologue, or a procedure that is drained.</summary>

@@ -58,10 +58,14 @@ internal sealed class ProcedureFrame<TStateMachine, TResult> : ProcedureFrame<TR
     [ThreadStatic]
     private static ProcedureFrame<TStateMachine, TResult>? Kept;
 
+    [NotState]
     private readonly Action _moveNext;
     private TStateMachine? _stateMachine;
+    [NotState]
     private ExecutionContext? _context;
+    [NotState]
     private ProcedureFrame<TStateMachine, TResult>? _next;
+    [NotState]
     private int _keptBelow;
 
     private ProcedureFrame() => _moveNext = MoveNext;

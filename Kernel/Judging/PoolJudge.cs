@@ -44,14 +44,18 @@ internal sealed class PoolJudge(WorldJudge judge)
         IsCleared = false;
     }
 
-    internal void HashInto(ref ulong hash)
-    {
-        StateHash.Mix(ref hash, _alone);
-        StateHash.Mix(ref hash, _testedClear);
-        StateHash.Mix(ref hash, (long)_open);
-    }
-
     internal void OnChunk(ulong start, ulong sizeBytes, RefObject? owner) => _chunks.Add(new(start, sizeBytes, owner));
+
+    /// <summary>Nothing that an actor's alloc or free left behind is looked at again: states may be told apart by it.
+    /// </summary>
+    internal void OnReturned(int actor)
+    {
+        _lastTried[actor] = null;
+        _lastPut[actor] = null;
+        _expected[actor] = 0;
+        _testedClear &= ~(1UL << actor);
+        _alone &= ~(1UL << actor);
+    }
 
     /// <summary>A client's first look at the field.</summary>
     internal void OnFieldTest(int actor) =>

@@ -52,6 +52,7 @@ public sealed class WorldJudge : IKernelListener
     public string? Death { get; private set; }
 
     /// <summary>Who runs now: a number below 64 that the scheduler gives before each step.</summary>
+    [field: NotState]
     public int Actor { get; set; }
 
     /// <summary>Warnings of the kernel so far; they break no rule.</summary>
@@ -220,6 +221,7 @@ public sealed class WorldJudge : IKernelListener
                 _pool.OnAllocEnd(Actor, (P2pPool)happened.Other!, happened.Err is Errno.OK, happened.Start);
                 break;
             case EventKind.FreeBegin:
+                LetGo((P2pPool)happened.Other!, happened.Start);
                 _pool.OnFreeBegin(Actor, (P2pPool)happened.Other!);
                 break;
             case EventKind.FreeEnd:
@@ -301,6 +303,7 @@ public sealed class WorldJudge : IKernelListener
         if (!result.Succeeded)
         {
             BreakIf(expectsRoom && HasRoom(sizeBytes), KernelRule.NoPermanentRefusal);
+            _pool.OnReturned(Actor);
             return;
         }
 
@@ -314,6 +317,7 @@ public sealed class WorldJudge : IKernelListener
         }
 
         _pool.OnAllocated(Actor, result.Allocation, SharedRef());
+        _pool.OnReturned(Actor);
         _live.Add(result.Allocation);
         ClientHolds++;
     }
@@ -324,9 +328,9 @@ public sealed class WorldJudge : IKernelListener
         if (!IsOver)
         {
             _pool.OnFreed(Actor, allocation, SharedRef());
+            _pool.OnReturned(Actor);
         }
 
-        _live.Remove(allocation);
         ClientHolds--;
     }
 
@@ -362,14 +366,17 @@ public sealed class WorldJudge : IKernelListener
         }
     }
 
-    /// <summary>Folds in what later verdicts depend on and no object holds.</summary>
-    public void HashInto(ref ulong hash)
+    /// <summary>From the begin of a free on the memory may be somebody else's.</summary>
+    private void LetGo(P2pPool pool, ulong address)
     {
-        StateHash.Mix(ref hash, _inAddResource);
-        StateHash.Mix(ref hash, _inTeardown);
-        StateHash.Mix(ref hash, _inShow);
-        StateHash.Mix(ref hash, (ulong)ClientHolds);
-        _pool.HashInto(ref hash);
+        for (var i = _live.Count - 1; i >= 0; i--)
+        {
+            if (_live[i].Address == address && ReferenceEquals(_live[i].Pool, pool))
+            {
+                _live.RemoveAt(i);
+                return;
+            }
+        }
     }
 
     private static void Remember<T>(List<T> list, T one)
@@ -507,14 +514,15 @@ public sealed class WorldJudge : IKernelListener
     {
         _inAddResource &= ~ActorBit;
         OnRegistrationReturned();
+        foreach (var other in _healthy)
+        {
+            BreakIf(error is not Errno.OK && other.IsKilled, KernelRule.ResIndep);
+        }
+
+        _healthy.Clear();
         if (error is Errno.OK)
         {
             return;
-        }
-
-        foreach (var other in _healthy)
-        {
-            BreakIf(other.IsKilled, KernelRule.ResIndep);
         }
 
         if (added is null)

@@ -163,7 +163,8 @@ public sealed class RcuDomain
 
     /// <summary>Folds in who reads how deep, and for each queued callback in order whom it waits for.</summary>
     /// <remarks>
-    /// What the callbacks belong to is for their owners to fold in (<see cref="PercpuRef.HashInto"/>).
+    /// Callbacks are told apart by what they touch; their own state is for their owners to fold in (<see
+    /// cref="PercpuRef.HashInto"/>).
     /// </remarks>
     public void HashInto(ref ulong hash)
     {
@@ -176,6 +177,7 @@ public sealed class RcuDomain
         foreach (var queued in _queue)
         {
             StateHash.Mix(ref hash, BlockedBy(queued.Since));
+            StateHash.Mix(ref hash, queued.Callback.Touches);
         }
     }
 }

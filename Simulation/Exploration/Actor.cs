@@ -21,19 +21,20 @@ public sealed class Actor : KernelActor
     public int Index { get; }
 
     /// <summary>The step that it stands before.</summary>
+    [field: NotState]
     public Step Step { get; private set; }
 
+    [field: NotState]
     internal ulong Reads { get; private set; }
 
+    [field: NotState]
     internal ulong Writes { get; private set; }
 
     internal IReadiness? Ready { get; private set; }
 
     /// <summary>Set for this actor's read section.</summary>
+    [field: NotState]
     internal ulong ReaderMask { get; set; }
-
-    /// <summary>Chain of all values that its steps may have read: its local state is a function of it.</summary>
-    internal ulong History { get; set; }
 
     internal bool IsEnabled => IsSuspended && (Ready is null || Ready.IsReady);
 
@@ -62,7 +63,10 @@ public sealed class Actor : KernelActor
         }
 
         _isStarted = false;
-        _procedure.GetAwaiter().GetResult();
+        var done = _procedure;
+        _procedure = default;
+        Ready = null;
+        done.GetAwaiter().GetResult();
         return true;
     }
 

@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using Fleet.Kernel;
 using Fleet.Kernel.Host;
@@ -25,7 +26,9 @@ internal sealed class Search(World world, ExploreOptions options, Strategy strat
     private readonly int[] _races = new int[DepthMax + 1];
     private readonly int _actors = world.Actors.Count;
     private readonly Dictionary<KernelRule, FoundSchedule> _first = [];
-    private readonly HashSet<(ulong, ulong)> _seen = [];
+
+    /// <summary>States that were entered, each with the actors that slept there every time.</summary>
+    private readonly Dictionary<ulong, uint> _seen = [];
     private readonly HashSet<ulong>? _finalStates = options.KeepsFinalStates ? [] : null;
     private readonly bool[] _sighted = new bool[world.Scenario.Sightings.Count];
     private readonly ulong[] _partHashes = new ulong[world.DeclaredParts.Count];
@@ -107,8 +110,9 @@ internal sealed class Search(World world, ExploreOptions options, Strategy strat
     private bool DepthFirst()
     {
         var reduces = strategy is Strategy.SourceDpor;
-        var sleeps = strategy is Strategy.SourceDpor or Strategy.SleepSets;
         var caches = strategy is Strategy.StateCache;
+        var sleeps = strategy is Strategy.SourceDpor or Strategy.SleepSets
+            || (caches && !world.Scenario.ReallocatesMemory && options.Grace is GraceLength.Any);
         var prefix = 0;
         var hasChoice = false;
         while (true)
@@ -123,7 +127,7 @@ internal sealed class Search(World world, ExploreOptions options, Strategy strat
             var depth = 0;
             for (; depth < prefix; depth++)
             {
-                Step(_frames[depth].Chosen, caches);
+                Step(_frames[depth].Chosen);
             }
 
             var isCut = false;
@@ -148,12 +152,6 @@ internal sealed class Search(World world, ExploreOptions options, Strategy strat
                         break;
                     }
 
-                    if (caches && !_seen.Add(world.StateKey()))
-                    {
-                        isCut = true;
-                        break;
-                    }
-
                     if (depth == DepthMax)
                     {
                         throw new ExplorationException(
@@ -163,7 +161,7 @@ internal sealed class Search(World world, ExploreOptions options, Strategy strat
                     SavePending(depth);
                     frame.Enabled = enabled;
                     frame.Sleep = sleeps && depth > 0 ? Inherit(depth) : 0;
-                    var available = enabled & ~frame.Sleep;
+                    var available = (caches ? Enter(ref frame) : enabled) & ~frame.Sleep;
                     if (available == 0)
                     {
                         isCut = true;
@@ -171,7 +169,7 @@ internal sealed class Search(World world, ExploreOptions options, Strategy strat
                     }
 
                     frame.Chosen = (byte)BitOperations.TrailingZeroCount(available);
-                    frame.Backtrack = reduces ? 1U << frame.Chosen : enabled;
+                    frame.Backtrack = reduces ? 1U << frame.Chosen : available;
                 }
 
                 var at = depth * World.ActorsMax + frame.Chosen;
@@ -182,7 +180,7 @@ internal sealed class Search(World world, ExploreOptions options, Strategy strat
                     FindRaces(depth);
                 }
 
-                Step(frame.Chosen, caches);
+                Step(frame.Chosen);
                 if (options.ChecksWrites)
                 {
                     CheckWrites(frame.Chosen, frame.Writes);
@@ -191,7 +189,7 @@ internal sealed class Search(World world, ExploreOptions options, Strategy strat
                 depth++;
                 if (world.Judge.IsOver)
                 {
-                    frame.Backtrack |= frame.Enabled;
+                    frame.Backtrack |= reduces ? frame.Enabled : 0;
                     break;
                 }
             }
@@ -274,7 +272,7 @@ internal sealed class Search(World world, ExploreOptions options, Strategy strat
                 var (_, writes) = world.Pending(chosen);
                 _frames[depth].Chosen = (byte)chosen;
                 var here = ((ulong)chosen << 8) | (ulong)world.NextStep(chosen);
-                Step(chosen, records: false);
+                Step(chosen);
                 if (strategy is Strategy.Coverage)
                 {
                     isNew |= _covered.Add((last << 16) | here) | _covered.Add(world.StateDigest());
@@ -322,16 +320,29 @@ internal sealed class Search(World world, ExploreOptions options, Strategy strat
         return best;
     }
 
-    private void Step(int actor, bool records)
+    private void Step(int actor)
     {
         _points++;
-        if (records)
+        world.StepActor(actor);
+    }
+
+    /// <summary>Who has to be tried at a state: whoever slept at every earlier visit, where there was one.</summary>
+    /// <remarks>Source: Godefroid, "Partial-Order Methods for the Verification of Concurrent Systems", 1996, 6.3.
+    /// </remarks>
+    private uint Enter(ref Frame frame)
+    {
+        ref var slept = ref CollectionsMarshal.GetValueRefOrAddDefault(_seen, world.StateKey(), out var isKnown);
+        if (!isKnown)
         {
-            world.StepRecorded(actor);
-            return;
+            slept = frame.Sleep;
+            return frame.Enabled;
         }
 
-        world.StepActor(actor);
+        // Who slept then and waits for something was also left out of what followed: all of it has to be run again.
+        var left = slept & ~frame.Sleep;
+        slept &= frame.Sleep;
+        frame.Sleep = slept;
+        return (left & ~frame.Enabled) == 0 ? left : frame.Enabled;
     }
 
     /// <summary>

@@ -33,6 +33,9 @@ public sealed class World
     private readonly int[] _asked = new int[FailPoints.Names.Count() + 1];
     private readonly Func<ExploreHost, ValueTask>[] _procedures;
     private readonly List<ArmedInjection> _injections = [];
+    private readonly Func<ulong> _stateKey;
+    private StateCopy? _begun;
+    private bool _hasBegun;
     private int _nextBit;
 
     public World(Scenario scenario, KernelProfile profile)
@@ -69,6 +72,7 @@ public sealed class World
         }
 
         Device.QuiescenceMask = ulong.MaxValue & ~AllReadersMask & ~CallbacksMask;
+        _stateKey = new StateGraph([.. _actors, .. _objects, Rcu, Registry, Judge, Parts, _injections, _asked]).Digest;
     }
 
     public Scenario Scenario => _scenario;
@@ -109,9 +113,37 @@ public sealed class World
         foreach (var actor in _actors)
         {
             actor.Abandon();
-            actor.History = StateHash.Seed;
         }
 
+        // Whoever listens wants to hear what happened before, too.
+        if (_begun is not null && Judge.Witness is null && Parts.Clients is null)
+        {
+            _begun.PutBack();
+        }
+        else
+        {
+            BeginAnew();
+            if (_hasBegun && !Judge.IsOver && Judge.Witness is null && Parts.Clients is null)
+            {
+                _begun = new StateCopy(this);
+            }
+            else
+            {
+                _hasBegun = true;
+            }
+        }
+
+        for (var i = 0; i < _procedures.Length && !Judge.IsOver; i++)
+        {
+            Judge.Actor = i;
+            _actors[i].Start(_procedures[i](new ExploreHost(this, _actors[i])));
+            _actors[i].TryFinish();
+        }
+    }
+
+    /// <summary>Everything up to the first steps of the actors.</summary>
+    private void BeginAnew()
+    {
         Rcu.Reset();
         Registry.Reset();
         foreach (var one in _objects)
@@ -143,13 +175,6 @@ public sealed class World
             {
                 throw new StuckPrologueException($"The prologue of {_scenario.Name} waits for something.");
             }
-        }
-
-        for (var i = 0; i < _procedures.Length && !Judge.IsOver; i++)
-        {
-            Judge.Actor = i;
-            _actors[i].Start(_procedures[i](new ExploreHost(this, _actors[i])));
-            _actors[i].TryFinish();
         }
     }
 
@@ -249,39 +274,8 @@ public sealed class World
         return hash;
     }
 
-    /// <summary>
-    /// Runs one step and chains what it may have read into its actor's history, for <see cref="StateKey"/>.
-    /// </summary>
-    internal void StepRecorded(int actor)
-    {
-        var stepping = _actors[actor];
-        var (reads, writes) = Pending(actor);
-        var history = stepping.History;
-        StateHash.Mix(ref history, (ulong)NextStep(actor));
-        foreach (var (one, part, mask) in _parts)
-        {
-            if ((mask & (reads | writes)) != 0)
-            {
-                one.HashPart(part, ref history);
-            }
-        }
-
-        stepping.History = history;
-        StepActor(actor);
-    }
-
-    /// <summary>Digest of a state with the local states of all actors; needs all steps to be recorded.</summary>
-    internal (ulong State, ulong Locals) StateKey()
-    {
-        var locals = StateHash.Seed;
-        foreach (var actor in _actors)
-        {
-            StateHash.Mix(ref locals, actor.History);
-        }
-
-        Judge.HashInto(ref locals);
-        return (StateDigest(), locals);
-    }
+    /// <summary>Digest of a state with what each actor knows: equal ones go on alike.</summary>
+    internal ulong StateKey() => _stateKey();
 
     internal T Add<T>(T one)
         where T : KernelObject
@@ -390,9 +384,11 @@ public sealed class World
 
     private record struct ArmedInjection(FailPoint Point, int Hit);
 
-    private sealed class GraceEnd(RcuDomain rcu, RcuGracePeriod since) : IReadiness
+    private sealed class GraceEnd(RcuDomain rcu, RcuGracePeriod since) : IReadiness, IOwnDigest
     {
         public bool IsReady => rcu.HasElapsed(since);
+
+        public void HashInto(ref ulong hash) => StateHash.Mix(ref hash, rcu.BlockedBy(since));
     }
 
     private sealed class ShowsEnded(PciDevice device) : IReadiness

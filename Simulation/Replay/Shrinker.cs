@@ -173,7 +173,7 @@ public static class Shrinker
         private readonly byte[] _choices = new byte[Search.DepthMax + 1];
         private readonly uint[] _left = new uint[Search.DepthMax + 1];
         private readonly int[] _used = new int[Search.DepthMax + 1];
-        private readonly Dictionary<(ulong, ulong, byte, int), int> _reached = [];
+        private readonly Dictionary<(ulong, byte, int), int> _reached = [];
 
         internal long Tried { get; private set; }
 
@@ -211,7 +211,7 @@ public static class Shrinker
                 _left[depth] &= ~(1U << chosen);
                 _choices[depth] = (byte)chosen;
                 _used[depth + 1] = _used[depth] + (depth > 0 && _choices[depth - 1] != chosen ? 1 : 0);
-                world.StepRecorded(chosen);
+                world.StepActor(chosen);
                 depth++;
                 EndIfOver();
                 if (world.Judge.Broken.Has(rule))
@@ -235,7 +235,7 @@ public static class Shrinker
             world.Begin();
             for (var i = 0; i < depth; i++)
             {
-                world.StepRecorded(_choices[i]);
+                world.StepActor(_choices[i]);
             }
         }
 
@@ -252,8 +252,7 @@ public static class Shrinker
         /// </summary>
         private bool Enter(int depth)
         {
-            var (state, locals) = world.StateKey();
-            var key = (state, locals, depth == 0 ? byte.MaxValue : _choices[depth - 1], _used[depth]);
+            var key = (world.StateKey(), depth == 0 ? byte.MaxValue : _choices[depth - 1], _used[depth]);
             if (_reached.TryGetValue(key, out var before) && before <= depth)
             {
                 return false;

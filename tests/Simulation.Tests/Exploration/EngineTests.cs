@@ -57,6 +57,83 @@ public sealed class EngineTests
         Assert.True(dpor.Schedules <= sleep.Schedules);
     }
 
+    // Goal: worlds of four actors are exhausted, by states.
+    // Method: recognising states needs only a small part of the schedules; before it did, a million were not enough.
+    [Theory]
+    [InlineData("W1x4/b,a0,a1/u/f0/f1/a2")]
+    [InlineData("W1x4/b/u/a0/a1/a2")]
+    public void Four_actors_are_exhausted_and_break_nothing_in_the_proposed_order(string world)
+    {
+        var report = Explorer.Run(world, "CLEAN", new ExploreOptions { SchedulesMax = 200_000 });
+        Assert.True(report.IsExhausted);
+        Assert.Equal(Strategy.StateCache, report.Strategy);
+        Assert.True(report.Broken.IsEmpty);
+    }
+
+    // Goal: a state is recognised by what it is, not by how it was reached, and never when it is another one.
+    // Method: three clients beside an unbind, with one strategy that believes digests and one that does not know them.
+    [Theory]
+    [InlineData("W1x2/b,a0/u/f0/a1", "CLEAN")]
+    [InlineData("W1x2/b,a0/u/f0/a1", "ALL")]
+    [InlineData("W1x2/b,a0/u/f0/a1", "P0")]
+    [InlineData("W1x1/b,a0/u/f0/a1", "CLEAN")]
+    [InlineData("W2x1/b,a0/u/f0/a1", "ALL")]
+    [InlineData("S8", "ALL")]
+    [InlineData("S8", "L515a")]
+    public void States_lose_no_rule_that_declared_dependencies_find(string world, string profile)
+    {
+        var options = new ExploreOptions { KeepsFinalStates = true, ChecksWrites = false };
+        var dpor = Explorer.Run(world, profile, options with { Strategy = Strategy.SourceDpor });
+        var states = Explorer.Run(world, profile, options with { Strategy = Strategy.StateCache });
+        Assert.True(dpor.IsExhausted && states.IsExhausted);
+        Assert.Equal(dpor.Broken, states.Broken);
+        Assert.Equal(dpor.Worst, states.Worst);
+        Assert.Equal(dpor.FinalStates!.Order(), states.FinalStates!.Order());
+    }
+
+    // Goal: memory that a client is giving back may be another's before its free has returned.
+    [Fact]
+    public void Memory_on_its_way_back_overlaps_with_nobody() =>
+        Assert.True(Explorer.Run("W1x1/b,a0/u/f0/a1", "CLEAN", new ExploreOptions()).Broken.IsEmpty);
+
+    // Goal: what is put back before a schedule is what running the prologue again would have made.
+    // Method: the same steps in a world to which a witness listens, which makes it run the prologue each time.
+    [Theory]
+    [InlineData("S8", "ALL")]
+    [InlineData("S5", "P0")]
+    [InlineData("S18", "P0")]
+    [InlineData("S29", "L514")]
+    public void A_world_that_begins_again_is_the_one_that_began_first(string scenarioId, string profileName)
+    {
+        var (scenario, profile) = Explorer.Find(scenarioId, profileName);
+        Explorer.OnOwnThread(() =>
+        {
+            var used = new World(scenario, profile);
+            var fresh = new World(scenario, profile);
+            fresh.Judge.Witness = new Deaf();
+            for (var seed = 1UL; seed <= 20; seed++)
+            {
+                used.Begin();
+                fresh.Begin();
+                var choices = new ChoiceStream(seed);
+                for (var enabled = used.EnabledMask(); enabled != 0; enabled = used.EnabledMask())
+                {
+                    Assert.Equal(fresh.EnabledMask(), enabled);
+                    Assert.Equal(fresh.StateDigest(), used.StateDigest());
+                    var chosen = Enumerable.Range(0, World.ActorsMax)
+                        .Where(actor => (enabled & (1U << actor)) != 0)
+                        .ToList() is var able ? able[choices.Below(able.Count)] : 0;
+                    used.StepActor(chosen);
+                    fresh.StepActor(chosen);
+                }
+
+                Assert.Equal(fresh.Judge.Broken, used.Judge.Broken);
+            }
+
+            return 0;
+        });
+    }
+
     [Fact]
     public void S2_under_all_six_patches_is_exhausted_and_clean()
     {
@@ -190,4 +267,11 @@ public sealed class EngineTests
             sentence,
             Assert.Throws<ArgumentException>(() => Explorer.Run(scenario, profile, new ExploreOptions())).Message,
             StringComparison.Ordinal);
+
+    private sealed class Deaf : IKernelListener
+    {
+        public void Emit(in KernelEvent happened)
+        {
+        }
+    }
 }

@@ -1,0 +1,55 @@
+using System.Reflection;
+
+namespace Fleet.Simulation.Exploration;
+
+/// <summary>The state of all objects that can be reached from a root, to be put back as often as wanted.</summary>
+/// <remarks>
+/// Nothing may be suspended when it is taken: frames of procedures are handed out anew, and one that came back with its
+/// old contents could belong to two callers. Objects made later are simply left behind. Source: docs/decisions/0107.
+/// </remarks>
+internal sealed class StateCopy
+{
+    private static readonly Func<object, object> Shallow = typeof(object)
+        .GetMethod(nameof(MemberwiseClone), BindingFlags.Instance | BindingFlags.NonPublic)!
+        .CreateDelegate<Func<object, object>>();
+
+    private readonly List<(object Object, object Copy, Action<object, object> PutBack)> _kept = [];
+
+    internal StateCopy(object root)
+    {
+        var met = new HashSet<object>(ReferenceEqualityComparer.Instance) { root };
+        var open = new Queue<object>(met);
+        var neighbours = new List<object>();
+        while (open.TryDequeue(out var one))
+        {
+            var plan = TypePlan.Of(one.GetType());
+            if ((plan.IsConstant && !ReferenceEquals(one, root)) || one is Delegate or string)
+            {
+                continue;
+            }
+
+            if (plan.PutBack is { } putBack)
+            {
+                _kept.Add((one, Shallow(one), putBack));
+            }
+
+            neighbours.Clear();
+            plan.AddNeighbours(one, neighbours);
+            foreach (var next in neighbours)
+            {
+                if (met.Add(next))
+                {
+                    open.Enqueue(next);
+                }
+            }
+        }
+    }
+
+    internal void PutBack()
+    {
+        foreach (var (one, copy, putBack) in _kept)
+        {
+            putBack(copy, one);
+        }
+    }
+}
