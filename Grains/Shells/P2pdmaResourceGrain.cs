@@ -1,11 +1,9 @@
 using Fleet.Protocol.Calls;
-using Fleet.Protocol.Incarnations;
 using Fleet.Protocol.Refs;
 using Fleet.Protocol.Resources;
 using Fleet.Protocol.Streams;
 using Fleet.Protocol.Wire;
 using Orleans.Concurrency;
-using Orleans.Runtime;
 
 namespace Fleet.Grains.Shells;
 
@@ -15,32 +13,24 @@ namespace Fleet.Grains.Shells;
 /// awaits is one turn. It calls nobody.
 /// </remarks>
 [Reentrant, ColocatedPlacement]
-internal sealed class P2pdmaResourceGrain : Grain, IP2pdmaResourceGrain
+internal sealed class P2pdmaResourceGrain : PartGrain, IP2pdmaResourceGrain
 {
-    private readonly FleetContext _context;
     private readonly ResourceAgent _agent;
-    private readonly PartCalls _calls = new();
     private readonly LongPoll _poll;
 
     public P2pdmaResourceGrain(FleetContext context, LongPoll poll)
+        : base(context)
     {
-        _context = context;
         _agent = new(context, this.GetPrimaryKeyString());
         _poll = poll;
     }
 
-    public override async Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken)
-    {
-        if (_agent.Log.Tenure is { } tenure)
-        {
-            await _context.Incarnations.LeaveAsync(_agent.Log.Name, tenure);
-        }
-    }
+    protected override ObjectLog Log => _agent.Log;
 
     public ValueTask<At> Init(int life, At cause, PartCall call) => Once(call, async () =>
     {
-        DelayDeactivation(TimeSpan.FromDays(3650));
-        await _agent.Log.OpenAsync();
+        StayActive();
+        await Log.OpenAsync();
         return await Committed(_agent.Init(life, cause));
     });
 
@@ -60,7 +50,7 @@ internal sealed class P2pdmaResourceGrain : Grain, IP2pdmaResourceGrain
         }
 
         var reply = _agent.WaitZero(life, step, cause);
-        await _agent.Log.CommitAsync();
+        await Log.CommitAsync();
         return reply;
     });
 
@@ -69,27 +59,9 @@ internal sealed class P2pdmaResourceGrain : Grain, IP2pdmaResourceGrain
 
     public ValueTask<At> Fence(int life, At cause, string actor, PartCall call) => Once(call, () =>
     {
-        DelayDeactivation(TimeSpan.FromDays(3650));
+        StayActive();
         return _agent.Fence(life, cause, actor);
     });
 
-    public ValueTask<At> Look() => Once(default, () => new ValueTask<At>(_agent.Log.Last));
-
-    /// <summary>One that a later incarnation replaced goes, and whoever called finds the later one.</summary>
-    private ValueTask<T> Once<T>(PartCall call, Func<ValueTask<T>> execute)
-    {
-        if (_agent.Log.IsOver)
-        {
-            DeactivateOnIdle();
-            throw new StaleIncarnationException(_agent.Log.Name, _agent.Log.Gen);
-        }
-
-        return _calls.Once(call, execute);
-    }
-
-    private async ValueTask<At> Committed(At at)
-    {
-        await _agent.Log.CommitAsync();
-        return at;
-    }
+    public ValueTask<At> Look() => Once(default, () => new ValueTask<At>(Log.Last));
 }

@@ -6,27 +6,20 @@ using Fleet.Protocol.Plans;
 using Fleet.Protocol.Streams;
 using Fleet.Protocol.Wire;
 using Orleans.Concurrency;
-using Orleans.Runtime;
 
 namespace Fleet.Grains.Shells;
 
 /// <summary>One device of the fleet: decodes, lets <see cref="DeviceAgent"/> decide, encodes.</summary>
 /// <remarks>
 /// An activation that knows of no device asks what is durable and begins the next incarnation; one that learns of a
-/// later
-/// incarnation answers "gone" and goes. A new incarnation in place (a part was lost, the device was pulled out) is
-/// a new
-/// agent. Concurrency: reentrant; everything between two awaits is one turn. No lifecycle rule stands here.
+/// later incarnation answers "gone" and goes. A new incarnation in place (a part was lost, the device was pulled out)
+/// is a new agent. Concurrency: reentrant; everything between two awaits is one turn. No lifecycle rule stands here.
 /// </remarks>
 [Reentrant, ColocatedPlacement]
-internal sealed class PciDeviceGrain : Grain, IPciDeviceGrain
+internal sealed class PciDeviceGrain : FencedGrain, IPciDeviceGrain
 {
     /// <summary>Ticket of a removal that takes its time.</summary>
     private const long RemovalTicket = -1;
-
-    private static readonly AllocReply NoAlloc = new(Errno.ENODEV, default, 0, 0, -1, -1);
-    private static readonly FreeReply NoFree = new(Errno.ENODEV, default, -1);
-    private static readonly AccessReply NoAccess = new(Errno.ENODEV, default, 0);
 
     private readonly FleetContext _context;
     private readonly GrainLinks _links;
@@ -39,24 +32,23 @@ internal sealed class PciDeviceGrain : Grain, IPciDeviceGrain
     private TimeSpan _patience;
 
     public PciDeviceGrain(FleetContext context, GrainLinks links, ClientLedger ledger, LongPoll poll)
+        : base(context)
     {
         (_context, _links, _ledger, _poll) = (context, links, ledger, poll);
         _agent = NewAgent();
     }
 
-    private OnceCalls Once => new(_ledger, _agent.Log);
+    protected override ObjectLog Log => _agent.Log;
 
-    public override async Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken)
-    {
-        if (_agent.Log.Tenure is { } tenure)
-        {
-            await _context.Incarnations.LeaveAsync(_agent.Log.Name, tenure);
-        }
-    }
+    private OnceCalls Clients => new(_ledger, _agent.Log);
+
+    /// <summary>What has begun this device or does so; null where nothing has, or it failed and has to be done
+    /// again.</summary>
+    private Task? Beginning => _beginning is { IsCompleted: true, IsCompletedSuccessfully: false } ? null : _beginning;
 
     public async ValueTask Configure(RunPlan run, DevicePlan plan)
     {
-        await (_beginning ??= ConfigureAsync(run, plan, isKept: false));
+        await (_beginning = Beginning ?? ConfigureAsync(run, plan, isKept: false));
         if (_plan is null)
         {
             // It had asked what is durable, and nothing was.
@@ -64,136 +56,25 @@ internal sealed class PciDeviceGrain : Grain, IPciDeviceGrain
         }
     }
 
-    public ValueTask<AllocReply> Alloc(AllocRequest request)
-    {
-        if (!_agent.Log.Serves)
-        {
-            return AllocServed(request);
-        }
+    public ValueTask<AllocReply> Alloc(AllocRequest request) => _agent.Log.Serves
+        ? Clients.RunAsync<AllocCall, AllocRequest, AllocReply>(new(_agent), request)
+        : AllocOnceServing(request);
 
-        var once = Once;
-        if (!once.MayExecute(request.Session, request.Client, request.Op, request.Op, out var stand, out var known))
-        {
-            return Again(once, request, stand, known);
-        }
+    public ValueTask<FreeReply> Free(FreeRequest request) => _agent.Log.Serves
+        ? Clients.RunAsync<FreeCall, FreeRequest, FreeReply>(new(_agent), request)
+        : FreeOnceServing(request);
 
-        var pending = _agent.Alloc(request);
-        if (pending.IsCompletedSuccessfully && once.MayLeave)
-        {
-            var reply = pending.Result;
-            once.Answer(request.Session, request.Client, request.Op, FrontReply.Of(reply));
-            return new(reply);
-        }
+    public async ValueTask<AccessReply> Access(AccessRequest request) => await IsServing()
+        ? await Clients.RunAsync<RequestAccessCall, AccessRequest, AccessReply>(new(_agent), request)
+        : AccessCall.Gone;
 
-        return Slow(once, request, pending);
+    public async ValueTask<AllocReply[]> AllocMany(AllocRequest[] requests) => await IsServing()
+        ? await Clients.RunManyAsync<AllocCall, AllocRequest, AllocReply>(new(_agent), requests)
+        : Refusals.Of(requests.Length, AllocCall.Gone);
 
-        static async ValueTask<AllocReply> Slow(OnceCalls once, AllocRequest request, ValueTask<AllocReply> pending) =>
-            (await once.AnswerAsync(request.Session, request.Client, request.Op, Of(pending))).ToAlloc();
-
-        static async ValueTask<AllocReply> Again(
-            OnceCalls once, AllocRequest request, CallStand stand, FrontReply known) =>
-            (await once.AgainAsync(request.Session, request.Client, request.Op, stand, known)).ToAlloc();
-
-        static async ValueTask<FrontReply> Of(ValueTask<AllocReply> pending) => FrontReply.Of(await pending);
-    }
-
-    public ValueTask<FreeReply> Free(FreeRequest request)
-    {
-        if (!_agent.Log.Serves)
-        {
-            return FreeServed(request);
-        }
-
-        var once = Once;
-        if (!once.MayExecute(request.Session, request.Client, request.Op, request.Op, out var stand, out var known))
-        {
-            return Again(once, request, stand, known);
-        }
-
-        var pending = _agent.Free(request);
-        if (pending.IsCompletedSuccessfully && once.MayLeave)
-        {
-            var reply = pending.Result;
-            once.Answer(request.Session, request.Client, request.Op, FrontReply.Of(reply));
-            return new(reply);
-        }
-
-        return Slow(once, request, pending);
-
-        static async ValueTask<FreeReply> Slow(OnceCalls once, FreeRequest request, ValueTask<FreeReply> pending) =>
-            (await once.AnswerAsync(request.Session, request.Client, request.Op, Of(pending))).ToFree();
-
-        static async ValueTask<FreeReply> Again(
-            OnceCalls once, FreeRequest request, CallStand stand, FrontReply known) =>
-            (await once.AgainAsync(request.Session, request.Client, request.Op, stand, known)).ToFree();
-
-        static async ValueTask<FrontReply> Of(ValueTask<FreeReply> pending) => FrontReply.Of(await pending);
-    }
-
-    public async ValueTask<AccessReply> Access(AccessRequest request)
-    {
-        if (!_agent.Log.Serves && !await MayServe())
-        {
-            return NoAccess;
-        }
-
-        var once = Once;
-        if (!once.MayExecute(request.Session, request.Client, request.Op, request.Op, out var stand, out var known))
-        {
-            return (await once.AgainAsync(request.Session, request.Client, request.Op, stand, known)).ToAccess();
-        }
-
-        var pending = _agent.Access(request);
-        return (await once.AnswerAsync(request.Session, request.Client, request.Op, Of(pending))).ToAccess();
-
-        static async ValueTask<FrontReply> Of(ValueTask<AccessReply> pending) => FrontReply.Of(await pending);
-    }
-
-    public async ValueTask<AllocReply[]> AllocMany(AllocRequest[] requests)
-    {
-        var replies = new AllocReply[requests.Length];
-        if (!_agent.Log.Serves && !await MayServe())
-        {
-            Array.Fill(replies, NoAlloc);
-            return replies;
-        }
-
-        var once = Once;
-        for (var i = 0; i < requests.Length; i++)
-        {
-            var (session, client, op) = (requests[i].Session, requests[i].Client, requests[i].Op);
-            replies[i] = once.MayExecute(session, client, op, requests[0].Op, out var stand, out var known)
-                ? await _agent.Alloc(requests[i])
-                : (await once.AgainAsync(session, client, op, stand, known)).ToAlloc();
-            once.Answer(session, client, op, FrontReply.Of(replies[i]));
-        }
-
-        await _agent.Log.CommitAsync();
-        return replies;
-    }
-
-    public async ValueTask<FreeReply[]> FreeMany(FreeRequest[] requests)
-    {
-        var replies = new FreeReply[requests.Length];
-        if (!_agent.Log.Serves && !await MayServe())
-        {
-            Array.Fill(replies, NoFree);
-            return replies;
-        }
-
-        var once = Once;
-        for (var i = 0; i < requests.Length; i++)
-        {
-            var (session, client, op) = (requests[i].Session, requests[i].Client, requests[i].Op);
-            replies[i] = once.MayExecute(session, client, op, requests[0].Op, out var stand, out var known)
-                ? await _agent.Free(requests[i])
-                : (await once.AgainAsync(session, client, op, stand, known)).ToFree();
-            once.Answer(session, client, op, FrontReply.Of(replies[i]));
-        }
-
-        await _agent.Log.CommitAsync();
-        return replies;
-    }
+    public async ValueTask<FreeReply[]> FreeMany(FreeRequest[] requests) => await IsServing()
+        ? await Clients.RunManyAsync<FreeCall, FreeRequest, FreeReply>(new(_agent), requests)
+        : Refusals.Of(requests.Length, FreeCall.Gone);
 
     public async ValueTask<ResolveReply> Resolve(ResolveRequest request)
     {
@@ -203,7 +84,7 @@ internal sealed class PciDeviceGrain : Grain, IPciDeviceGrain
             return new(CallStand.Running, 0, default);
         }
 
-        var stand = _ledger.Resolve(request.Session, request.Client, request.Of, out var reply);
+        var stand = _ledger.Of(request.Session, request.Client).Resolve(request.Of, out var reply);
         return new(stand, _agent.Log.Gen, reply);
     }
 
@@ -258,17 +139,17 @@ internal sealed class PciDeviceGrain : Grain, IPciDeviceGrain
         return agent;
     }
 
-    private async ValueTask<AllocReply> AllocServed(AllocRequest request) =>
-        await MayServe() ? await AllocUnder(request) : NoAlloc;
+    private async ValueTask<AllocReply> AllocOnceServing(AllocRequest request) =>
+        await IsServing() ? await Alloc(request) : AllocCall.Gone;
 
-    private ValueTask<AllocReply> AllocUnder(AllocRequest request) =>
-        _agent.Log.Serves ? Alloc(request) : _agent.Alloc(request);
+    private async ValueTask<FreeReply> FreeOnceServing(FreeRequest request) =>
+        await IsServing() ? await Free(request) : FreeCall.Gone;
 
-    private async ValueTask<FreeReply> FreeServed(FreeRequest request) =>
-        await MayServe() && _agent.Log.Serves ? await Free(request) : NoFree;
+    /// <summary>As <see cref="MayServe"/>; false where nobody has said what the device is, and its agent would say the
+    /// same.</summary>
+    private async ValueTask<bool> IsServing() => _agent.Log.Serves || (await MayServe() && _agent.Log.Serves);
 
-    /// <summary>Waits until this activation has an incarnation that may answer, or knows that it has none any
-    /// more.</summary>
+    /// <summary>Waits until this activation has an incarnation that may answer, or knows that it has none.</summary>
     private async ValueTask<bool> MayServe()
     {
         while (!_agent.Log.Serves)
@@ -276,7 +157,7 @@ internal sealed class PciDeviceGrain : Grain, IPciDeviceGrain
             var log = _agent.Log;
             if (!log.IsOpen || _beginning is { IsCompleted: false })
             {
-                await (_beginning ??= AwakeAsync());
+                await (_beginning = Beginning ?? AwakeAsync());
                 if (!_agent.Log.IsOpen)
                 {
                     return true; // Nobody has said yet what the device is, and its agent answers so.
@@ -304,12 +185,12 @@ internal sealed class PciDeviceGrain : Grain, IPciDeviceGrain
     private async Task AwakeAsync()
     {
         var known = await _context.Incarnations.KnownAsync(_agent.Log.Name);
-        if (known.Plan is { } text && _plan is null)
+        if (known.Plan is { } text)
         {
             var kept = PlanText.Parse<PlanText.DeviceText>(text);
             await ConfigureAsync(kept.Run, kept.Plan, isKept: true);
         }
-        else if (_plan is null)
+        else
         {
             _beginning = null;
         }
@@ -318,16 +199,21 @@ internal sealed class PciDeviceGrain : Grain, IPciDeviceGrain
     private async Task ConfigureAsync(
         RunPlan run, DevicePlan plan, bool isKept, string cause = FenceCause.Failover)
     {
-        // A bound device has state that nothing else holds: it is never collected for being idle.
-        DelayDeactivation(TimeSpan.FromDays(3650));
+        if (_plan is not null)
+        {
+            // An agent is configured once, also one whose configuring failed.
+            _agent.Stop();
+            _agent = NewAgent();
+        }
+
+        StayActive();
         (_run, _plan) = (run, plan);
         _patience = run.Patience < _poll.For ? run.Patience : _poll.For;
         await _agent.Configure(
             run, plan, isKept ? null : PlanText.Of(new PlanText.DeviceText(run, plan)), cause);
     }
 
-    /// <summary>Another incarnation follows the one whose part was lost, also where that one is still
-    /// beginning.</summary>
+    /// <summary>Another incarnation follows the one whose part was lost, also where that one still begins.</summary>
     private async Task LosePart(DeviceAgent agent)
     {
         while (_beginning is { IsCompleted: false } beginning)
@@ -349,8 +235,6 @@ internal sealed class PciDeviceGrain : Grain, IPciDeviceGrain
             return beginning;
         }
 
-        _agent.Stop();
-        _agent = NewAgent();
         return _beginning = ConfigureAsync(_run!, _plan!, isKept: true, cause);
     }
 

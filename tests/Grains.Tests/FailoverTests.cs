@@ -105,7 +105,7 @@ public sealed class FailoverTests
     {
         await using var fleet = await Built(devices: 3);
         await fleet.First.GetGrain<ISessionGrain>("session:gen-01").Open(
-            "test", fleet.Session, TimeSpan.FromMinutes(1), [TwinFleets.Host]);
+            "test", fleet.Session, TimeSpan.FromHours(1), [TwinFleets.Host]);
         await fleet.Kill();
 
         var session = fleet.Second.GetGrain<ISessionGrain>("session:gen-01");
