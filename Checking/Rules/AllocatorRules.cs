@@ -25,36 +25,24 @@ public sealed class NoOverlap : Rule, IAllocRule
             return;
         }
 
-        var fresh = new LiveAllocation
-        {
-            Id = op.Alloc,
-            Start = op.Address,
-            SizeBytes = op.SizeBytes,
-            Seq = op.At.Seq,
-            Client = op.Client,
-            Owner = op.Owner,
-            Operation = op.Number,
-            SentNs = op.SentNs,
-            DoneNs = op.DoneNs,
-            Life = op.At.Life,
-            Session = op.Session,
-        };
         var mapping = device.MappingAt(op.Address);
-        if (mapping is not null && !mapping.Contains(fresh.End))
+        var end = LiveAllocation.EndOf(op.Address, op.SizeBytes);
+        if (mapping is not null && !mapping.Contains(end))
         {
-            Crosses(device, fresh, mapping);
+            Crosses(device, LiveAllocation.Of(op), mapping);
             return;
         }
 
         var isFree = true;
         var live = device.Live;
-        for (var slot = live?.FindOverlap(fresh) ?? -1; slot >= 0; slot = live!.FindOverlapBelow(fresh, slot))
+        for (var slot = live?.FindOverlap(op.Address, end) ?? -1; slot >= 0;
+            slot = live!.FindOverlapBelow(op.Address, slot))
         {
             // An allocation of an earlier life is no neighbour: its pool is gone.
-            if (live![slot].Life == fresh.Life)
+            if (live![slot].Life == op.At.Life)
             {
                 isFree = false;
-                Overlaps(device, live[slot], fresh);
+                Overlaps(device, live[slot], LiveAllocation.Of(op));
             }
         }
 

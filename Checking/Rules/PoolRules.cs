@@ -44,7 +44,7 @@ internal static class FirstFit
                     return false;
                 }
 
-                var slot = device.Live?.FindOverlap(new() { Start = start, SizeBytes = need }) ?? -1;
+                var slot = device.Live?.FindOverlap(start, LiveAllocation.EndOf(start, need)) ?? -1;
                 if (slot < 0)
                 {
                     address = start;

@@ -22,6 +22,11 @@ public static class RuleCatalog
     ]);
 
     internal static readonly IAllocRule[] OfAlloc = [.. All.OfType<IAllocRule>()];
+
+    /// <summary>Inside the object's turn an operation has no times yet, so rules that need clocks say nothing.</summary>
+    internal static readonly IAllocRule[] OfAllocOnline =
+        [.. All.Where(rule => rule.Needs is not RuleNeeds.Clocks).OfType<IAllocRule>()];
+
     internal static readonly IFreeRule[] OfFree = [.. All.OfType<IFreeRule>()];
     internal static readonly IAccessRule[] OfAccess = [.. All.OfType<IAccessRule>()];
     internal static readonly IDeviceEndRule[] OfDeviceEnd = [.. All.OfType<IDeviceEndRule>()];

@@ -375,7 +375,7 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
 
     private void ApplyAlloc(in Operation op)
     {
-        foreach (var rule in RuleCatalog.OfAlloc)
+        foreach (var rule in Context.Online ? RuleCatalog.OfAllocOnline : RuleCatalog.OfAlloc)
         {
             rule.JudgeAlloc(this, op);
         }
@@ -390,23 +390,10 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
             return;
         }
 
-        var allocation = new LiveAllocation
-        {
-            Id = op.Alloc,
-            Start = op.Address,
-            SizeBytes = op.SizeBytes,
-            Seq = op.At.Seq,
-            SentNs = op.SentNs,
-            DoneNs = op.DoneNs,
-            Operation = op.Number,
-            Life = op.At.Life,
-            Owner = op.Owner,
-            Client = op.Client,
-            Session = op.Session,
-        };
+        var allocation = LiveAllocation.Of(op);
         Live ??= new();
         int overlapped;
-        while ((overlapped = Live.FindOverlap(allocation)) >= 0)
+        while ((overlapped = Live.FindOverlap(allocation.Start, allocation.End)) >= 0)
         {
             Live.Displace(overlapped);
         }
@@ -440,7 +427,7 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
         if (slot < 0 && op.Client == 0 && Live is not null)
         {
             // The fine-grained forms name an address, not an allocation.
-            slot = Live.FindOverlap(new() { Start = op.Address, SizeBytes = 1 });
+            slot = Live.FindOverlap(op.Address, op.Address);
         }
 
         foreach (var rule in RuleCatalog.OfFree)

@@ -22,12 +22,11 @@ internal sealed class Ledger(ObjectTable objects, string profile, Action<Finding
     private static readonly int Cells = RuleCells + Probes.Names.Count + 8;
 
     [ThreadStatic]
-    private static Ledger? CountsFor;
-
-    [ThreadStatic]
-    private static long[]? ThreadCells;
+    private static ThreadCounts? ThreadsOwn;
 
     private readonly ConcurrentDictionary<int, long[]> _cells = [];
+    private sealed record ThreadCounts(Ledger Ledger, long[] Cells);
+
     private readonly Lock _gate = new();
     private readonly Dictionary<(int Rule, FindingClass Class, string Variant), Finding> _findings = [];
 
@@ -109,14 +108,15 @@ internal sealed class Ledger(ObjectTable objects, string profile, Action<Finding
 
     private void Add(int cell)
     {
-        if (!ReferenceEquals(CountsFor, this))
+        var own = ThreadsOwn;
+        if (own is null || !ReferenceEquals(own.Ledger, this))
         {
             // A thread's number is reused only after its end, so cells have one writer at a time.
-            ThreadCells = _cells.GetOrAdd(Environment.CurrentManagedThreadId, static _ => new long[Cells]);
-            CountsFor = this;
+            ThreadsOwn = own = new(
+                this, _cells.GetOrAdd(Environment.CurrentManagedThreadId, static _ => new long[Cells]));
         }
 
-        ThreadCells![cell]++;
+        own.Cells[cell]++;
     }
 
     private long Sum(int cell)

@@ -22,7 +22,26 @@ internal struct LiveAllocation
     public bool Displaced;
 
     /// <summary>Last address.</summary>
-    public readonly ulong End => unchecked(Start + Math.Max(1, SizeBytes) - 1);
+    public readonly ulong End => EndOf(Start, SizeBytes);
+
+    /// <summary>Last address of a range; an empty one has its first.</summary>
+    public static ulong EndOf(ulong start, ulong sizeBytes) => unchecked(start + Math.Max(1, sizeBytes) - 1);
+
+    /// <summary>What an alloc that succeeded has made.</summary>
+    public static LiveAllocation Of(in Operation op) => new()
+    {
+        Id = op.Alloc,
+        Start = op.Address,
+        SizeBytes = op.SizeBytes,
+        Seq = op.At.Seq,
+        SentNs = op.SentNs,
+        DoneNs = op.DoneNs,
+        Operation = op.Number,
+        Life = op.At.Life,
+        Owner = op.Owner,
+        Client = op.Client,
+        Session = op.Session,
+    };
 
     public readonly bool In(ulong start, ulong sizeBytes) => Start >= start && unchecked(Start - start) < sizeBytes;
 
@@ -66,11 +85,12 @@ internal sealed class LiveAllocations
     /// <summary>
     /// Returns the slot of an undisplaced allocation that shares an address with the range, -1 when none does.
     /// </summary>
-    public int FindOverlap(in LiveAllocation other) => _index.FindOverlap(other.Start, other.End);
+    /// <param name="end">Its last address.</param>
+    public int FindOverlap(ulong start, ulong end) => _index.FindOverlap(start, end);
 
     /// <summary>Returns the next lower one that shares an address with the range, -1 when there is none.</summary>
-    public int FindOverlapBelow(in LiveAllocation other, int slot) =>
-        _slots[slot].Start > other.Start ? _index.FindOverlap(other.Start, _slots[slot].Start - 1) : -1;
+    public int FindOverlapBelow(ulong start, int slot) =>
+        _slots[slot].Start > start ? _index.FindOverlap(start, _slots[slot].Start - 1) : -1;
 
     /// <summary>Adds an allocation that overlaps none of the undisplaced; false if its name is live already.</summary>
     public bool Add(in LiveAllocation allocation)
