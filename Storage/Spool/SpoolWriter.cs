@@ -122,11 +122,15 @@ public sealed class SpoolWriter : IDisposable
     public void Append(in Operation op)
     {
         EnsureNames();
+
+        // Encoded before the lock is taken: whoever waits for it waits for one short copy.
+        Span<byte> frame = stackalloc byte[SegmentWriter.OperationFrameBytes];
+        SegmentWriter.Encode(frame, op);
         var stripe = MyStripe();
         lock (stripe.Gate)
         {
             ObjectDisposedException.ThrowIf(_closed, this);
-            while (!stripe.Segment.TryAppend(op))
+            while (!stripe.Segment.TryAppendFrame(frame))
             {
                 Roll(stripe);
             }
