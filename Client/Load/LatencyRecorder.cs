@@ -16,6 +16,9 @@ public sealed class LatencyRecorder
     private const long HighestUs = 3_600_000_000;
     private const int Digits = 3;
 
+    /// <summary>A stripe has 2 MB of histograms.</summary>
+    private static readonly int StripeCount = Math.Clamp(Environment.ProcessorCount, 1, 4);
+
     /// <summary>The kinds that are timed.</summary>
     public static readonly IReadOnlyList<OperationKind> Kinds =
         [OperationKind.Alloc, OperationKind.Access, OperationKind.Free, OperationKind.Unbind, OperationKind.Bind];
@@ -23,11 +26,23 @@ public sealed class LatencyRecorder
     private static readonly OperationKind[] KindsInOrder = [.. Kinds];
 
     private readonly Lock _gate = new();
-    private readonly Series[] _response = [.. KindsInOrder.Select(_ => new Series())];
-    private readonly Series[] _service = [.. KindsInOrder.Select(_ => new Series())];
-    private readonly Series _lag = new();
+    private readonly (string Metric, string Of)[] _names =
+    [
+        .. KindsInOrder.SelectMany(kind => new[] { ("response", NameOf(kind)), ("service", NameOf(kind)) }),
+        ("lag", ""),
+    ];
+
+    private readonly Stripe[] _stripes;
+    private readonly LongHistogram[] _totals;
+    private LongHistogram[] _spare;
     private readonly LongHistogram _merged = Create();
     private readonly List<LatencyWindow> _windows = [];
+
+    public LatencyRecorder()
+    {
+        _stripes = [.. Enumerable.Range(0, StripeCount).Select(_ => new Stripe(NewSeries()))];
+        (_totals, _spare) = (NewSeries(), NewSeries());
+    }
 
     public void Record(in Operation operation)
     {
@@ -35,9 +50,15 @@ public sealed class LatencyRecorder
         if (place < 0)
             return;
 
-        _response[place].Recorder.RecordValue(Microseconds(operation.DoneNs - operation.IntendedNs));
-        _service[place].Recorder.RecordValue(Microseconds(operation.DoneNs - operation.SentNs));
-        _lag.Recorder.RecordValue(Microseconds(operation.SentNs - operation.IntendedNs));
+        // A thread keeps to one stripe, so the lock is nearly always free.
+        var stripe = _stripes[(uint)Environment.CurrentManagedThreadId % (uint)_stripes.Length];
+        lock (stripe.Gate)
+        {
+            var series = stripe.Series;
+            series[2 * place].RecordValue(Microseconds(operation.DoneNs - operation.IntendedNs));
+            series[(2 * place) + 1].RecordValue(Microseconds(operation.DoneNs - operation.SentNs));
+            series[^1].RecordValue(Microseconds(operation.SentNs - operation.IntendedNs));
+        }
     }
 
     /// <summary>Every histogram so far with the name that thresholds and stores give it; copies.</summary>
@@ -46,7 +67,7 @@ public sealed class LatencyRecorder
         lock (_gate)
         {
             Collect();
-            return [.. Named().Select(one => (one.Metric, one.Of, one.Series.Total.Copy()))];
+            return [.. _names.Zip(_totals, (name, total) => (name.Metric, name.Of, total.Copy()))];
         }
     }
 
@@ -56,7 +77,7 @@ public sealed class LatencyRecorder
         lock (_gate)
         {
             Collect();
-            var window = new LatencyWindow([.. Named().Select(one => (one.Metric, one.Of, Create()))]);
+            var window = new LatencyWindow([.. _names.Select(name => (name.Metric, name.Of, Create()))]);
             _windows.Add(window);
             return window;
         }
@@ -78,13 +99,13 @@ public sealed class LatencyRecorder
         lock (_gate)
         {
             Collect();
-            var series = Named().Where(one => one.Metric == metric && (of is null || of == one.Of)).ToList();
-            if (series is [var only])
-                return PercentileMs(only.Series.Total, percentile);
+            var totals = _totals.Where(
+                (_, i) => _names[i].Metric == metric && (of is null || of == _names[i].Of)).ToList();
+            if (totals is [var only])
+                return PercentileMs(only, percentile);
 
             _merged.Reset();
-            foreach (var one in series)
-                _merged.Add(one.Series.Total);
+            totals.ForEach(_merged.Add);
             return PercentileMs(_merged, percentile);
         }
     }
@@ -94,11 +115,9 @@ public sealed class LatencyRecorder
     {
         lock (_gate)
         {
-            foreach (var one in Named())
-            {
-                if (one.Metric == metric && one.Of == of)
-                    one.Series.Total.Add(histogram);
-            }
+            var place = Array.IndexOf(_names, (metric, of));
+            if (place >= 0)
+                _totals[place].Add(histogram);
         }
     }
 
@@ -138,48 +157,41 @@ public sealed class LatencyRecorder
 
     private static long Microseconds(long ns) => Math.Clamp(ns / 1000, 0, HighestUs);
 
-    private IEnumerable<(string Metric, string Of, Series Series)> Named()
-    {
-        for (var place = 0; place < KindsInOrder.Length; place++)
-        {
-            var of = NameOf(KindsInOrder[place]);
-            yield return ("response", of, _response[place]);
-            yield return ("service", of, _service[place]);
-        }
+    private LongHistogram[] NewSeries() => [.. _names.Select(_ => Create())];
 
-        yield return ("lag", "", _lag);
-    }
-
-    /// <summary>Moves what was recorded since the last time into the total and every window.</summary>
+    /// <summary>Moves what was recorded since the last time into the totals and every window.</summary>
+    /// <remarks>A stripe's writers wait only while its histograms are exchanged for empty ones.</remarks>
     private void Collect()
     {
-        var place = 0;
-        foreach (var (_, _, series) in Named())
+        foreach (var stripe in _stripes)
         {
-            var interval = series.Take();
-            if (interval.TotalCount > 0)
+            var taken = _spare;
+            lock (stripe.Gate)
             {
-                series.Total.Add(interval);
-                foreach (var window in _windows)
-                    window.Histograms[place].Histogram.Add(interval);
+                (taken, stripe.Series) = (stripe.Series, taken);
             }
 
-            place++;
+            for (var place = 0; place < taken.Length; place++)
+            {
+                if (taken[place].TotalCount > 0)
+                {
+                    _totals[place].Add(taken[place]);
+                    foreach (var window in _windows)
+                        window.Histograms[place].Histogram.Add(taken[place]);
+                    taken[place].Reset();
+                }
+            }
+
+            _spare = taken;
         }
     }
 
-    /// <summary>Writers take no lock and are never seen half way: a reader swaps what they write to.</summary>
-    private sealed class Series
+    /// <summary>What some of the threads write to; never seen half way.</summary>
+    private sealed class Stripe(LongHistogram[] series)
     {
-        private readonly Recorder _recorder = HistogramFactory.With64BitBucketSize()
-            .WithValuesUpTo(HighestUs).WithPrecisionOf(Digits).WithThreadSafeWrites().WithThreadSafeReads().Create();
-        private HistogramBase? _interval;
+        public Lock Gate { get; } = new();
 
-        public Recorder Recorder => _recorder;
-
-        public LongHistogram Total { get; } = Create();
-
-        public HistogramBase Take() => _interval = _recorder.GetIntervalHistogram(_interval);
+        public LongHistogram[] Series { get; set; } = series;
     }
 }
 

@@ -16,7 +16,6 @@ public sealed class LoadCounters
     private readonly long[] _operations = new long[KindCount * OutcomeCount];
     private readonly long[] _errors = new long[KindCount * Errnos.Length];
     private long _failures;
-    private long _total;
     private long _live;
     private long _unbindsWithHolders;
     private long _unbindsInFlight;
@@ -34,7 +33,16 @@ public sealed class LoadCounters
     /// <summary>Sum of <see cref="Failures"/>.</summary>
     public long FailureCount => Interlocked.Read(ref _failures);
 
-    public long Operations => Interlocked.Read(ref _total);
+    public long Operations
+    {
+        get
+        {
+            var sum = 0L;
+            for (var i = 0; i < _operations.Length; i++)
+                sum += Interlocked.Read(ref _operations[i]);
+            return sum;
+        }
+    }
 
     /// <summary>Allocations that clients hold now.</summary>
     public long Live => Interlocked.Read(ref _live);
@@ -67,11 +75,8 @@ public sealed class LoadCounters
         select (kind, outcome, Of(kind, outcome));
 
     /// <summary>Adds what another generator counted.</summary>
-    public void Add(OperationKind kind, OperationOutcome outcome, long count)
-    {
+    public void Add(OperationKind kind, OperationOutcome outcome, long count) =>
         Interlocked.Add(ref _operations[((int)kind * OutcomeCount) + (int)outcome], count);
-        Interlocked.Add(ref _total, count);
-    }
 
     /// <summary>Adds answers that said no to another generator.</summary>
     public void Add(OperationKind kind, Errno errno, long count) =>
@@ -96,7 +101,6 @@ public sealed class LoadCounters
     public void Count(in Operation operation)
     {
         Interlocked.Increment(ref _operations[((int)operation.Kind * OutcomeCount) + (int)operation.Outcome]);
-        Interlocked.Increment(ref _total);
         if (operation.Outcome is OperationOutcome.Fail)
             Interlocked.Increment(
                 ref _errors[((int)operation.Kind * Errnos.Length) + Array.IndexOf(Errnos, operation.Err)]);
