@@ -18,6 +18,7 @@ internal static class Program
         new()
         {
             [HotPathBench.Name] = HotPathBench.RunAsync,
+            [RecordingBench.Name] = RecordingBench.RunAsync,
             [MemoryBench.Name] = MemoryBench.RunAsync,
             [LawBench.Name] = LawBench.RunAsync,
             [ExploreBench.Name] = ExploreBench.RunAsync,
@@ -32,6 +33,11 @@ internal static class Program
 
     private static Task<int> Main(string[] args)
     {
+        if (args is [SiloProcess.Name, ..])
+        {
+            return SiloProcess.RunAsync(args);
+        }
+
         var names = new Argument<string[]>("NAME")
         {
             Description = "Benchmarks to run; all when none is named: " + string.Join(", ", Benchmarks.Keys),

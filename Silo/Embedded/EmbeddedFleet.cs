@@ -1,7 +1,10 @@
+using System.Net;
 using Fleet.Silo.Options;
 using Fleet.Silo.Service;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Options;
+using Orleans.Configuration;
 
 namespace Fleet.Silo;
 
@@ -24,6 +27,14 @@ public sealed class EmbeddedFleet : IAsyncDisposable
     /// <summary>The way to the fleet's grains.</summary>
     public IClusterClient Grains { get; }
 
+    /// <summary>Where other silos of the run find this one.</summary>
+    public IPEndPoint SiloEndpoint => new(IPAddress.Loopback, Endpoints.SiloPort);
+
+    /// <summary>Where clients of other processes find it.</summary>
+    public IPEndPoint GatewayEndpoint => new(IPAddress.Loopback, Endpoints.GatewayPort);
+
+    private EndpointOptions Endpoints => _host.Services.GetRequiredService<IOptions<EndpointOptions>>().Value;
+
     /// <summary>Starts the silo and waits until it serves.</summary>
     public static async Task<EmbeddedFleet> StartAsync(EmbeddedFleetOptions options, CancellationToken ct)
     {
@@ -32,7 +43,7 @@ public sealed class EmbeddedFleet : IAsyncDisposable
             log,
             (silo, siloPort, gatewayPort) =>
             {
-                silo.UseLocalhostClustering(siloPort, gatewayPort, null, options.Run, options.Run);
+                silo.UseLocalhostClustering(siloPort, gatewayPort, options.FirstSilo, options.Run, options.Run);
                 silo.AddMemoryGrainStorage(SiloSetup.Storage);
                 silo.AddFleet(options);
             },

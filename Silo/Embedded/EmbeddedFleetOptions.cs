@@ -1,3 +1,4 @@
+using System.Net;
 using Fleet.Kernel.History;
 using Fleet.Protocol.Incarnations;
 using Fleet.Protocol.Streams;
@@ -35,6 +36,10 @@ public sealed record EmbeddedFleetOptions
 
     /// <summary>When the runtime gives an answer up; the caller's own deadline is shorter.</summary>
     public TimeSpan ResponseTimeout { get; init; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>Where the first silo of the run listens for others; null for the first one itself.</summary>
+    /// <remarks>Without a database: a silo that is lost takes the run with it. For tests and benchmarks.</remarks>
+    public IPEndPoint? FirstSilo { get; init; }
 
     public TimeProvider Time { get; init; } = TimeProvider.System;
 }

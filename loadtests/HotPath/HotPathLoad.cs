@@ -56,11 +56,12 @@ internal sealed class HotPathLoad(MeasuredFleet fleet, int clients)
                 device = Next(device);
                 var d = (int)(device % (uint)_devices.Length);
                 var (grain, map) = (_bare[d], _bare[d + _devices.Length]);
-                var given = await grain.Alloc(new AllocRequest(done, fleet.Session, 4096));
+                var given = await grain.Alloc(new AllocRequest(done, fleet.Session, 4096, client + 1));
                 await map.Access(new AccessRequest(
                     done, fleet.Session, 1, given.Number, given.Address >> 12, 1, AccessDirection.Write, AccessVia.Dma,
-                    7));
-                await grain.Free(new FreeRequest(done, fleet.Session, 1, given.Number, given.Address, 4096));
+                    7, client + 1));
+                await grain.Free(new FreeRequest(
+                    done, fleet.Session, 1, given.Number, given.Address, 4096, client + 1));
                 done += 3;
             }
 
@@ -83,7 +84,8 @@ internal sealed class HotPathLoad(MeasuredFleet fleet, int clients)
                 device = Next(device);
                 var d = (int)(device % (uint)_devices.Length);
                 var (op, sent) = scribe.Begin();
-                var given = await _devices[d].Alloc(new AllocRequest(op, fleet.Session, 4096));
+                var given = await _devices[d].Alloc(
+                    new AllocRequest(op, fleet.Session, 4096, scribe.Client));
                 scribe.Alloc(d, op, sent, Scribe.Now, given, 4096);
                 if (given.Err is not Errno.OK)
                 {
@@ -93,11 +95,12 @@ internal sealed class HotPathLoad(MeasuredFleet fleet, int clients)
                 (op, sent) = scribe.Begin();
                 var access = new AccessRequest(
                     op, fleet.Session, given.At.Gen, given.Number, given.Address >> 12, 1, AccessDirection.Write,
-                    AccessVia.Dma, (ulong)op);
+                    AccessVia.Dma, (ulong)op, scribe.Client);
                 var touched = await _maps[d].Access(access);
                 scribe.Access(d, sent, Scribe.Now, access, touched);
                 (op, sent) = scribe.Begin();
-                var free = new FreeRequest(op, fleet.Session, given.At.Gen, given.Number, given.Address, 4096);
+                var free = new FreeRequest(
+                    op, fleet.Session, given.At.Gen, given.Number, given.Address, 4096, scribe.Client);
                 var freed = await _devices[d].Free(free);
                 scribe.Free(d, sent, Scribe.Now, free, freed);
                 done += 3;
@@ -122,7 +125,7 @@ internal sealed class HotPathLoad(MeasuredFleet fleet, int clients)
             var allocs = new AllocRequest[width];
             for (var i = 0; i < width; i++)
             {
-                allocs[i] = new(scribe.Number(), fleet.Session, 4096);
+                allocs[i] = new(scribe.Number(), fleet.Session, 4096, scribe.Client);
             }
 
             var sent = Scribe.Now;
@@ -136,7 +139,7 @@ internal sealed class HotPathLoad(MeasuredFleet fleet, int clients)
                 var op = scribe.Number();
                 accesses[i] = new(
                     op, fleet.Session, given[i].At.Gen, given[i].Number, given[i].Address >> 12, 1,
-                    AccessDirection.Write, AccessVia.Dma, (ulong)op);
+                    AccessDirection.Write, AccessVia.Dma, (ulong)op, scribe.Client);
             }
 
             sent = Scribe.Now;
@@ -146,7 +149,8 @@ internal sealed class HotPathLoad(MeasuredFleet fleet, int clients)
             {
                 scribe.Access(d, sent, done, accesses[i], touched[i]);
                 frees[i] = new(
-                    scribe.Number(), fleet.Session, given[i].At.Gen, given[i].Number, given[i].Address, 4096);
+                    scribe.Number(), fleet.Session, given[i].At.Gen, given[i].Number, given[i].Address, 4096,
+                    scribe.Client);
             }
 
             sent = Scribe.Now;
@@ -186,6 +190,9 @@ internal sealed class HotPathLoad(MeasuredFleet fleet, int clients)
             _client = fleet.Objects.Intern($"client:bench.c{client}");
             _numbers = fleet.Spool.OpenClient(_client, fleet.Session);
         }
+
+        /// <summary>It names itself in its requests, as a generator's do: the silo keeps its answers.</summary>
+        public int Client => _client;
 
         public static long Now => Stopwatch.GetTimestamp();
 

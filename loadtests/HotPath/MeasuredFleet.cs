@@ -2,6 +2,7 @@ using Fleet.Checking;
 using Fleet.Grains;
 using Fleet.Kernel.History;
 using Fleet.Kernel.P2pdma;
+using Fleet.LoadTests.Measuring;
 using Fleet.Protocol.Plans;
 using Fleet.Silo;
 using Fleet.Storage;
@@ -20,7 +21,7 @@ internal enum Recording
     Stored,
 }
 
-/// <summary>A fleet as <c>fleet run</c> has it: embedded silo, spool, store, online checker.</summary>
+/// <summary>A fleet as <c>fleet run</c> has it: silos, spool, store, online checker.</summary>
 internal sealed class MeasuredFleet : IAsyncDisposable
 {
     private readonly string _folder;
@@ -29,22 +30,27 @@ internal sealed class MeasuredFleet : IAsyncDisposable
     private readonly SpoolDrain? _drain;
     private readonly SpoolReader? _reader;
     private readonly HistoryBatch _batch;
-    private readonly EmbeddedFleet _fleet;
+    private readonly EmbeddedFleet? _fleet;
+    private readonly SiloProcesses? _silos;
     private readonly int _hosts;
     private long _findings;
 
     private MeasuredFleet(
-        string folder, IResultStore store, IRunWriter writer, SpoolWriter spool, SpoolDrain? drain, EmbeddedFleet fleet,
+        string folder, IResultStore store, IRunWriter writer, SpoolWriter spool, SpoolDrain? drain, EmbeddedFleet? fleet,
+        SiloProcesses? silos,
         ObjectTable objects, IReadOnlyList<DevicePlan> devices, int hosts)
     {
-        (_folder, _store, _writer, Spool, _drain, _fleet, Objects, Devices, _hosts) =
-            (folder, store, writer, spool, drain, fleet, objects, devices, hosts);
+        (_folder, _store, _writer, Spool, _drain, _fleet, _silos, Objects, Devices, _hosts) =
+            (folder, store, writer, spool, drain, fleet, silos, objects, devices, hosts);
         _reader = drain is null ? SpoolReader.Open(spool.Options.Directory, objects) : null;
         _batch = new HistoryBatch(objects, 1);
         Session = objects.Intern("session:bench");
     }
 
-    public IGrainFactory Grains => _fleet.Grains;
+    public IClusterClient Grains => _fleet?.Grains ?? _silos!.Grains;
+
+    /// <summary>What silos in processes of their own used so far; null where the silo is in this one.</summary>
+    public Func<Task<Use>>? UseOfSilos => _silos is null ? null : _silos.UseAsync;
 
     public SpoolWriter Spool { get; }
 
@@ -60,8 +66,9 @@ internal sealed class MeasuredFleet : IAsyncDisposable
     /// <summary>Findings so far; a benchmark that measures a broken run says so.</summary>
     public long Findings => Interlocked.Read(ref _findings);
 
+    /// <param name="silos">Processes of their own, reached over loopback TCP; 0 for one silo in this process.</param>
     public static async Task<MeasuredFleet> StartAsync(
-        int hosts, int devicesPerHost, Recording recording, CancellationToken ct)
+        int hosts, int devicesPerHost, Recording recording, CancellationToken ct, int silos = 0)
     {
         const string Run = "bench";
         var folder = Path.Combine(Path.GetTempPath(), "fleet-bench-" + Guid.NewGuid().ToString("N"));
@@ -87,7 +94,8 @@ internal sealed class MeasuredFleet : IAsyncDisposable
         var drain = recording is Recording.Stored ? SpoolDrain.Start(spool, writer) : null;
         MeasuredFleet? self = null;
         var checker = new OnlineChecker("ALL", objects, _ => Interlocked.Increment(ref self!._findings));
-        var fleet = await EmbeddedFleet.StartAsync(
+        var processes = silos == 0 ? null : await SiloProcesses.StartAsync(Run, folder, silos, ct);
+        var fleet = silos > 0 ? null : await EmbeddedFleet.StartAsync(
             new EmbeddedFleetOptions { Run = Run, Objects = objects, Log = new SpoolLog(spool), Streams = checker },
             ct);
         var plan = new RunPlan(Run, "ALL", 1, TimeSpan.FromSeconds(2), 3600, []);
@@ -103,7 +111,7 @@ internal sealed class MeasuredFleet : IAsyncDisposable
             devices.AddRange(own);
         }
 
-        self = new(folder, store, writer, spool, drain, fleet, objects, devices, hosts);
+        self = new(folder, store, writer, spool, drain, fleet, processes, objects, devices, hosts);
         await self.BuildAsync(plan, devicesPerHost);
         return self;
     }
@@ -111,7 +119,17 @@ internal sealed class MeasuredFleet : IAsyncDisposable
     /// <summary>Stops the fleet, waits until every record is stored, and says whether none is missing.</summary>
     public async ValueTask DisposeAsync()
     {
-        await _fleet.DisposeAsync();
+        if (_fleet is not null)
+        {
+            await _fleet.DisposeAsync();
+        }
+
+        if (_silos is not null)
+        {
+            _findings += await _silos.FindingsAsync();
+            await _silos.DisposeAsync();
+        }
+
         Empty();
         var isExact = _reader is not null && Read == Spool.Operations;
         if (_drain is not null)

@@ -9,18 +9,36 @@ internal sealed record Contender(string Name, Func<TimeSpan, Task<long>> RunAsyn
     public Action? AfterRound { get; init; }
 }
 
+/// <summary>What processes used up to now.</summary>
+internal readonly record struct Use(double CpuSeconds, long AllocatedBytes)
+{
+    public static Use OfThisProcess =>
+        new(Environment.CpuUsage.TotalTime.TotalSeconds, GC.GetTotalAllocatedBytes());
+
+    public static Use operator +(Use left, Use right) =>
+        new(left.CpuSeconds + right.CpuSeconds, left.AllocatedBytes + right.AllocatedBytes);
+
+    public static Use operator -(Use left, Use right) =>
+        new(left.CpuSeconds - right.CpuSeconds, left.AllocatedBytes - right.AllocatedBytes);
+}
+
 /// <summary>What one round of one contender cost.</summary>
 /// <param name="Operations">Operations done.</param>
 /// <param name="CpuSeconds">Processor time of this process over the round, all threads.</param>
 /// <param name="WallSeconds">Time that passed.</param>
 /// <param name="AllocatedBytes">Managed bytes allocated over the round, all threads.</param>
-internal readonly record struct Round(long Operations, double CpuSeconds, double WallSeconds, long AllocatedBytes)
+/// <param name="Others">What other processes used that had a part in it.</param>
+internal readonly record struct Round(
+    long Operations, double CpuSeconds, double WallSeconds, long AllocatedBytes, Use Others = default)
 {
-    public double PerCpuSecond => Operations / CpuSeconds;
+    /// <summary>Of every process that had a part in it.</summary>
+    public double PerCpuSecond => Operations / (CpuSeconds + Others.CpuSeconds);
 
     public double PerSecond => Operations / WallSeconds;
 
     public double BytesPerOperation => (double)AllocatedBytes / Operations;
+
+    public double OthersBytesPerOperation => (double)Others.AllocatedBytes / Operations;
 }
 
 /// <summary>

@@ -3,23 +3,33 @@ using System.Diagnostics;
 namespace Fleet.LoadTests.Measuring;
 
 /// <summary>Runs contenders in turns, so that what else the machine does hits all of them alike.</summary>
-/// <remarks>Each is warmed up first, and that round is thrown away. Nothing is asserted: figures are printed.</remarks>
+/// <remarks>
+/// Each is warmed up first, and that round is thrown away. Times are processor times: on a machine that does other
+/// things a round takes longer, and measures as much. Nothing is asserted: figures are printed.
+/// </remarks>
 internal static class Interleaved
 {
+    /// <summary>A round on a machine that gives no more than this share of a core ends early.</summary>
+    private const double WallTimesMax = 12;
+
+    /// <summary>What is as good as the whole of a round's processor time.</summary>
+    private const double Enough = 0.8;
+
     /// <param name="benchmark">Name of the benchmark, as the command line has it.</param>
     /// <param name="floor">What every other contender is compared with.</param>
-    /// <param name="warmUp">Time each contender runs before anything counts.</param>
-    /// <param name="round">Time of one counted round.</param>
+    /// <param name="warmUp">Processor time that each contender runs before anything counts.</param>
+    /// <param name="round">Processor time of one counted round, at least.</param>
     /// <param name="rounds">Counted rounds of each contender.</param>
+    /// <param name="others">What other processes with a part in it have used so far; null for none.</param>
     public static async Task<IReadOnlyList<Comparison>> RunAsync(
         string benchmark, Contender floor, IReadOnlyList<Contender> contenders, TimeSpan warmUp,
-        TimeSpan round, int rounds)
+        TimeSpan round, int rounds, Func<Task<Use>>? others = null)
     {
         Contender[] all = [floor, .. contenders];
         var measured = all.Select(_ => new List<Round>()).ToArray();
         foreach (var one in all)
         {
-            await one.RunAsync(warmUp);
+            await MeasureAsync(one, warmUp, others);
             one.AfterRound?.Invoke();
         }
 
@@ -27,7 +37,7 @@ internal static class Interleaved
         {
             for (var c = 0; c < all.Length; c++)
             {
-                measured[c].Add(await MeasureAsync(all[c], round));
+                measured[c].Add(await MeasureAsync(all[c], round, others));
                 all[c].AfterRound?.Invoke();
             }
         }
@@ -36,17 +46,26 @@ internal static class Interleaved
             (one, i) => new Comparison(benchmark, one.Name, floor.Name, measured[i + 1], measured[0]))];
     }
 
-    private static async Task<Round> MeasureAsync(Contender contender, TimeSpan duration)
+    private static async Task<Round> MeasureAsync(Contender contender, TimeSpan duration, Func<Task<Use>>? others)
     {
         GC.Collect();
         GC.WaitForPendingFinalizers();
-        var allocated = GC.GetTotalAllocatedBytes();
-        var cpu = Environment.CpuUsage.TotalTime;
+        var before = others is null ? default : await others();
+        var own = Use.OfThisProcess;
         var wall = Stopwatch.GetTimestamp();
-        var operations = await contender.RunAsync(duration);
+        var operations = 0L;
+        Use used, usedByOthers;
+        do
+        {
+            operations += await contender.RunAsync(duration);
+            used = Use.OfThisProcess - own;
+            usedByOthers = others is null ? default : await others() - before;
+        }
+        while (used.CpuSeconds + usedByOthers.CpuSeconds < Enough * duration.TotalSeconds
+            && Stopwatch.GetElapsedTime(wall) < WallTimesMax * duration);
+
         return new(
-            operations, (Environment.CpuUsage.TotalTime - cpu).TotalSeconds,
-            Stopwatch.GetElapsedTime(wall).TotalSeconds,
-            GC.GetTotalAllocatedBytes() - allocated);
+            operations, used.CpuSeconds, Stopwatch.GetElapsedTime(wall).TotalSeconds, used.AllocatedBytes,
+            usedByOthers);
     }
 }

@@ -23,7 +23,15 @@ internal sealed record Line(
         string.Create(CultureInfo.InvariantCulture,
             $"{Comparison.Median(comparison.Rounds.Select(r => r.PerSecond)):N0} op/s wall, "
             + $"{Comparison.Median(comparison.Rounds.Select(r => r.BytesPerOperation)):N0} B/op against "
-            + $"{Comparison.Median(comparison.FloorRounds.Select(r => r.BytesPerOperation)):N0} {notes}").TrimEnd());
+            + $"{Comparison.Median(comparison.FloorRounds.Select(r => r.BytesPerOperation)):N0}{Others(comparison)} "
+            + $"{notes}").TrimEnd());
+
+    private static string Others(Comparison comparison) => comparison.Rounds.All(r => r.Others.CpuSeconds == 0)
+        ? ""
+        : string.Create(
+            CultureInfo.InvariantCulture,
+            $" here, {Comparison.Median(comparison.Rounds.Select(r => r.OthersBytesPerOperation)):N0} against "
+            + $"{Comparison.Median(comparison.FloorRounds.Select(r => r.OthersBytesPerOperation)):N0} in the silos");
 }
 
 /// <summary>Prints the table and writes it as JSON with what it was measured on.</summary>

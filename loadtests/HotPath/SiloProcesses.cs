@@ -1,0 +1,118 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Net;
+using Fleet.LoadTests.Measuring;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+
+namespace Fleet.LoadTests.HotPath;
+
+/// <summary>Silos in processes of their own on this machine, and a client that reaches them over loopback TCP.</summary>
+internal sealed class SiloProcesses : IAsyncDisposable
+{
+    private readonly List<Process> _silos = [];
+    private IHost? _client;
+
+    public IClusterClient Grains => _client!.Services.GetRequiredService<IClusterClient>();
+
+    public static async Task<SiloProcesses> StartAsync(string run, string folder, int count, CancellationToken ct)
+    {
+        var started = new SiloProcesses();
+        try
+        {
+            IPEndPoint? first = null;
+            var gateways = new List<int>();
+            for (var number = 1; number <= count; number++)
+            {
+                var silo = started.Start(run, Path.Combine(folder, $"{run}.spool", $"{number + 1}"), number, first);
+                var ports = await AnswerAsync(silo, ct);
+                first ??= IPEndPoint.Parse(ports[0]);
+                gateways.Add(IPEndPoint.Parse(ports[1]).Port);
+            }
+
+            var builder = Host.CreateEmptyApplicationBuilder(null);
+            builder.UseOrleansClient(client => client.UseLocalhostClustering([.. gateways], run, run));
+            started._client = builder.Build();
+            await started._client.StartAsync(ct);
+            return started;
+        }
+        catch
+        {
+            await started.DisposeAsync();
+            throw;
+        }
+    }
+
+    /// <summary>What the silos used so far, all together.</summary>
+    public async Task<Use> UseAsync()
+    {
+        var sum = default(Use);
+        foreach (var silo in _silos)
+        {
+            await silo.StandardInput.WriteLineAsync("use");
+            var answer = await AnswerAsync(silo, CancellationToken.None);
+            sum += new Use(
+                double.Parse(answer[0], CultureInfo.InvariantCulture),
+                long.Parse(answer[1], CultureInfo.InvariantCulture));
+        }
+
+        return sum;
+    }
+
+    /// <summary>Findings of the silos' online checkers.</summary>
+    public async Task<long> FindingsAsync()
+    {
+        var sum = 0L;
+        foreach (var silo in _silos)
+        {
+            await silo.StandardInput.WriteLineAsync("findings");
+            sum += long.Parse((await AnswerAsync(silo, CancellationToken.None))[0], CultureInfo.InvariantCulture);
+        }
+
+        return sum;
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        if (_client is not null)
+        {
+            await _client.StopAsync();
+            _client.Dispose();
+        }
+
+        foreach (var silo in _silos)
+        {
+            // The end of its input is the end of the silo.
+            silo.StandardInput.Close();
+            await silo.WaitForExitAsync();
+            silo.Dispose();
+        }
+    }
+
+    private static async Task<string[]> AnswerAsync(Process silo, CancellationToken ct) =>
+        (await silo.StandardOutput.ReadLineAsync(ct))?.Split(' ')
+        ?? throw new InvalidOperationException("A silo of the benchmark ended.");
+
+    private Process Start(string run, string spool, int number, IPEndPoint? first)
+    {
+        var isHosted = Environment.ProcessPath is { } host && Path.GetFileNameWithoutExtension(host) == "dotnet";
+        var start = new ProcessStartInfo(Environment.ProcessPath!)
+        {
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+        };
+        if (isHosted)
+        {
+            start.ArgumentList.Add(typeof(SiloProcesses).Assembly.Location);
+        }
+
+        foreach (var argument in new[] { SiloProcess.Name, run, spool, $"{number}", first?.ToString() ?? "" })
+        {
+            start.ArgumentList.Add(argument);
+        }
+
+        var silo = Process.Start(start)!;
+        _silos.Add(silo);
+        return silo;
+    }
+}
