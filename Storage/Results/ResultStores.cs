@@ -1,5 +1,8 @@
+using System.Net.Sockets;
 using Fleet.Storage.Results.Embedded;
 using Fleet.Storage.Results.Postgres;
+using Fleet.Storage.Server;
+using Npgsql;
 
 namespace Fleet.Storage.Results;
 
@@ -9,10 +12,21 @@ public static class ResultStores
     /// <summary>Opens a store; a PostgreSQL one is brought to the schema of this version first.</summary>
     /// <exception cref="StorageException">It cannot be reached, is of another version, or a right is
     /// missing.</exception>
-    public static async Task<IResultStore> OpenAsync(StoreAddress address, CancellationToken ct) =>
-        address.ConnectionString is { } connection
-            ? await PostgresResultStore.OpenAsync(connection, address.Text, ct)
-            : new DuckResultStore(address.Directory!);
+    public static async Task<IResultStore> OpenAsync(StoreAddress address, CancellationToken ct)
+    {
+        try
+        {
+            return address.ConnectionString is { } connection
+                ? await PostgresResultStore.OpenAsync(connection, address.Text, ct)
+                : new DuckResultStore(address.Directory!);
+        }
+        catch (StorageException e) when (
+            e.InnerException is NpgsqlException { InnerException: SocketException }
+            && PrivateServer.Behind(address) is not null)
+        {
+            throw new StorageException($"{e.Message}; `fleet db up` starts this private server.", e);
+        }
+    }
 }
 
 internal static class RunName

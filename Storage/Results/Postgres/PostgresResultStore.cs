@@ -170,6 +170,10 @@ internal sealed class PostgresResultStore : IResultStore
         PostgresException { SqlState: PostgresErrorCodes.InvalidCatalogName } =>
             $"The store {address} has no such database.",
         PostgresException p => $"The store {address} answered: {p.MessageText}.",
+        NpgsqlException n when n.Message.StartsWith("No password", StringComparison.Ordinal) =>
+            $"The store {address} wants a password; it may stand in the address, PGPASSWORD or PGPASSFILE.",
+        NpgsqlException n when n.Message.StartsWith("SSL connection requested", StringComparison.Ordinal) =>
+            $"The store {address} offers no TLS, which the address asks for.",
         _ => $"The store {address} cannot be reached: {StoreAddress.Redact((e.InnerException ?? e).Message)}",
     };
 }

@@ -40,6 +40,8 @@ public sealed class PostgresResultStoreTests(ServerFixture fixture) : StoreContr
     [InlineData("postgres://nobody_here:wrong@127.0.0.1:PORT/fleet", "refused the user or the password")]
     [InlineData("postgres://fleet_owner@127.0.0.1:1/fleet", "cannot be reached")]
     [InlineData("postgres://fleet_owner@127.0.0.1:PORT/nowhere?passfile=PASS", "has no such database")]
+    [InlineData("postgres://stranger@127.0.0.1:PORT/fleet?passfile=PASS", "wants a password")]
+    [InlineData("postgres://fleet_owner@127.0.0.1:PORT/fleet?passfile=PASS&sslmode=require", "offers no TLS")]
     public async Task A_store_that_does_not_answer_gives_one_sentence(string address, string part)
     {
         var text = address.Replace("PORT", $"{fixture.Status.Port}", StringComparison.Ordinal)

@@ -1,3 +1,4 @@
+using Fleet.Storage.Results;
 using Fleet.Storage.Server;
 
 namespace Fleet.Storage.Tests.Server;
@@ -35,6 +36,9 @@ public sealed class PrivateServerTests(ServerFixture fixture)
             var first = await server.UpAsync(default);
             await server.DownAsync(default);
             Assert.False((await server.StatusAsync(default)).IsRunning);
+            var down = await Assert.ThrowsAsync<StorageException>(
+                () => ResultStores.OpenAsync(StoreAddress.Parse(first.Address), default));
+            Assert.EndsWith("`fleet db up` starts this private server.", down.Message, StringComparison.Ordinal);
             var second = await server.UpAsync(default);
             Assert.True(second.IsRunning);
             Assert.Equal(first.DataDirectory, second.DataDirectory);
