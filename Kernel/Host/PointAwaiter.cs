@@ -26,7 +26,12 @@ public abstract class KernelActor
     }
 
     /// <summary>Forgets where the actor stood; its procedure is dropped and never runs on.</summary>
-    public void Drop() => _continuation = null;
+    public void Drop()
+    {
+        var frame = _continuation?.Target as ProcedureFrame;
+        _continuation = null;
+        frame?.Recycle();
+    }
 
     internal void Suspend(Action continuation) => _continuation = continuation;
 }

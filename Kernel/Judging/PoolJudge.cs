@@ -9,14 +9,14 @@ namespace Fleet.Kernel.Judging;
 /// Keeps the chunks in the order in which they were added and looks for the place of an allocation by itself, granule
 /// by granule. What a sequential history decides is judged only where no other alloc or free of the pool overlapped; an
 /// equivalent schedule may overlap where this one does not, so the reduction can hide such a case but not invent one.
-/// Concurrency: the scheduler's thread. Limits: 64 actors.
+/// Concurrency: the scheduler's thread.
 /// </remarks>
 internal sealed class PoolJudge(WorldJudge judge)
 {
     private readonly List<Chunk> _chunks = [];
-    private readonly ulong[] _expected = new ulong[64];
-    private readonly RefObject?[] _lastTried = new RefObject?[64];
-    private readonly RefObject?[] _lastPut = new RefObject?[64];
+    private readonly ulong[] _expected = new ulong[WorldJudge.ActorsMax];
+    private readonly RefObject?[] _lastTried = new RefObject?[WorldJudge.ActorsMax];
+    private readonly RefObject?[] _lastPut = new RefObject?[WorldJudge.ActorsMax];
     private ulong _alone;
     private ulong _testedClear;
     private ulong _returned;

@@ -15,6 +15,9 @@ namespace Fleet.Kernel.Judging;
 /// </remarks>
 public sealed class WorldJudge : IKernelListener
 {
+    /// <summary>Most actors of a world.</summary>
+    public const int ActorsMax = 16;
+
     private const byte Registered = 1;
     private const byte Gone = 2;
 
@@ -28,7 +31,7 @@ public sealed class WorldJudge : IKernelListener
     private readonly List<RefObject> _healthy = [];
     private readonly List<byte> _nodes = [];
     private readonly PoolJudge _pool;
-    private readonly DevPagemap?[] _owedResets = new DevPagemap?[64];
+    private readonly DevPagemap?[] _owedResets = new DevPagemap?[ActorsMax];
     private ulong _inAddResource;
     private ulong _inTeardown;
     private ulong _inShow;
@@ -51,7 +54,7 @@ public sealed class WorldJudge : IKernelListener
     /// <summary>What the fatal event was, in the kernel's words.</summary>
     public string? Death { get; private set; }
 
-    /// <summary>Who runs now: a number below 64 that the scheduler gives before each step.</summary>
+    /// <summary>Who runs now: a number below <see cref="ActorsMax"/> that the scheduler gives before each step.</summary>
     [field: NotState]
     public int Actor { get; set; }
 

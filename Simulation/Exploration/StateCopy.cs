@@ -2,7 +2,7 @@ using System.Reflection;
 
 namespace Fleet.Simulation.Exploration;
 
-/// <summary>The state of all objects that can be reached from a root, to be put back as often as wanted.</summary>
+/// <summary>The state of all objects that can be reached from a few roots, to be put back as often as wanted.</summary>
 /// <remarks>
 /// Nothing may be suspended when it is taken: frames of procedures are handed out anew, and one that came back with its
 /// old contents could belong to two callers. Objects made later are simply left behind. Source: docs/decisions/0107.
@@ -13,24 +13,25 @@ internal sealed class StateCopy
         .GetMethod(nameof(MemberwiseClone), BindingFlags.Instance | BindingFlags.NonPublic)!
         .CreateDelegate<Func<object, object>>();
 
-    private readonly List<(object Object, object Copy, Action<object, object> PutBack)> _kept = [];
+    private readonly (object Object, object Copy, Action<object, object> PutBack)[] _kept;
 
-    internal StateCopy(object root)
+    internal StateCopy(IEnumerable<object> roots)
     {
-        var met = new HashSet<object>(ReferenceEqualityComparer.Instance) { root };
+        var met = new HashSet<object>(roots, ReferenceEqualityComparer.Instance);
+        var kept = new List<(object, object, Action<object, object>)>();
         var open = new Queue<object>(met);
         var neighbours = new List<object>();
         while (open.TryDequeue(out var one))
         {
             var plan = TypePlan.Of(one.GetType());
-            if ((plan.IsConstant && !ReferenceEquals(one, root)) || one is Delegate or string)
+            if (plan.IsConstant || one is Delegate or string)
             {
                 continue;
             }
 
             if (plan.PutBack is { } putBack)
             {
-                _kept.Add((one, Shallow(one), putBack));
+                kept.Add((one, Shallow(one), putBack));
             }
 
             neighbours.Clear();
@@ -43,6 +44,8 @@ internal sealed class StateCopy
                 }
             }
         }
+
+        _kept = [.. kept];
     }
 
     internal void PutBack()

@@ -98,7 +98,7 @@ internal sealed class TypePlan
         type == typeof(World) || type == typeof(Scenario) || type == typeof(KernelProfile)
         || type == typeof(WorldScript)
         || type == typeof(WorldOp) || type == typeof(List<WorldOp>) || type == typeof(WorldOp[])
-        || type == typeof(ExploreHost) || type == typeof(StateCopy) || type == typeof(ExecutionContext)
+        || type == typeof(ExploreHost) || type == typeof(ExecutionContext)
         || typeof(Type).IsAssignableFrom(type)
         || typeof(MemberInfo).IsAssignableFrom(type);
 
@@ -256,7 +256,8 @@ internal sealed class TypePlan
     {
         if (type.IsArray)
         {
-            return static (from, to) => Array.Copy((Array)from, (Array)to, ((Array)to).Length);
+            return Method(typeof(TypePlan), nameof(PutBackArray)).MakeGenericMethod(type.GetElementType()!)
+                .CreateDelegate<Action<object, object>>();
         }
 
         var code = new DynamicMethod(
@@ -271,8 +272,7 @@ internal sealed class TypePlan
         il.Emit(OpCodes.Castclass, type);
         il.Emit(OpCodes.Stloc_1);
         var any = false;
-        foreach (var field in FieldsOf(type, all: true)
-            .Where(field => !field.IsInitOnly && !IsConstantType(field.FieldType)))
+        foreach (var field in FieldsOf(type, all: true).Where(field => !field.IsInitOnly))
         {
             any = true;
             il.Emit(OpCodes.Ldloc_1);
@@ -284,6 +284,8 @@ internal sealed class TypePlan
         il.Emit(OpCodes.Ret);
         return any ? code.CreateDelegate<Action<object, object>>() : null;
     }
+
+    private static void PutBackArray<T>(object from, object to) => ((T[])from).AsSpan().CopyTo((T[])to);
 
     private static void FoldPlainOfArray<T>(object one, StateGraph graph)
         where T : unmanaged => FoldPlain<T>((T[])one, graph);

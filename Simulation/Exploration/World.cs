@@ -20,7 +20,7 @@ namespace Fleet.Simulation.Exploration;
 public sealed class World
 {
     /// <summary>Most actors of a world: what a vector clock of 16 bytes holds.</summary>
-    public const int ActorsMax = 16;
+    public const int ActorsMax = WorldJudge.ActorsMax;
 
     private readonly List<KernelObject> _objects = [];
     private readonly List<(KernelObject Object, int Part, ulong Mask)> _parts = [];
@@ -33,8 +33,10 @@ public sealed class World
     private readonly int[] _asked = new int[FailPoints.Names.Count() + 1];
     private readonly Func<ExploreHost, ValueTask>[] _procedures;
     private readonly List<ArmedInjection> _injections = [];
-    private readonly Func<ulong> _stateKey;
+    private readonly object[] _roots;
+    private readonly StateGraph _stateKey;
     private StateCopy? _begun;
+    private int _begunInjectionsHit;
     private bool _hasBegun;
     private int _nextBit;
 
@@ -72,7 +74,8 @@ public sealed class World
         }
 
         Device.QuiescenceMask = ulong.MaxValue & ~AllReadersMask & ~CallbacksMask;
-        _stateKey = new StateGraph([.. _actors, .. _objects, Rcu, Registry, Judge, Parts, _injections, _asked]).Digest;
+        _roots = [.. _actors, .. _objects, Rcu, Registry, Judge, Parts, _injections, _asked];
+        _stateKey = new(_roots);
     }
 
     public Scenario Scenario => _scenario;
@@ -119,18 +122,18 @@ public sealed class World
         if (_begun is not null && Judge.Witness is null && Parts.Clients is null)
         {
             _begun.PutBack();
+            InjectionsHit = _begunInjectionsHit;
         }
         else
         {
             BeginAnew();
             if (_hasBegun && !Judge.IsOver && Judge.Witness is null && Parts.Clients is null)
             {
-                _begun = new StateCopy(this);
+                _begun = new(_roots);
+                _begunInjectionsHit = InjectionsHit;
             }
-            else
-            {
-                _hasBegun = true;
-            }
+
+            _hasBegun = true;
         }
 
         for (var i = 0; i < _procedures.Length && !Judge.IsOver; i++)
@@ -275,7 +278,7 @@ public sealed class World
     }
 
     /// <summary>Digest of a state with what each actor knows: equal ones go on alike.</summary>
-    internal ulong StateKey() => _stateKey();
+    internal ulong StateKey() => _stateKey.Digest();
 
     internal T Add<T>(T one)
         where T : KernelObject
