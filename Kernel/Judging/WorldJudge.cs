@@ -54,7 +54,9 @@ public sealed class WorldJudge : IKernelListener
     /// <summary>What the fatal event was, in the kernel's words.</summary>
     public string? Death { get; private set; }
 
-    /// <summary>Who runs now: a number below <see cref="ActorsMax"/> that the scheduler gives before each step.</summary>
+    /// <summary>
+    /// Who runs now: a number below <see cref="ActorsMax"/> that the scheduler gives before each step.
+    /// </summary>
     [field: NotState]
     public int Actor { get; set; }
 
