@@ -23,7 +23,7 @@ public static class RuleCatalog
 
     internal static readonly IAllocRule[] OfAlloc = [.. All.OfType<IAllocRule>()];
 
-    /// <summary>Inside the object's turn an operation has no times yet, so rules that need clocks say nothing.</summary>
+    /// <summary>Inside its object's turn an operation has no times yet: rules that need clocks say nothing.</summary>
     internal static readonly IAllocRule[] OfAllocOnline =
         [.. All.Where(rule => rule.Needs is not RuleNeeds.Clocks).OfType<IAllocRule>()];
 

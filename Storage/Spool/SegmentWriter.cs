@@ -27,6 +27,7 @@ internal sealed unsafe class SegmentWriter : IDisposable
     private readonly int _bytes;
     private int _position = SpoolFormat.SegmentHeaderBytes;
 
+    /// <summary>Pages before this are in the page cache; see <see cref="PrepareAhead"/>.</summary>
     private int _ready;
 
     private SegmentWriter(string path, int bytes, SafeFileHandle handle)

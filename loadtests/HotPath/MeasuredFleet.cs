@@ -36,8 +36,8 @@ internal sealed class MeasuredFleet : IAsyncDisposable
     private long _findings;
 
     private MeasuredFleet(
-        string folder, IResultStore store, IRunWriter writer, SpoolWriter spool, SpoolDrain? drain, EmbeddedFleet? fleet,
-        SiloProcesses? silos,
+        string folder, IResultStore store, IRunWriter writer, SpoolWriter spool, SpoolDrain? drain,
+        EmbeddedFleet? fleet, SiloProcesses? silos,
         ObjectTable objects, IReadOnlyList<DevicePlan> devices, int hosts)
     {
         (_folder, _store, _writer, Spool, _drain, _fleet, _silos, Objects, Devices, _hosts) =

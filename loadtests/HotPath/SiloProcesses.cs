@@ -7,7 +7,7 @@ using Microsoft.Extensions.Hosting;
 
 namespace Fleet.LoadTests.HotPath;
 
-/// <summary>Silos in processes of their own on this machine, and a client that reaches them over loopback TCP.</summary>
+/// <summary>Silos in processes of their own on this machine; a client reaches them over loopback TCP.</summary>
 internal sealed class SiloProcesses : IAsyncDisposable
 {
     private readonly List<Process> _silos = [];
