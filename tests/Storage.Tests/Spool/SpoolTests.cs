@@ -59,6 +59,42 @@ public sealed class SpoolTests
             },
             iter: 20);
 
+    // Goal: pages that are written ahead of the position never take a frame away, wherever groups of events end.
+    [Fact]
+    public void Operations_and_groups_of_any_length_follow_each_other_across_pages() =>
+        Gen.Int[0, 60_000].Array[1, 30].Sample(
+            lengths =>
+            {
+                using var folder = new Folder();
+                var objects = Samples.Objects();
+                var options = Options(folder) with { SegmentBytes = 1 << 20, Stripes = 1 };
+                using (var spool = SpoolWriter.Create(options, objects))
+                {
+                    for (var i = 0; i < lengths.Length; i++)
+                    {
+                        spool.AppendEvents([new()
+                        {
+                            Kind = EventKind.Oops,
+                            At = new(1, 1, i + 1, 1),
+                            Text = new string('x', lengths[i]),
+                            After = [],
+                        }]);
+                        for (var op = 0; op < lengths[i] % 40; op++)
+                        {
+                            spool.Append(new() { Number = ((long)i << 8) + op + 1 });
+                        }
+                    }
+                }
+
+                var batch = ReadAll(folder.In("spool"));
+                Assert.Equal(lengths, batch.Events.Select(e => e.Text!.Length));
+                Assert.Equal(
+                    lengths.SelectMany(
+                        (length, i) => Enumerable.Range(1, length % 40).Select(op => ((long)i << 8) + op)),
+                    batch.Operations.ToArray().Select(op => op.Number));
+            },
+            iter: 20);
+
     // Goal: whichever of the batches under way were stored, what is read back is exactly the others.
     // Method: a spool is read in batches; any of them count as stored; a second reader passes over these.
     [Fact]
