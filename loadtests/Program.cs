@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Fleet.LoadTests.Checking;
+using Fleet.LoadTests.Cold;
 using Fleet.LoadTests.Exploration;
 using Fleet.LoadTests.HotPath;
 using Fleet.LoadTests.Law;
@@ -20,6 +21,7 @@ internal static class Program
             [HotPathBench.Name] = HotPathBench.RunAsync,
             [RecordingBench.Name] = RecordingBench.RunAsync,
             [MemoryBench.Name] = MemoryBench.RunAsync,
+            [ColdBench.Name] = ColdBench.RunAsync,
             [LawBench.Name] = LawBench.RunAsync,
             [ExploreBench.Name] = ExploreBench.RunAsync,
             [StorageBench.Name] = StorageBench.RunAsync,
