@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 using Fleet.LoadTests.Checking;
 using Fleet.LoadTests.Cold;
 using Fleet.LoadTests.Exploration;
@@ -6,8 +7,10 @@ using Fleet.LoadTests.HotPath;
 using Fleet.LoadTests.Law;
 using Fleet.LoadTests.Load;
 using Fleet.LoadTests.Measuring;
+using Fleet.LoadTests.Recovery;
 using Fleet.LoadTests.Scaling;
 using Fleet.LoadTests.Simulating;
+using Fleet.LoadTests.Startup;
 using Fleet.LoadTests.Storage;
 
 namespace Fleet.LoadTests;
@@ -29,15 +32,36 @@ internal static class Program
             [LivesBench.Name] = LivesBench.RunAsync,
             [LoadBench.Name] = LoadBench.RunAsync,
             [SimulateBench.Name] = SimulateBench.RunAsync,
+            [RecoveryBench.Name] = RecoveryBench.RunAsync,
+            [StartupBench.Name] = StartupBench.RunAsync,
+            [SettingsBench.Name] = SettingsBench.RunAsync,
             [ScalingBench.Name] = ScalingBench.RunAsync,
+            [ScalingBench.Devices] = ScalingBench.DevicesAsync,
+            [ScalingBench.Clients] = ScalingBench.ClientsAsync,
+            [ScalingBench.Silos] = ScalingBench.SilosAsync,
+            [ScalingBench.History] = ScalingBench.HistoryAsync,
+            [ScalingBench.LongHistory] = ScalingBench.LongHistoryAsync,
             [SimulatedScaling.Name] = SimulatedScaling.RunAsync,
         };
+
+    /// <summary>Parts of another benchmark, or too long to run unasked.</summary>
+    private static readonly HashSet<string> OnlyWhenNamed =
+    [
+        ScalingBench.Devices, ScalingBench.Clients, ScalingBench.Silos, ScalingBench.History,
+        ScalingBench.LongHistory, SettingsBench.Name,
+    ];
 
     private static Task<int> Main(string[] args)
     {
         if (args is [SiloProcess.Name, ..])
         {
             return SiloProcess.RunAsync(args);
+        }
+
+        // Processes that benchmarks start: they must not pay for a command line.
+        if (args is [Child.Verb, var what, .. var rest])
+        {
+            return what == Child.Nothing ? Task.FromResult(0) : ChildAsync(what, rest);
         }
 
         var names = new Argument<string[]>("NAME")
@@ -60,6 +84,9 @@ internal static class Program
         return new RootCommand("Load tests and benchmarks of Fleet.") { bench }.Parse(args).InvokeAsync();
     }
 
+    private static Task<int> ChildAsync(string what, string[] rest) => Child.RunAsync(
+        what, rest is [var seconds] ? double.Parse(seconds, CultureInfo.InvariantCulture) : 0);
+
     private static async Task<int> BenchAsync(string[] names, bool isQuick, string? path, CancellationToken ct)
     {
         if (names.FirstOrDefault(name => !Benchmarks.ContainsKey(name)) is { } unknown)
@@ -72,7 +99,7 @@ internal static class Program
         var lines = new List<Line>();
         foreach (var (name, run) in Benchmarks)
         {
-            if (names.Length == 0 || names.Contains(name))
+            if (names.Length == 0 ? !OnlyWhenNamed.Contains(name) : names.Contains(name))
             {
                 lines.AddRange(await run(isQuick, ct));
             }

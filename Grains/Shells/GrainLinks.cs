@@ -55,7 +55,8 @@ public sealed class GrainLinks(IGrainFactory grains, TimeProvider time)
 
     private sealed class Links(GrainLinks links, IGrainFactory grains, Func<ObjectLog> owner) : IFleetLinks
     {
-        private readonly Dictionary<string, PartCallNumbers> _numbers = new(StringComparer.Ordinal);
+        // Few, and there are as many lists as objects.
+        private readonly List<(int Part, PartCallNumbers Numbers)> _numbers = new(1);
 
         public IResourceLink Resource(string key) => new ResourceLink(
             links, owner, NumbersOf("ref:" + key), grains.GetGrain<IP2pdmaResourceGrain>(key));
@@ -67,14 +68,20 @@ public sealed class GrainLinks(IGrainFactory grains, TimeProvider time)
             links, owner, grains.GetGrain<IPgmapArrayGrain>(host));
 
         /// <summary>They go on from life to life: a late message of an earlier one is known for what it is.</summary>
-        private PartCallNumbers NumbersOf(string part)
+        private PartCallNumbers NumbersOf(string name)
         {
-            if (!_numbers.TryGetValue(part, out var numbers))
+            var part = owner().Context.Objects.Intern(name);
+            foreach (var (known, numbers) in _numbers)
             {
-                _numbers[part] = numbers = new();
+                if (known == part)
+                {
+                    return numbers;
+                }
             }
 
-            return numbers;
+            var first = new PartCallNumbers();
+            _numbers.Add((part, first));
+            return first;
         }
     }
 

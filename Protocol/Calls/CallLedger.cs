@@ -23,34 +23,44 @@ public enum CallStand : byte
 /// </remarks>
 public sealed class CallLedger<TReply>
 {
-    private readonly Dictionary<int, CallerCalls<TReply>> _callers = [];
+    // One caller is the rule, and ledgers are as many as devices: a table only once there are two.
+    private int _firstCaller;
+    private CallerCalls<TReply>? _first;
+    private Dictionary<int, CallerCalls<TReply>>? _others;
 
     /// <summary>Callers that are remembered.</summary>
-    public int Callers => _callers.Count;
+    public int Callers => (_first is null ? 0 : 1) + (_others?.Count ?? 0);
 
     /// <inheritdoc cref="CallerCalls{TReply}.Begin"/>
     public CallStand Begin(int caller, long number, long knownBelow, out TReply? reply) =>
         Of(caller).Begin(number, knownBelow, out reply);
 
     /// <inheritdoc cref="CallerCalls{TReply}.Answer"/>
-    public void Answer(int caller, long number, in TReply reply)
-    {
-        if (_callers.TryGetValue(caller, out var known))
-        {
-            known.Answer(number, reply);
-        }
-    }
+    public void Answer(int caller, long number, in TReply reply) => Known(caller)?.Answer(number, reply);
 
     /// <inheritdoc cref="CallerCalls{TReply}.Resolve"/>
     public CallStand Resolve(int caller, long number, out TReply? reply) => Of(caller).Resolve(number, out reply);
 
     private CallerCalls<TReply> Of(int caller)
     {
-        if (!_callers.TryGetValue(caller, out var known))
+        if (Known(caller) is { } known)
         {
-            _callers[caller] = known = new();
+            return known;
         }
 
-        return known;
+        var added = new CallerCalls<TReply>();
+        if (_first is null)
+        {
+            (_firstCaller, _first) = (caller, added);
+        }
+        else
+        {
+            (_others ??= []).Add(caller, added);
+        }
+
+        return added;
     }
+
+    private CallerCalls<TReply>? Known(int caller) =>
+        _first is not null && _firstCaller == caller ? _first : _others?.GetValueOrDefault(caller);
 }

@@ -10,16 +10,45 @@ public readonly record struct PartCall(int Caller, long Number, long KnownBelow)
 /// <remarks>Concurrency: the device's turn.</remarks>
 public sealed class PartCallNumbers
 {
-    private readonly List<long> _open = [];
+    // Without an answer, the lowest and those after it: one at a time is the rule.
+    private long _lowest;
+    private List<long>? _later;
     private long _last;
 
     public PartCall Begin(int deviceGen)
     {
-        _open.Add(++_last);
-        return new(deviceGen, _last, _open[0]);
+        _last++;
+        if (_lowest == 0)
+        {
+            _lowest = _last;
+        }
+        else
+        {
+            (_later ??= []).Add(_last);
+        }
+
+        return new(deviceGen, _last, _lowest);
     }
 
-    public void Answered(in PartCall call) => _open.Remove(call.Number);
+    public void Answered(in PartCall call)
+    {
+        if (call.Number != _lowest)
+        {
+            _later?.Remove(call.Number);
+            return;
+        }
+
+        _lowest = 0;
+        if (_later is [var next, ..])
+        {
+            _lowest = next;
+            _later.RemoveAt(0);
+        }
+        else
+        {
+            _later = null;
+        }
+    }
 }
 
 /// <summary>What a part has executed for its device: a repeated call gets the answer of the first.</summary>

@@ -1,3 +1,4 @@
+using System.Text;
 using Fleet.Kernel.History;
 using Fleet.Protocol.Devices;
 using Fleet.Protocol.Streams;
@@ -18,7 +19,10 @@ public sealed class MemoryIncarnations : IIncarnations
 
         public DeviceState State { get; set; }
 
-        public string? Plan { get; set; }
+        /// <summary>In UTF-8: hardly ever read, and there is one for each device.</summary>
+        public byte[]? Plan { get; set; }
+
+        public string? PlanText => Plan is null ? null : Encoding.UTF8.GetString(Plan);
 
         public Tenure? Tenure { get; set; }
     }
@@ -38,7 +42,7 @@ public sealed class MemoryIncarnations : IIncarnations
                 entry.Tenure?.End();
             }
 
-            entry.Plan = plan ?? entry.Plan;
+            entry.Plan = BytesOf(plan) ?? entry.Plan;
             entry.Tenure = new(++entry.Gen, entry.State, ServingTerm.Unlimited);
             return new(entry.Tenure);
         }
@@ -50,7 +54,7 @@ public sealed class MemoryIncarnations : IIncarnations
         {
             return new(
                 _known.TryGetValue(name, out var entry)
-                    ? new DurableObject(entry.Gen, entry.State, entry.Plan) : default);
+                    ? new DurableObject(entry.Gen, entry.State, entry.PlanText) : default);
         }
     }
 
@@ -58,7 +62,7 @@ public sealed class MemoryIncarnations : IIncarnations
     {
         lock (_gate)
         {
-            EntryOf(name).Plan = plan;
+            EntryOf(name).Plan = BytesOf(plan);
             return default;
         }
     }
@@ -81,6 +85,8 @@ public sealed class MemoryIncarnations : IIncarnations
 
     /// <summary>Lets through to a log what the newest incarnations commit, and nothing else.</summary>
     public ILifecycleLog Fence(ILifecycleLog log, ObjectTable objects) => new FencedLog(this, log, objects);
+
+    private static byte[]? BytesOf(string? plan) => plan is null ? null : Encoding.UTF8.GetBytes(plan);
 
     private Entry EntryOf(string name)
     {

@@ -5,7 +5,7 @@ using Fleet.Storage.Server;
 
 namespace Fleet.LoadTests.Scaling;
 
-/// <summary>What devices, clients and silos cost, one axis at a time: real silo processes, private
+/// <summary>What devices, clients, silos and rows cost, one axis at a time: real silo processes, private
 /// PostgreSQL.</summary>
 /// <remarks>
 /// Everything runs on this machine, so silos, generator and database share its cores: operations per second stop at the
@@ -13,27 +13,131 @@ namespace Fleet.LoadTests.Scaling;
 /// </remarks>
 internal static class ScalingBench
 {
+    /// <summary>All axes; each is a benchmark of its own as well.</summary>
     public const string Name = "scaling";
 
-    /// <summary>Figures of a whole run are kept in the repository, those of a quick one are not.</summary>
-    private const string Kept = "docs/scaling";
-    private const string NotKept = "BenchmarkDotNet.Artifacts/scaling";
+    public const string Devices = Name + "-devices";
+    public const string Clients = Name + "-clients";
+    public const string Silos = Name + "-silos";
+    public const string History = Name + "-history";
 
-    public static async Task<IReadOnlyList<Line>> RunAsync(bool isQuick, CancellationToken ct)
+    /// <summary>An hour and 15 GB of disk: only when it is named.</summary>
+    public const string LongHistory = Name + "-history-100m";
+
+    /// <summary>Thrown away: the writer's code is not compiled for the last time before.</summary>
+    private const int WarmRows = 500_000;
+
+    /// <summary>Figures of a whole run are kept in the repository, those of a quick one are not.</summary>
+    private const string Kept = "docs/figures";
+    private const string NotKept = "BenchmarkDotNet.Artifacts/figures";
+
+    public static async Task<IReadOnlyList<Line>> RunAsync(bool isQuick, CancellationToken ct) =>
+    [
+        .. await SilosAsync(isQuick, ct),
+        .. await ClientsAsync(isQuick, ct),
+        .. await DevicesAsync(isQuick, ct),
+        .. await HistoryAsync(isQuick, ct),
+    ];
+
+    public static Task<IReadOnlyList<Line>> DevicesAsync(bool isQuick, CancellationToken ct) => RunsAsync(
+        Devices, "devices", point => point.Devices, isQuick,
+        Sizes(isQuick, [500, 2000], [1000, 10_000, 100_000]), size => Centre(isQuick) with { Devices = size }, ct);
+
+    public static Task<IReadOnlyList<Line>> ClientsAsync(bool isQuick, CancellationToken ct) => RunsAsync(
+        Clients, "clients", point => point.Clients, isQuick,
+        Sizes(isQuick, [16, 64], [16, 64, 256, 1024, 4096]), size => Centre(isQuick) with { Clients = size }, ct);
+
+    public static Task<IReadOnlyList<Line>> SilosAsync(bool isQuick, CancellationToken ct) => RunsAsync(
+        Silos, "silos", point => point.Silos, isQuick,
+        Sizes(isQuick, [1, 2], [1, 2, 4]), size => Centre(isQuick) with { Silos = size }, ct);
+
+    public static Task<IReadOnlyList<Line>> HistoryAsync(bool isQuick, CancellationToken ct) => RowsAsync(
+        History, isQuick, Sizes(isQuick, [100_000, 400_000], [1_000_000, 3_000_000, 10_000_000]), ct);
+
+    public static Task<IReadOnlyList<Line>> LongHistoryAsync(bool isQuick, CancellationToken ct) => RowsAsync(
+        LongHistory, isQuick, Sizes(isQuick, [400_000], [100_000_000]), ct);
+
+    private static ScalingPoint Centre(bool isQuick) =>
+        isQuick ? new ScalingPoint(500, 64, 1) : new ScalingPoint(1000, 256, 1);
+
+    private static async Task<IReadOnlyList<Line>> RunsAsync(
+        string name, string axis, Func<ScalingPoint, int> sizeOf, bool isQuick, int[] sizes,
+        Func<int, ScalingPoint> pointOf, CancellationToken ct)
     {
-        var centre = isQuick ? new ScalingPoint(500, 64, 1) : new ScalingPoint(1000, 256, 1);
-        var axes = new (string Name, Func<ScalingPoint, int> SizeOf, ScalingPoint[] Points)[]
+        var results = new List<ScalingResult>();
+        await ServedAsync(async (server, status, folder) =>
         {
-            (
-                "silos", point => point.Silos,
-                [.. Sizes(isQuick, [1, 2], [1, 2, 4]).Select(n => centre with { Silos = n })]),
-            (
-                "clients", point => point.Clients,
-                [.. Sizes(isQuick, [16, 64], [16, 64, 256, 1024, 4096]).Select(n => centre with { Clients = n })]),
-            (
-                "devices", point => point.Devices,
-                [.. Sizes(isQuick, [500, 2000], [1000, 10_000, 100_000]).Select(n => centre with { Devices = n })]),
-        };
+            var run = new ScalingRun(server, status, folder, TimeSpan.FromSeconds(isQuick ? 12 : 30));
+            foreach (var point in sizes.Select(pointOf))
+            {
+                try
+                {
+                    results.Add(await run.MeasureAsync(point, ct));
+                    await Console.Error.WriteLineAsync(Told(results[^1]));
+                }
+                catch (InvalidOperationException e)
+                {
+                    await Console.Error.WriteLineAsync($"{point}: not measured: {e.Message}");
+                }
+            }
+        }, ct);
+        Line[] lines = [.. results.Select(result => LineOf(name, axis, sizeOf(result.Point), result))];
+        if (results.Count > 0)
+        {
+            ScalingFigure.Write(FileOf(isQuick, name, "png"), axis, [.. results.Select(one => sizeOf(one.Point))],
+            [
+                new("Operations per second", "op/s", [new("", Values(one => one.OperationsPerSecond))]),
+                new("Processor time of one operation", "µs",
+                [
+                    new("silos", Values(one => one.SiloCpu)), new("generator", Values(one => one.GeneratorCpu)),
+                    new("PostgreSQL", Values(one => one.DatabaseCpu)),
+                ]),
+            ]);
+            await Report.WriteAsync(FileOf(isQuick, name, "json"), lines, isQuick);
+        }
+
+        return lines;
+
+        double[] Values(Func<ScalingResult, double> of) => [.. results.Select(of)];
+    }
+
+    private static async Task<IReadOnlyList<Line>> RowsAsync(
+        string name, bool isQuick, int[] sizes, CancellationToken ct)
+    {
+        var results = new List<HistoryCost>();
+        await ServedAsync(async (server, status, folder) =>
+        {
+            var history = new HistoryRun(server, status, folder);
+            await history.MeasureAsync(WarmRows, ct);
+            foreach (var rows in sizes)
+            {
+                results.Add(await history.MeasureAsync(rows, ct));
+                await Console.Error.WriteLineAsync(results[^1].ToString());
+            }
+        }, ct);
+        Line[] lines =
+        [
+            .. results.Select(one => new Line(
+                name, string.Create(CultureInfo.InvariantCulture, $"{one.Rows:N0} rows"), one.Cpu, "CPU-µs/row", null,
+                null, null, null, null, "", one.ToString())),
+        ];
+        ScalingFigure.Write(FileOf(isQuick, name, "png"), "rows", [.. results.Select(one => one.Rows)],
+        [
+            new("Processor time of one row", "µs",
+            [
+                new("stored: writer", [.. results.Select(one => one.WriterCpu)]),
+                new("stored: PostgreSQL", [.. results.Select(one => one.StoreCpu)]),
+                new("sealed", [.. results.Select(one => one.SealCpu)]),
+                new("SQL verdict", [.. results.Select(one => one.VerdictCpu)]),
+            ]),
+        ]);
+        await Report.WriteAsync(FileOf(isQuick, name, "json"), lines, isQuick);
+        return lines;
+    }
+
+    private static async Task ServedAsync(
+        Func<PrivateServer, PrivateServerStatus, string, Task> measure, CancellationToken ct)
+    {
         var folder = Directory.CreateTempSubdirectory("fleet-bench-scaling-");
         File.SetUnixFileMode(folder.FullName, (UnixFileMode)0b111_101_101); // The server's own user enters it.
         var server = PrivateServer.In(Path.Combine(folder.FullName, "db"));
@@ -45,23 +149,7 @@ internal static class ScalingBench
                 // Opening brings the tables to this version, outside of what is measured.
             }
 
-            var run = new ScalingRun(
-                server, status, folder.FullName, TimeSpan.FromSeconds(isQuick ? 12 : 30));
-            var measured = new Dictionary<ScalingPoint, ScalingResult>();
-            var lines = new List<Line>();
-            foreach (var (name, sizeOf, points) in axes)
-            {
-                foreach (var point in points.Where(point => !measured.ContainsKey(point)))
-                {
-                    measured[point] = await run.MeasureAsync(point, ct);
-                    await Console.Error.WriteLineAsync(Told(measured[point]));
-                }
-
-                ScottPlotFigure(isQuick, name, [.. points.Select(point => measured[point])], sizeOf);
-                lines.AddRange(points.Select(point => LineOf(name, sizeOf(point), measured[point])));
-            }
-
-            return lines;
+            await measure(server, status, folder.FullName);
         }
         finally
         {
@@ -70,14 +158,13 @@ internal static class ScalingBench
         }
     }
 
-    private static void ScottPlotFigure(
-        bool isQuick, string name, IReadOnlyList<ScalingResult> results, Func<ScalingPoint, int> sizeOf) =>
-        ScalingFigure.Write(isQuick ? NotKept : Kept, name, results, result => sizeOf(result.Point));
+    private static string FileOf(bool isQuick, string name, string kind) =>
+        Path.Combine(isQuick ? NotKept : Kept, $"{name}.{kind}");
 
     private static int[] Sizes(bool isQuick, int[] few, int[] all) => isQuick ? few : all;
 
-    private static Line LineOf(string axis, int size, ScalingResult result) => new(
-        Name, string.Create(CultureInfo.InvariantCulture, $"{size:N0} {axis}"), result.OperationsPerSecond, "op/s",
+    private static Line LineOf(string name, string axis, int size, ScalingResult result) => new(
+        name, string.Create(CultureInfo.InvariantCulture, $"{size:N0} {axis}"), result.Cpu, "CPU-µs/op",
         null, null, null, null, null, "", Told(result));
 
     private static string Told(ScalingResult result) => string.Create(

@@ -1,62 +1,59 @@
+using System.Globalization;
 using ScottPlot;
-using SkiaSharp;
 
 namespace Fleet.LoadTests.Scaling;
 
-/// <summary>One axis of the measurement as a figure: operations per second, and processor time of one.</summary>
+/// <summary>One line of a panel.</summary>
+internal sealed record Series(string Name, IReadOnlyList<double> Values);
+
+/// <summary>One coordinate system: lines over the same places.</summary>
+internal sealed record Panel(string Title, string Unit, IReadOnlyList<Series> Series);
+
+/// <summary>Draws one axis of a measurement: panels one above the other, sizes as places of equal distance.</summary>
 internal static class ScalingFigure
 {
-    private const int Width = 900;
-    private const int Height = 640;
+    private const int Width = 720;
+    private const int PanelHeight = 250;
 
-    /// <summary>Writes NAME.png and NAME.svg.</summary>
-    /// <param name="name">Of the axis, such as <c>devices</c>.</param>
-    /// <param name="sizeOf">Where on the axis a result stands.</param>
-    public static void Write(
-        string folder, string name, IReadOnlyList<ScalingResult> results, Func<ScalingResult, int> sizeOf)
+    /// <summary>Room above the highest value.</summary>
+    private const double Headroom = 1.25;
+
+    /// <param name="sizes">The places, from left to right.</param>
+    public static void Write(string file, string axis, IReadOnlyList<int> sizes, IReadOnlyList<Panel> panels)
     {
-        Directory.CreateDirectory(folder);
-        var places = Enumerable.Range(0, results.Count).Select(place => (double)place).ToArray();
-        var labels = results.Select(result => sizeOf(result).ToString("N0", CultureOf)).ToArray();
+        Directory.CreateDirectory(Path.GetDirectoryName(file)!);
+        var places = Enumerable.Range(0, sizes.Count).Select(place => (double)place).ToArray();
+        var labels = sizes.Select(size => size.ToString("N0", CultureInfo.InvariantCulture)).ToArray();
         var figure = new Multiplot();
-        figure.AddPlots(2);
-        var (rate, cost) = (figure.GetPlot(0), figure.GetPlot(1));
-
-        Line(rate, places, results, result => result.OperationsPerSecond, "all");
-        rate.Title($"Operations per second by {name}");
-        rate.YLabel("op/s");
-        Line(cost, places, results, result => result.SiloCpu, "silos");
-        Line(cost, places, results, result => result.GeneratorCpu, "generator");
-        Line(cost, places, results, result => result.DatabaseCpu, "PostgreSQL");
-        cost.Title("Processor time of one operation");
-        cost.YLabel("µs");
-        cost.XLabel(name);
-        cost.ShowLegend(Alignment.UpperRight);
-        rate.Axes.SetLimitsY(0, results.Max(result => result.OperationsPerSecond) * 1.15);
-        var costMax = results.Max(
-            result => Math.Max(result.SiloCpu, Math.Max(result.GeneratorCpu, result.DatabaseCpu)));
-        cost.Axes.SetLimitsY(0, costMax * 1.15);
-        foreach (var plot in new[] { rate, cost })
+        figure.AddPlots(panels.Count);
+        for (var i = 0; i < panels.Count; i++)
         {
-            plot.Axes.Bottom.SetTicks(places, labels);
-            plot.Axes.SetLimitsX(-0.25, places.Length - 0.75);
+            Draw(figure.GetPlot(i), panels[i], places);
+            figure.GetPlot(i).Axes.Bottom.SetTicks(places, labels);
+            figure.GetPlot(i).Axes.SetLimitsX(-0.25, places.Length - 0.75);
         }
 
-        figure.SavePng(Path.Combine(folder, $"{name}.png"), Width, Height);
-        using var file = File.Create(Path.Combine(folder, $"{name}.svg"));
-        using var canvas = SKSvgCanvas.Create(SKRect.Create(Width, Height), file);
-        figure.Render(canvas, new(0, Width, Height, 0));
+        figure.GetPlot(panels.Count - 1).XLabel(axis);
+        figure.SavePng(file, Width, PanelHeight * panels.Count);
     }
 
-    private static System.Globalization.CultureInfo CultureOf => System.Globalization.CultureInfo.InvariantCulture;
-
-    private static void Line(
-        Plot plot, double[] places, IReadOnlyList<ScalingResult> results, Func<ScalingResult, double> valueOf,
-        string legend)
+    private static void Draw(Plot plot, Panel panel, double[] places)
     {
-        var line = plot.Add.Scatter(places, results.Select(valueOf).ToArray());
-        line.LegendText = legend;
-        line.LineWidth = 2;
-        line.MarkerSize = 8;
+        plot.Title(panel.Title);
+        plot.YLabel(panel.Unit);
+        foreach (var series in panel.Series)
+        {
+            var line = plot.Add.Scatter(places, series.Values.ToArray());
+            line.LegendText = series.Name;
+            line.LineWidth = 2;
+            line.MarkerSize = 8;
+        }
+
+        if (panel.Series.Count > 1)
+        {
+            plot.ShowLegend(Alignment.UpperRight, Orientation.Horizontal);
+        }
+
+        plot.Axes.SetLimitsY(0, panel.Series.Max(series => series.Values.Max()) * Headroom);
     }
 }

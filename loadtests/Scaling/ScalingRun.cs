@@ -16,6 +16,9 @@ internal sealed class ScalingRun(PrivateServer server, PrivateServerStatus statu
 {
     private const string Steady = "steady";
 
+    /// <summary>Building 100,000 devices takes minutes; what takes longer is not measured.</summary>
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(12);
+
     private readonly Psql _psql = new(status, folder);
 
     /// <exception cref="InvalidOperationException">The run ended other than valid or unknown, or was too short to be
@@ -23,7 +26,10 @@ internal sealed class ScalingRun(PrivateServer server, PrivateServerStatus statu
     public async Task<ScalingResult> MeasureAsync(ScalingPoint point, CancellationToken ct)
     {
         var database = await server.PidAsync(ct) ?? throw new InvalidOperationException("The server does not run.");
+        using var patience = CancellationTokenSource.CreateLinkedTokenSource(ct);
+        patience.CancelAfter(Patience);
         using var fleet = Process.Start(StartOf(point))!;
+        await using var end = patience.Token.Register(() => End(fleet));
         var output = fleet.StandardOutput.ReadToEndAsync(ct);
         var words = new StringBuilder();
         Moment? first = null, last = null;
@@ -81,6 +87,15 @@ internal sealed class ScalingRun(PrivateServer server, PrivateServerStatus statu
         return new(
             timestamp, operations, silos, generator, server,
             await StatisticAsync("tup_inserted", ct), await StatisticAsync("xact_commit", ct));
+    }
+
+    /// <summary>Its silos end with it.</summary>
+    private static void End(Process fleet)
+    {
+        if (!fleet.HasExited)
+        {
+            fleet.Kill(entireProcessTree: true);
+        }
     }
 
     private Task<long> StatisticAsync(string column, CancellationToken ct) =>

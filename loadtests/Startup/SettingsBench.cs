@@ -1,0 +1,74 @@
+using System.Globalization;
+using Fleet.LoadTests.Measuring;
+
+namespace Fleet.LoadTests.Startup;
+
+/// <summary>What settings of the runtime are worth: each in processes of its own, in turns with the defaults.</summary>
+/// <remarks>docs/settings.md says which were chosen.</remarks>
+internal static class SettingsBench
+{
+    public const string Name = "settings";
+
+    private static readonly (string Name, Dictionary<string, string> Environment)[] Settings =
+    [
+        ("server GC", new() { ["DOTNET_gcServer"] = "1" }),
+        ("server GC, heaps not adapted", new()
+        {
+            ["DOTNET_gcServer"] = "1",
+            ["DOTNET_GCDynamicAdaptationMode"] = "0",
+        }),
+        ("no concurrent GC", new() { ["DOTNET_gcConcurrent"] = "0" }),
+        ("generation 0 of 64 MiB", new() { ["DOTNET_GCgen0size"] = "4000000" }),
+        ("no tiered PGO", new() { ["DOTNET_TieredPGO"] = "0" }),
+        ("no tiered compilation", new() { ["DOTNET_TieredCompilation"] = "0" }),
+        ("no quick JIT for loops", new() { ["DOTNET_TC_QuickJitForLoops"] = "0" }),
+    ];
+
+    public static async Task<IReadOnlyList<Line>> RunAsync(bool isQuick, CancellationToken ct)
+    {
+        var (rounds, seconds) = isQuick ? (1, "4") : (5, "8");
+        var measured = Settings.Select(_ => new List<(ChildResult Own, ChildResult Floor)>()).ToArray();
+        for (var round = 0; round < rounds; round++)
+        {
+            for (var i = 0; i < Settings.Length; i++)
+            {
+                var floor = await HotPathAsync([], seconds, ct);
+                measured[i].Add((await HotPathAsync(Settings[i].Environment, seconds, ct), floor));
+            }
+        }
+
+        return [.. Settings.Select((setting, i) => LineOf(setting.Name, measured[i]))];
+    }
+
+    private static async Task<ChildResult> HotPathAsync(
+        Dictionary<string, string> environment, string seconds, CancellationToken ct) =>
+        (await Child.StartAsync(
+            AppContext.BaseDirectory, "loadtests.dll", [Child.Verb, Child.HotPath, seconds], environment, ct)).Result
+        ?? throw new InvalidOperationException("A measured process said nothing.");
+
+    private static Line LineOf(string name, List<(ChildResult Own, ChildResult Floor)> measured)
+    {
+        var ratios = measured.Select(pair => Rate(pair.Own) / Rate(pair.Floor)).Order().ToArray();
+        return new(
+            Name, name, Median(one => one.Own, Rate), "op/CPU-s", "defaults", Median(one => one.Floor, Rate),
+            Comparison.Median(ratios), ratios[0], ratios[^1], "",
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"{Median(one => one.Own, PerSecond):N0} op/s against {Median(one => one.Floor, PerSecond):N0}; paused "
+                + $"{Median(one => one.Own, Pause):0.0} % of the time against {Median(one => one.Floor, Pause):0.0}; "
+                + $"200 devices bound after {Median(one => one.Own, one => one.ReadyCpuSeconds):0.0} CPU-s against "
+                + $"{Median(one => one.Floor, one => one.ReadyCpuSeconds):0.0}; resident "
+                + $"{Median(one => one.Own, one => one.WorkingSet >> 20):N0} MiB against "
+                + $"{Median(one => one.Floor, one => one.WorkingSet >> 20):N0}"));
+
+        double Median(
+            Func<(ChildResult Own, ChildResult Floor), ChildResult> side, Func<ChildResult, double> of) =>
+            Comparison.Median(measured.Select(pair => of(side(pair))));
+    }
+
+    private static double Rate(ChildResult one) => one.Operations / one.CpuSeconds;
+
+    private static double PerSecond(ChildResult one) => one.Operations / one.WallSeconds;
+
+    private static double Pause(ChildResult one) => one.PauseSeconds / one.WallSeconds * 100;
+}
