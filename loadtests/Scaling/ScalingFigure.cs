@@ -13,10 +13,10 @@ internal sealed record Panel(string Title, string Unit, IReadOnlyList<Series> Se
 internal static class ScalingFigure
 {
     private const int Width = 720;
-    private const int PanelHeight = 250;
+    private const int PanelHeight = 280;
 
     /// <summary>Room above the highest value.</summary>
-    private const double Headroom = 1.25;
+    private const double Headroom = 1.5;
 
     /// <param name="sizes">The places, from left to right.</param>
     public static void Write(string file, string axis, IReadOnlyList<int> sizes, IReadOnlyList<Panel> panels)
