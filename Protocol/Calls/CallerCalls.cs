@@ -9,7 +9,7 @@ namespace Fleet.Protocol.Calls;
 /// </remarks>
 public sealed class CallerCalls<TReply>
 {
-    private readonly List<Entry> _entries = [];
+    private readonly List<Entry> _entries = new(1);
     private long _knownBelow;
     private long _highest = long.MinValue;
 
