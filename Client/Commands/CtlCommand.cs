@@ -83,7 +83,8 @@ internal static class CtlCommand
             await using var cluster = await PostgresCluster.OpenAsync(address, clusterName, ct);
             await DemandServedAsync(cluster, run, ct);
             await using var fleet = await ClusterFleet.ConnectAsync(
-                cluster, clusterName, 1, ConnectPatience, static () => { }, ct);
+                cluster, clusterName, 1, ConnectPatience, ClusterSettings.Of(stored.Info.Settings).Gateways,
+                static () => { }, ct);
             var status = await AskAsync(order(fleet.Grains.GetGrain<IRunGrain>(run), parsed), run);
             if (parsed.GetValue(store.Json))
                 terminal.WriteJson(new { run, status });

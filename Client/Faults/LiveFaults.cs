@@ -27,6 +27,7 @@ internal sealed class LiveFaults
     private static readonly TimeSpan StoreAway = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan SlowBy = TimeSpan.FromMilliseconds(200);
     private static readonly TimeSpan Parted = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan Isolated = TimeSpan.FromSeconds(5);
 
     /// <summary>How long a silo that was let go on may take to find out that it was declared dead.</summary>
     private static readonly TimeSpan EvictionPatience = TimeSpan.FromSeconds(5);
@@ -95,9 +96,9 @@ internal sealed class LiveFaults
     public static ProxiedLinks ProxiedBy(Scenario scenario)
     {
         var kinds = scenario.Faults.Select(fault => fault.Kind).ToHashSet();
-        return (kinds.Contains(FaultKind.DbSlow) || kinds.Contains(FaultKind.DbCut)
+        return (kinds.Overlaps([FaultKind.DbSlow, FaultKind.DbCut, FaultKind.Isolate])
                 ? ProxiedLinks.Store : ProxiedLinks.None)
-            | (kinds.Contains(FaultKind.Partition) ? ProxiedLinks.Peers : ProxiedLinks.None);
+            | (kinds.Overlaps([FaultKind.Partition, FaultKind.Isolate]) ? ProxiedLinks.Peers : ProxiedLinks.None);
     }
 
     /// <returns>Null where the scenario has no fault that strikes from outside the model.</returns>
@@ -164,6 +165,9 @@ internal sealed class LiveFaults
                 break;
             case FaultKind.SurpriseRemove:
                 Remove(strike, fault, over);
+                break;
+            case FaultKind.Isolate:
+                await StrikeSiloAsync(strike, fault, IsolateAsync, over);
                 break;
             case FaultKind.Partition:
                 await PartitionAsync(strike, fault, over);
@@ -395,6 +399,43 @@ internal sealed class LiveFaults
             ? [others.FirstOrDefault(other => other.Number > silo.Number) ?? others[0]] : others;
         Began($"partition between {silo.Name} and {NamesOf(apart)}");
         _healing.Add(Then(PartAsync(silo, apart, fault, over)));
+    }
+
+    /// <summary>Takes everything from a silo but its clients, for some time after others took its devices: both sides
+    /// then believe that they serve.</summary>
+    private async Task<FaultRecord> IsolateAsync(
+        LocalSilo silo, Fault fault, Recovery recovery, CancellationToken over)
+    {
+        var (name, pid, before) = (silo.Name, silo.Process.Pid, await _silos!.RebornAsync());
+        IReadOnlyList<LocalSilo> others = [.. _silos.All.Where(other => other != silo)];
+        IReadOnlyList<PeerProxies> proxies = [silo.Peers!, .. others.Select(other => other.Peers!)];
+        silo.Peers!.CutOffFrom(others.Select(other => other.Process.Pid).ToHashSet());
+        foreach (var other in others)
+            other.Peers!.CutOffFrom(new HashSet<int> { pid });
+        _silos.StoreOf(silo).Set(Passage.Cut);
+        var taken = 0L;
+        do
+            taken = await _silos.RebornAsync() - before;
+        while (taken < Math.Max(1, recovery.Devices) && await PauseAsync(Look, over));
+
+        var takenNs = MonotonicNs.Now;
+        await PauseAsync(fault.For ?? Isolated, over);
+        foreach (var proxy in proxies)
+            proxy.Heal();
+        _silos.StoreOf(silo).Set(Passage.Open);
+        var healedNs = MonotonicNs.Now;
+        var isEvicted = await ExitedWithinAsync(silo, HealPatience);
+        recovery.Gone(MonotonicNs.Now);
+        if (isEvicted)
+            Return(silo);
+        else
+            silo.IsStruck = false;
+        return RecordOf(
+            recovery, fault, name,
+            Invariant($"process {pid} reached by clients only; {recovery.Devices} devices were on it, ")
+            + Invariant($"{taken} objects were taken by others after {(takenNs - recovery.StrikeNs) / 1_000_000} ms; ")
+            + Invariant($"healed {(healedNs - takenNs) / 1_000_000} ms later, ")
+            + (isEvicted ? Invariant($"ended after {(MonotonicNs.Now - healedNs) / 1_000_000} ms") : "a member still"));
     }
 
     private static async Task<FaultRecord> PartAsync(

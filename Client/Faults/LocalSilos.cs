@@ -85,6 +85,9 @@ internal sealed class LocalSilos(
     public async Task<string?> AddressOfAsync(LocalSilo silo) =>
         (await cluster.MembersAsync()).FirstOrDefault(member => member.IsActive && member.Name == silo.Name).Address;
 
+    /// <summary>Returns how many objects of the run have begun another incarnation.</summary>
+    public async Task<long> RebornAsync() => (await cluster.IncarnationsAsync(name, CancellationToken.None)).Reborn;
+
     /// <summary>Ends a silo at once; returns when its process is gone.</summary>
     public static async Task KillAsync(LocalSilo silo)
     {

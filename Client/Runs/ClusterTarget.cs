@@ -62,7 +62,8 @@ internal sealed class ClusterTarget : IFleetTarget
             target._watches.Add(target.RenewAsync());
             target._silos?.Start(request.Silos, generation);
             target._fleet = await ClusterFleet.ConnectAsync(
-                cluster, name, Math.Max(1, waiting), StartPatience, () => target._silos?.DemandRunning(), ct);
+                cluster, name, Math.Max(1, waiting), StartPatience, request.Scenario.Cluster.Gateways,
+                () => target._silos?.DemandRunning(), ct);
             target._watches.Add(target.WatchFindingsAsync(onFinding));
             return target;
         }
@@ -77,11 +78,10 @@ internal sealed class ClusterTarget : IFleetTarget
 
     public async Task<IReadOnlyList<CommittedEvents>> CommittedAsync()
     {
-        var present = _silos?.All.Select(silo => silo.Name).ToHashSet(StringComparer.Ordinal);
         return
         [
-            .. (await _fleet!.ReportsAsync()).Select(report => new CommittedEvents(
-                report.Proc, report.Name, report.EventsCommitted, present?.Contains(report.Name) is false)),
+            .. (await _fleet!.SealAsync()).Select(silo => new CommittedEvents(
+                silo.Report.Proc, silo.Report.Name, silo.Report.EventsCommitted, IsGone: !silo.IsFinal)),
         ];
     }
 

@@ -235,9 +235,20 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         {
             var events = (await writer.CountAsync(process.Proc, CancellationToken.None)).Events;
 
-            // What a killed silo acknowledged after its last report is in the store, and nowhere else.
+            // What a silo that ended acknowledged after its last report is in the store, and nowhere else.
             acknowledged += process.IsGone ? Math.Max(process.Events, events) : process.Events;
             rows += events;
+        }
+
+        // A silo that ended before it was ever asked said nothing.
+        var told = live.Committed.Select(process => process.Proc).ToHashSet();
+        foreach (var process in request.IsEmbedded ? [] : await writer.Reader.ProcessesAsync(CancellationToken.None))
+        {
+            if (RunNames.NumberOf(process.Name) > 0 || told.Contains(process.Proc))
+                continue;
+
+            var events = (await writer.CountAsync(process.Proc, CancellationToken.None)).Events;
+            (acknowledged, rows) = (acknowledged + events, rows + events);
         }
 
         // What earlier processes of the run left is counted in the store, and was compared with their spools.
@@ -359,7 +370,7 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         }
 
         // Closing the session frees what no client could: calls whose answers were lost. That may end a wait.
-        var reaped = await session.Close();
+        var reaped = await CloseAsync(session);
         if (reaped > 0)
             await AwaitQuietAsync(generator, silo.Grains, fleet);
         await generator.GiveUpAsync(LongPoll);
@@ -461,11 +472,14 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         {
             await session.Renew();
         }
-        catch (Exception e) when (e is TimeoutException or Orleans.Runtime.OrleansException)
+        catch (Exception e) when (LostCall.Is(e))
         {
             return; // Its silo died or stands still; the lease outlasts two such answers.
         }
     }
+
+    internal static ValueTask<long> CloseAsync(ISessionGrain session) =>
+        LostCall.RepeatAsync(session.Close, TimeProvider.System);
 
     private async Task StopOnceDecidedAsync(CancellationTokenSource stop, CancellationToken over)
     {

@@ -38,7 +38,8 @@ internal static class JoinedRun
         await using var writer = await store.ResumeRunAsync(name, interrupt);
         await using var cluster = await PostgresCluster.OpenAsync(address, ClusterOf(writer.Info), interrupt);
         await using var fleet = await ClusterFleet.ConnectAsync(
-            cluster, ClusterOf(writer.Info), 1, ConnectPatience, static () => { }, interrupt);
+            cluster, ClusterOf(writer.Info), 1, ConnectPatience, ClusterSettings.Of(writer.Info.Settings).Gateways,
+            static () => { }, interrupt);
         var run = fleet.Grains.GetGrain<IRunGrain>(name);
         var seat = await TakeSeatAsync(run, name, writer, progress, interrupt);
         var plan = SharedRun.FromJson(seat.Plan);
@@ -78,7 +79,7 @@ internal static class JoinedRun
         await HammerAsync(generator, shared, session, interrupt);
 
         progress.Begin("storing what was recorded");
-        await session.Close();
+        await FleetRun.CloseAsync(session);
         await generator.GiveUpAsync(LongPoll);
         var stored = await drain.CompleteAsync(CancellationToken.None);
         var report = SharedRun.Report(seat.Number, generator, stored, before);

@@ -68,6 +68,17 @@ internal sealed class LostFleet(Func<int, string> nameOf) : IHistorySink, IIncar
         }
     }
 
+    public ValueTask<bool> TryKeepAsync(string name, int gen, string plan)
+    {
+        lock (_gate)
+        {
+            var isNewest = _gens.GetValueOrDefault(name) == gen;
+            if (isNewest)
+                _plans[name] = plan;
+            return new(isNewest);
+        }
+    }
+
     public ValueTask<IReadOnlyList<string>> NamesAsync(string prefix)
     {
         lock (_gate)

@@ -65,6 +65,14 @@ public static class RunSupport
                 DemandTimes(scenario, fault);
                 DemandSilo(scenario, fault, targets);
                 break;
+            case FaultKind.Isolate:
+                if (targets is not { Silos: > 1, HasPrivateServer: true })
+                    Refuse(
+                        scenario, "faults: isolate, which parts a silo from the others and from a server that Fleet "
+                        + "started", "--silos 2 or more with --store private, after fleet db up");
+                DemandTimes(scenario, fault);
+                DemandSilo(scenario, fault, targets);
+                break;
             case FaultKind.Message:
                 if (targets.Silos < 1)
                     Refuse(scenario, "faults: message, which strikes between processes", "--silos 1 or more");
@@ -81,7 +89,7 @@ public static class RunSupport
                 Refuse(
                     scenario, $"faults: {Word(fault.Kind.ToString())}",
                     "inject, db-kill, db-slow, db-cut, silo-kill, silo-pause, silo-restart, partition, "
-                    + "message and surprise-remove");
+                    + "isolate, message and surprise-remove");
                 break;
         }
     }

@@ -174,6 +174,9 @@ public enum FaultKind
 
     /// <summary>Silos lose the database, which goes on running.</summary>
     DbCut,
+
+    /// <summary>A silo loses the other silos and the database at once, and clients still reach it.</summary>
+    Isolate,
 }
 
 /// <param name="Point">The model's named step that an injection strikes; null for other kinds.</param>

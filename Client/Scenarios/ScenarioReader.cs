@@ -324,8 +324,12 @@ public static class ScenarioReader
             throw unused.At.Error("cluster.lease is of the distributed directory", "directory: distributed beside it");
 
         var isFenced = cluster.TakeWord("fencing", true, ("on", true), ("off", false));
+        var gateways = Positive(cluster, "gateways", absent.Gateways);
         cluster.End();
-        return new() { Liveness = liveness, Directory = directory, Lease = lease, IsFenced = isFenced };
+        return new()
+        {
+            Liveness = liveness, Directory = directory, Lease = lease, IsFenced = isFenced, Gateways = gateways,
+        };
     }
 
     private static ImmutableArray<Phase> ReadPhases(MapReader top, Arrival arrival)
@@ -391,8 +395,8 @@ public static class ScenarioReader
             fault.Require("kind", "inject, silo-kill, …"), $"{path}.kind",
             ("inject", FaultKind.Inject), ("silo-kill", FaultKind.SiloKill), ("silo-pause", FaultKind.SiloPause),
             ("silo-restart", FaultKind.SiloRestart), ("partition", FaultKind.Partition), ("db-kill", FaultKind.DbKill),
-            ("db-slow", FaultKind.DbSlow), ("db-cut", FaultKind.DbCut), ("message", FaultKind.Message), (
-                "surprise-remove", FaultKind.SurpriseRemove),
+            ("db-slow", FaultKind.DbSlow), ("db-cut", FaultKind.DbCut), ("isolate", FaultKind.Isolate),
+            ("message", FaultKind.Message), ("surprise-remove", FaultKind.SurpriseRemove),
             ("generator-kill", FaultKind.GeneratorKill));
         var isInjection = kind is FaultKind.Inject;
         FailPoint? point = isInjection ? ReadPoint(fault, $"{path}.point") : null;

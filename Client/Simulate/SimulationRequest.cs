@@ -128,7 +128,7 @@ public static class SimulationRequest
     private static void Demand(Scenario scenario, Fault fault)
     {
         var isInjection = fault.Kind is FaultKind.Inject;
-        if (fault.Kind is FaultKind.Partition or FaultKind.GeneratorKill or FaultKind.DbCut)
+        if (fault.Kind is FaultKind.Partition or FaultKind.GeneratorKill or FaultKind.DbCut or FaultKind.Isolate)
         {
             Refuse(
                 scenario, $"faults: {Word(fault.Kind)}",

@@ -12,7 +12,9 @@ public interface ISessionGrain : IGrainWithStringKey
     ValueTask Open(string run, int number, TimeSpan lease, [Immutable] string[] hosts);
 
     /// <summary>Extends the lease; false when the session has lapsed or was closed.</summary>
+    /// <remarks>An answer that is not there in time is asked for again, well within the lease.</remarks>
     [Alias("Renew")]
+    [ResponseTimeout("00:00:05")]
     ValueTask<bool> Renew();
 
     /// <summary>Whether it is open; one that was lost with its silo is begun again by it.</summary>

@@ -7,8 +7,6 @@ using Fleet.Protocol.Refs;
 using Fleet.Protocol.Resources;
 using Fleet.Protocol.Streams;
 using Fleet.Protocol.Wire;
-using Orleans.Runtime;
-using Orleans.Serialization;
 
 namespace Fleet.Grains.Shells;
 
@@ -17,40 +15,23 @@ namespace Fleet.Grains.Shells;
 /// <remarks>A call ends without an answer only when its own incarnation is over.</remarks>
 public sealed class GrainLinks(IGrainFactory grains, TimeProvider time)
 {
-    private static readonly TimeSpan RetryPause = TimeSpan.FromMilliseconds(100);
-
     /// <param name="owner">Stream of the object that calls.</param>
     public IFleetLinks Of(Func<ObjectLog> owner) => new Links(this, grains, owner);
-
-    /// <summary>The message or its answer was lost, or whoever got it is about to be replaced.</summary>
-    internal static bool IsLost(Exception e) =>
-        e is OrleansException or TimeoutException or StaleIncarnationException
-        || (e is UnavailableExceptionFallbackException unknown
-            && unknown.ExceptionType?.Contains(nameof(StaleIncarnationException), StringComparison.Ordinal) is true);
 
     private async ValueTask<T> Send<T>(
         Func<ObjectLog> owner, PartCallNumbers? numbers, Func<PartCall, ValueTask<T>> send)
     {
         var log = owner();
         var call = numbers?.Begin(log.Gen) ?? default;
-        while (true)
+        var reply = await LostCall.RepeatAsync(() => send(call), time, () =>
         {
             if (log.IsOver)
             {
                 throw new StaleIncarnationException(log.Name, log.Gen);
             }
-
-            try
-            {
-                var reply = await send(call);
-                numbers?.Answered(call);
-                return reply;
-            }
-            catch (Exception e) when (IsLost(e))
-            {
-                await Task.Delay(RetryPause, time);
-            }
-        }
+        });
+        numbers?.Answered(call);
+        return reply;
     }
 
     private sealed class Links(GrainLinks links, IGrainFactory grains, Func<ObjectLog> owner) : IFleetLinks

@@ -19,8 +19,6 @@ internal sealed class HostGrain(FleetContext context, TimeProvider time) : Grain
 
     private const int InFlightMax = 32;
 
-    private static readonly TimeSpan RetryPause = TimeSpan.FromMilliseconds(100);
-
     private HostPlan? _plan;
 
     private string Name => NamePrefix + this.GetPrimaryKeyString();
@@ -131,23 +129,8 @@ internal sealed class HostGrain(FleetContext context, TimeProvider time) : Grain
             while (next < devices.Count)
             {
                 var device = devices[next++];
-                await Patiently(() => work(GrainFactory.GetGrain<IPciDeviceGrain>(device.Key), device));
-            }
-        }
-    }
-
-    private async Task Patiently(Func<Task> work)
-    {
-        while (true)
-        {
-            try
-            {
-                await work();
-                return;
-            }
-            catch (Exception e) when (GrainLinks.IsLost(e))
-            {
-                await Task.Delay(RetryPause, time);
+                await LostCall.RepeatAsync(
+                    () => new ValueTask(work(GrainFactory.GetGrain<IPciDeviceGrain>(device.Key), device)), time);
             }
         }
     }

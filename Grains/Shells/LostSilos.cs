@@ -12,8 +12,8 @@ public sealed class LostSilos(
     ISiloStatusOracle silos, IGrainFactory grains, FleetContext context, TimeProvider time)
     : ILifecycleParticipant<ISiloLifecycle>, ISiloStatusListener
 {
-    private static readonly TimeSpan RetryPause = TimeSpan.FromMilliseconds(100);
-    private const int TriesMax = 100;
+    /// <summary>Each asks its devices some at a time in turn.</summary>
+    private const int InFlightMax = 32;
 
     private readonly CancellationTokenSource _over = new();
 
@@ -44,30 +44,24 @@ public sealed class LostSilos(
 
     private async Task LookAsync()
     {
-        foreach (var name in await context.Incarnations.NamesAsync(HostGrain.NamePrefix))
-        {
-            await Patiently(async () => await grains.GetGrain<IHostGrain>(name[HostGrain.NamePrefix.Length..]).Check());
-        }
-
-        foreach (var name in await context.Incarnations.NamesAsync(SessionGrain.NamePrefix))
-        {
-            await Patiently(async () => await grains.GetGrain<ISessionGrain>(name).Look());
-        }
+        var sessions = await context.Incarnations.NamesAsync(SessionGrain.NamePrefix);
+        var hosts = await context.Incarnations.NamesAsync(HostGrain.NamePrefix);
+        await Parallel.ForEachAsync(
+            sessions.Concat(hosts),
+            new ParallelOptions { MaxDegreeOfParallelism = InFlightMax, CancellationToken = _over.Token },
+            async (name, ct) =>
+                await LostCall.RepeatAsync(() => LookAfter(name), time, ct.ThrowIfCancellationRequested));
     }
 
-    private async Task Patiently(Func<Task> look)
+    private async ValueTask LookAfter(string name)
     {
-        for (var attempt = 0; attempt < TriesMax && !_over.IsCancellationRequested; attempt++)
+        if (name.StartsWith(HostGrain.NamePrefix, StringComparison.Ordinal))
         {
-            try
-            {
-                await look();
-                return;
-            }
-            catch (Exception e) when (GrainLinks.IsLost(e))
-            {
-                await Task.Delay(RetryPause, time);
-            }
+            await grains.GetGrain<IHostGrain>(name[HostGrain.NamePrefix.Length..]).Check();
+        }
+        else
+        {
+            await grains.GetGrain<ISessionGrain>(name).Look();
         }
     }
 }

@@ -12,7 +12,10 @@ internal static class PlanText
 
     internal sealed record HostText(RunPlan Run, HostPlan Plan);
 
-    internal sealed record SessionText(string Run, int Number, TimeSpan Lease, string[] Hosts);
+    /// <param name="IsOver">It was decided that the session ends: what it holds is reaped, by whoever reads this.
+    /// </param>
+    internal sealed record SessionText(
+        string Run, int Number, TimeSpan Lease, string[] Hosts, bool IsOver = false);
 
     public static string Of<T>(T kept) => JsonSerializer.Serialize(kept, Options);
 

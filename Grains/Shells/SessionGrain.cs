@@ -1,3 +1,4 @@
+using Fleet.Protocol.Incarnations;
 using Fleet.Protocol.Streams;
 using Orleans.Concurrency;
 using Orleans.Runtime;
@@ -7,18 +8,23 @@ namespace Fleet.Grains.Shells;
 /// <summary>One session: keeps its lease, and has it barred and reaped when that ends.</summary>
 /// <remarks>
 /// An open session is durable: an activation that was not told of it gives its client a whole lease, since it does not
-/// know when the last renewal was. Concurrency: reentrant; a lapse and a close exclude each other by the turn in which
-/// they begin.
+/// know when the last renewal was. That a session ends is decided where incarnations are numbered, by the newest one
+/// alone: an activation whose silo stood still or was cut off has heard no renewal, and must not end what its successor
+/// keeps alive. What was decided is carried out by whoever serves the session then. Concurrency: reentrant; a lapse and
+/// a close exclude each other by the turn in which they begin.
 /// </remarks>
 [Reentrant]
 internal sealed class SessionGrain(FleetContext context, TimeProvider time) : Grain, ISessionGrain
 {
-    private string[] _hosts = [];
+    /// <summary>Looks at the lease in the time of one.</summary>
+    private const int LooksPerLease = 4;
+
+    private PlanText.SessionText? _session;
+    private Tenure? _tenure;
     private IGrainTimer? _timer;
-    private TimeSpan _lease;
     private long _renewed;
-    private int _number;
     private bool _isOpen;
+    private bool _isOverdue;
 
     /// <summary>Names of sessions begin so, and so do those under which they are kept.</summary>
     internal const string NamePrefix = "session:";
@@ -27,27 +33,45 @@ internal sealed class SessionGrain(FleetContext context, TimeProvider time) : Gr
 
     public override async Task OnActivateAsync(CancellationToken cancellationToken)
     {
+        if ((await context.Incarnations.KnownAsync(Name)).Plan is null)
+        {
+            return;
+        }
+
+        _tenure = await context.Incarnations.BeginAsync(Name);
         if ((await context.Incarnations.KnownAsync(Name)).Plan is { } kept)
         {
-            var session = PlanText.Parse<PlanText.SessionText>(kept);
-            Begin(session.Number, session.Lease, session.Hosts);
+            Begin(PlanText.Parse<PlanText.SessionText>(kept));
+        }
+    }
+
+    public override async Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken)
+    {
+        if (_tenure is { } tenure)
+        {
+            await context.Incarnations.LeaveAsync(Name, tenure);
         }
     }
 
     public async ValueTask Open(string run, int number, TimeSpan lease, string[] hosts)
     {
-        Begin(number, lease, hosts);
-        await context.Incarnations.KeepAsync(
-            Name, PlanText.Of(new PlanText.SessionText(run, number, lease, hosts)));
+        var session = new PlanText.SessionText(run, number, lease, hosts);
+        _tenure ??= await context.Incarnations.BeginAsync(Name, PlanText.Of(session));
+        if (!await context.Incarnations.TryKeepAsync(Name, _tenure.Gen, PlanText.Of(session)))
+        {
+            throw Replaced();
+        }
+
+        Begin(session);
     }
 
     public ValueTask<bool> Renew()
     {
-        _renewed = time.GetTimestamp();
-        return new(_isOpen);
+        (_renewed, _isOverdue) = (time.GetTimestamp(), false);
+        return Look();
     }
 
-    public ValueTask<bool> Look() => new(_isOpen);
+    public ValueTask<bool> Look() => _tenure is { IsOver: true } ? throw Replaced() : new(_isOpen);
 
     public async ValueTask<long> Close()
     {
@@ -56,29 +80,61 @@ internal sealed class SessionGrain(FleetContext context, TimeProvider time) : Gr
             return 0;
         }
 
-        _isOpen = false;
         _timer?.Dispose();
-        return await Reap();
+        return await TryEnd() ? await Reap() : throw Replaced();
     }
 
-    private void Begin(int number, TimeSpan lease, string[] hosts)
+    private void Begin(PlanText.SessionText session)
     {
-        (_number, _lease, _hosts, _isOpen) = (number, lease, hosts, true);
-        _renewed = time.GetTimestamp();
+        (_session, _isOpen, _renewed, _isOverdue) = (session, !session.IsOver, time.GetTimestamp(), false);
         DelayDeactivation(TimeSpan.FromDays(3650));
         _timer?.Dispose();
-        _timer = this.RegisterGrainTimer(
-            Lapse, new GrainTimerCreationOptions { DueTime = lease, Period = lease / 4, Interleave = true });
+        _timer = this.RegisterGrainTimer(Watch, new GrainTimerCreationOptions
+        {
+            DueTime = _isOpen ? session.Lease : TimeSpan.Zero,
+            Period = session.Lease / LooksPerLease,
+            Interleave = true,
+        });
     }
 
-    private async Task Lapse(CancellationToken ct)
+    private async Task Watch(CancellationToken ct)
     {
-        if (_isOpen && time.GetElapsedTime(_renewed) >= _lease)
+        if (_isOpen && !IsLapsed())
         {
-            _isOpen = false;
-            _timer?.Dispose();
+            return;
+        }
+
+        _timer?.Dispose();
+        if (!_isOpen || await TryEnd())
+        {
             await Reap();
         }
+    }
+
+    /// <summary>
+    /// A lease that is over is so at the next look too: renewals that came while this process stood still are read in
+    /// between.
+    /// </summary>
+    private bool IsLapsed()
+    {
+        var isLapsed = _isOverdue;
+        _isOverdue = time.GetElapsedTime(_renewed) >= _session!.Lease;
+        return isLapsed && _isOverdue;
+    }
+
+    /// <summary>Decides that the session ends.</summary>
+    /// <returns>False where another incarnation has it: this one goes.</returns>
+    private async ValueTask<bool> TryEnd()
+    {
+        _isOpen = false;
+        var over = PlanText.Of(_session! with { IsOver = true });
+        if (!_tenure!.IsOver && await context.Incarnations.TryKeepAsync(Name, _tenure.Gen, over))
+        {
+            return true;
+        }
+
+        DeactivateOnIdle();
+        return false;
     }
 
     /// <summary>The session is over once everything of it was freed: until then a lost silo has it begun
@@ -86,12 +142,19 @@ internal sealed class SessionGrain(FleetContext context, TimeProvider time) : Gr
     private async Task<long> Reap()
     {
         var reaped = 0L;
-        foreach (var host in _hosts)
+        foreach (var host in _session!.Hosts)
         {
-            reaped += await GrainFactory.GetGrain<IHostGrain>(host).ReapSession(_number, Name);
+            reaped += await LostCall.RepeatAsync(
+                () => GrainFactory.GetGrain<IHostGrain>(host).ReapSession(_session.Number, Name), time);
         }
 
         await context.Incarnations.KeepAsync(Name, null);
         return reaped;
+    }
+
+    private StaleIncarnationException Replaced()
+    {
+        DeactivateOnIdle();
+        return new(Name, _tenure!.Gen);
     }
 }

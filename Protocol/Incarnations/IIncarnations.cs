@@ -25,6 +25,11 @@ public interface IIncarnations
     /// <summary>Keeps a plan under a name; null forgets it.</summary>
     ValueTask KeepAsync(string name, string? plan);
 
+    /// <summary>Keeps a plan under the name of an object, in the name of its newest incarnation.</summary>
+    /// <returns>False, and nothing is kept, where <paramref name="gen"/> is not the newest any more: whoever follows
+    /// reads what was kept before, or what is kept here, and knows that nobody changes it later.</returns>
+    ValueTask<bool> TryKeepAsync(string name, int gen, string plan);
+
     /// <summary>Returns the names under which a plan is kept.</summary>
     ValueTask<IReadOnlyList<string>> NamesAsync(string prefix);
 

@@ -67,6 +67,21 @@ public sealed class MemoryIncarnations : IIncarnations
         }
     }
 
+    public ValueTask<bool> TryKeepAsync(string name, int gen, string plan)
+    {
+        lock (_gate)
+        {
+            var entry = EntryOf(name);
+            if (entry.Gen != gen)
+            {
+                return new(false);
+            }
+
+            entry.Plan = plan;
+            return new(true);
+        }
+    }
+
     public ValueTask<IReadOnlyList<string>> NamesAsync(string prefix)
     {
         lock (_gate)
@@ -98,19 +113,23 @@ public sealed class MemoryIncarnations : IIncarnations
         return entry;
     }
 
-    private void Admit(IReadOnlyList<HistoryEvent> events, ObjectTable objects)
+    private void Admit(Position at, string name)
     {
-        var at = events[0].At;
-        var name = objects.Name(at.Obj);
         lock (_gate)
         {
-            var entry = EntryOf(name);
-            if (IsFencing && at.Gen < entry.Gen)
+            if (IsFencing && at.Gen < EntryOf(name).Gen)
             {
                 Interlocked.Increment(ref _refused);
                 throw new StaleIncarnationException(name, at.Gen);
             }
+        }
+    }
 
+    private void Apply(IReadOnlyList<HistoryEvent> events, string name)
+    {
+        lock (_gate)
+        {
+            var entry = EntryOf(name);
             foreach (var happened in events)
             {
                 entry.State = entry.State.After(happened);
@@ -118,17 +137,33 @@ public sealed class MemoryIncarnations : IIncarnations
         }
     }
 
+    /// <summary>What became durable changes the state that the next incarnation finds, and nothing else does.</summary>
     private sealed class FencedLog(MemoryIncarnations incarnations, ILifecycleLog log, ObjectTable objects)
         : ILifecycleLog
     {
         public ValueTask CommitAsync(IReadOnlyList<HistoryEvent> events)
         {
-            if (events.Count > 0)
+            if (events.Count == 0)
             {
-                incarnations.Admit(events, objects);
+                return log.CommitAsync(events);
             }
 
-            return log.CommitAsync(events);
+            var name = objects.Name(events[0].At.Obj);
+            incarnations.Admit(events[0].At, name);
+            var stored = log.CommitAsync(events);
+            if (!stored.IsCompletedSuccessfully)
+            {
+                return After(stored, events, name);
+            }
+
+            incarnations.Apply(events, name);
+            return stored;
+        }
+
+        private async ValueTask After(ValueTask stored, IReadOnlyList<HistoryEvent> events, string name)
+        {
+            await stored;
+            incarnations.Apply(events, name);
         }
     }
 }

@@ -21,8 +21,9 @@ public sealed class ClusterFleet : IAsyncDisposable
 
     private static readonly TimeSpan ReportPatience = TimeSpan.FromSeconds(3);
 
-    /// <summary>Silos come and go; a client that looked once a minute would run out of those it knows.</summary>
-    private static readonly TimeSpan GatewayRefresh = TimeSpan.FromSeconds(1);
+    /// <summary>A silo that answers none of so many is on its way out; each waits for <see cref="ReportPatience"/>.
+    /// </summary>
+    private const int SealTriesMax = 5;
 
     private static readonly TimeSpan ResponseTimeout = TimeSpan.FromSeconds(30);
 
@@ -42,10 +43,12 @@ public sealed class ClusterFleet : IAsyncDisposable
     public IClusterClient Grains { get; }
 
     /// <summary>Waits until enough silos serve, and connects.</summary>
+    /// <param name="gateways">How often it asks which gateways there are.</param>
     /// <param name="check">Called while it waits; throws when waiting has no sense any more.</param>
     /// <exception cref="StorageException">Too few silos came in time, or none lets this process in.</exception>
     public static async Task<ClusterFleet> ConnectAsync(
-        PostgresCluster cluster, string name, int silos, TimeSpan patience, Action check, CancellationToken ct)
+        PostgresCluster cluster, string name, int silos, TimeSpan patience, TimeSpan gateways, Action check,
+        CancellationToken ct)
     {
         using var timer = new PeriodicTimer(Look);
         var began = TimeProvider.System.GetTimestamp();
@@ -71,8 +74,7 @@ public sealed class ClusterFleet : IAsyncDisposable
         {
             cluster.UseGateways(client);
             client.Configure<ClusterOptions>(options => (options.ClusterId, options.ServiceId) = (name, name));
-            client.Configure<GatewayOptions>(
-                gateways => gateways.GatewayListRefreshPeriod = GatewayRefresh);
+            client.Configure<GatewayOptions>(options => options.GatewayListRefreshPeriod = gateways);
             client.Configure<ClientMessagingOptions>(messaging => messaging.ResponseTimeout = ResponseTimeout);
             if (tls is not null)
             {
@@ -108,8 +110,33 @@ public sealed class ClusterFleet : IAsyncDisposable
     /// <returns>Of each silo, gone ones included, what it said last.</returns>
     public async Task<IReadOnlyList<SiloReport>> ReportsAsync()
     {
-        await Task.WhenAll((await _cluster.SilosAsync()).Select(AskAsync));
+        await Task.WhenAll((await _cluster.SilosAsync()).Select(silo => AskAsync(silo, grain => grain.Report())));
         return [.. _reports.Values];
+    }
+
+    /// <summary>Closes the run's history at every silo, and asks what each did to the last event.</summary>
+    /// <returns>Of each silo, gone ones included, what it said last, and whether nothing came after it.</returns>
+    public async Task<IReadOnlyList<(SiloReport Report, bool IsFinal)>> SealAsync()
+    {
+        var final = new ConcurrentDictionary<string, bool>(StringComparer.Ordinal);
+        for (var tries = 0; tries < SealTriesMax; tries++)
+        {
+            var open = (await _cluster.SilosAsync()).Where(silo => !final.ContainsKey(silo)).ToList();
+            if (open.Count == 0)
+            {
+                break;
+            }
+
+            await Task.WhenAll(open.Select(async silo =>
+            {
+                if (await AskAsync(silo, grain => grain.Seal()))
+                {
+                    final[silo] = true;
+                }
+            }));
+        }
+
+        return [.. _reports.Select(report => (report.Value, final.ContainsKey(report.Key)))];
     }
 
     /// <summary>Messages that were struck, by kind, as every silo said last.</summary>
@@ -117,15 +144,16 @@ public sealed class ClusterFleet : IAsyncDisposable
         .SelectMany(report => report.MessageFaults).GroupBy(fault => fault.Key, StringComparer.Ordinal)
         .ToDictionary(fault => fault.Key, fault => fault.Sum(one => one.Value), StringComparer.Ordinal);
 
-    private async Task AskAsync(string silo)
+    private async Task<bool> AskAsync(string silo, Func<ISiloGrain, ValueTask<SiloReport>> ask)
     {
         try
         {
-            _reports[silo] = await Grains.GetGrain<ISiloGrain>(silo).Report().AsTask().WaitAsync(ReportPatience);
+            _reports[silo] = await ask(Grains.GetGrain<ISiloGrain>(silo)).AsTask().WaitAsync(ReportPatience);
+            return true;
         }
         catch (Exception e) when (e is TimeoutException or OrleansException)
         {
-            return; // It died or stands still; what it said before is all there is.
+            return false; // It died or stands still; what it said before is all there is.
         }
     }
 

@@ -72,8 +72,10 @@ internal sealed class ClusterSilo(
         var asked = ClusterSettings.Of(writer.Info.Settings);
         var messages = asked.Messages.Count > 0
             ? new MessageFaultFilter(asked.Messages, writer.Info.Seed + (ulong)proc) : null;
-        var work = new SiloWork(() => SiloReport.Of(
-            proc, settings.Name, lifecycle.Events, checker.Snapshot(), messages?.Counts ?? []));
+        var work = new SiloWork(
+            () => SiloReport.Of(
+                proc, settings.Name, lifecycle.Events, checker.Snapshot(), messages?.Counts ?? []),
+            lifecycle.SealAsync);
         Action? forget = null;
         using var host = await StartAsync(
             settings.Cluster,

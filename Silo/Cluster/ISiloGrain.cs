@@ -11,6 +11,11 @@ public interface ISiloGrain : IGrainWithStringKey
     /// <summary>What its online checker decided and its lifecycle log stored so far.</summary>
     [Alias("Report")]
     ValueTask<SiloReport> Report();
+
+    /// <summary>Closes the history of the run here: what is under way becomes durable, and nothing after it.</summary>
+    /// <returns>What the silo did, to the last event.</returns>
+    [Alias("Seal")]
+    ValueTask<SiloReport> Seal();
 }
 
 /// <summary>What one silo did so far.</summary>

@@ -9,10 +9,16 @@ namespace Fleet.Silo.Cluster;
 internal sealed class SiloGrain(SiloWork work) : Grain, ISiloGrain
 {
     public ValueTask<SiloReport> Report() => new(work.Report());
+
+    public async ValueTask<SiloReport> Seal()
+    {
+        await work.SealAsync();
+        return work.Report();
+    }
 }
 
 /// <summary>What a silo process works with, for those who ask after it.</summary>
-internal sealed record SiloWork(Func<SiloReport> Report);
+internal sealed record SiloWork(Func<SiloReport> Report, Func<Task> SealAsync);
 
 /// <summary>Puts a grain on the silo whose address is its key.</summary>
 [GenerateSerializer, Immutable, Alias("fleet.OnSiloPlacement")]

@@ -146,6 +146,9 @@ internal sealed class VirtualDatabase(VirtualCluster cluster, DatabasePlan plan,
 
         public ValueTask KeepAsync(string name, string? plan) => default;
 
+        public ValueTask<bool> TryKeepAsync(string name, int gen, string plan) =>
+            new(database.Ask(() => database.GenOf(name) == gen));
+
         public ValueTask<IReadOnlyList<string>> NamesAsync(string prefix) => new([]);
 
         public ValueTask LeaveAsync(string name, Tenure tenure) => default;

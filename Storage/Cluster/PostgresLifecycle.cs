@@ -146,6 +146,18 @@ public sealed class PostgresLifecycle : ILifecycleLog, IIncarnations, IAsyncDisp
         },
         CancellationToken.None);
 
+    public async ValueTask<bool> TryKeepAsync(string name, int gen, string plan) => await _writer.PatientlyAsync(
+        async token =>
+        {
+            await using var command = _source.CreateCommand("SELECT fleet.keep_plan($1, $2, $3, $4)");
+            command.Parameters.Add(new NpgsqlParameter { Value = _scope });
+            command.Parameters.Add(new NpgsqlParameter { Value = name });
+            command.Parameters.Add(new NpgsqlParameter { Value = gen });
+            command.Parameters.Add(new NpgsqlParameter { Value = plan });
+            return (bool)(await command.ExecuteScalarAsync(token))!;
+        },
+        CancellationToken.None);
+
     public async ValueTask<IReadOnlyList<string>> NamesAsync(string prefix) => await _writer.PatientlyAsync(
         async token =>
         {
@@ -181,8 +193,25 @@ public sealed class PostgresLifecycle : ILifecycleLog, IIncarnations, IAsyncDisp
         }
 
         var group = new Group([.. events]);
-        await _groups.Writer.WriteAsync(group);
+        try
+        {
+            await _groups.Writer.WriteAsync(group);
+        }
+        catch (ChannelClosedException)
+        {
+            throw new StaleIncarnationException(_objects.Name(group.At.Obj), group.At.Gen);
+        }
+
         await group.Done.Task;
+    }
+
+    /// <summary>Ends the history of this process: whoever commits later is refused as if he had been
+    /// replaced.</summary>
+    /// <returns>Completes when all that was accepted is durable, so that <see cref="Events"/> is final.</returns>
+    public Task SealAsync()
+    {
+        _groups.Writer.TryComplete();
+        return _commits;
     }
 
     public async ValueTask DisposeAsync()

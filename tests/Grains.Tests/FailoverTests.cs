@@ -2,6 +2,7 @@ using Fleet.Checking;
 using Fleet.Kernel;
 using Fleet.Kernel.History;
 using Fleet.Protocol.Calls;
+using Orleans.Runtime;
 
 namespace Fleet.Grains.Tests;
 
@@ -117,6 +118,73 @@ public sealed class FailoverTests
         Assert.Equal(Errno.OK, (await fleet.Alloc(fleet.Second)).Err);
         Assert.Equal(1, await session.Close());
         Assert.False(await session.Look());
+    }
+
+    // Goal: an activation that hears no renewals, since its client talks to the one that replaced it, reaps nothing.
+    // Method: the client renews at the second silo until the first one's lease has run out and its activation is gone.
+    [Fact]
+    public async Task A_session_that_was_taken_over_is_not_reaped_by_whoever_had_it_before()
+    {
+        await using var fleet = await Built();
+        var before = fleet.First.GetGrain<ISessionGrain>("session:gen-01");
+        await before.Open("test", fleet.Session, TimeSpan.FromSeconds(2), [TwinFleets.Host]);
+        var session = fleet.Second.GetGrain<ISessionGrain>("session:gen-01");
+        Assert.True(await session.Look());
+        Assert.Equal(Errno.ENODEV, (await fleet.Alloc(fleet.Second)).Err);
+        Assert.Equal(Errno.OK, await fleet.Bind(fleet.Second));
+        var held = await fleet.Alloc(fleet.Second);
+
+        var type = before.GetGrainId().Type;
+        var management = fleet.First.GetGrain<IManagementGrain>(0);
+        using var looks = new PeriodicTimer(TimeSpan.FromMilliseconds(100));
+        while (Reaped().Length == 0
+            && (await management.GetDetailedGrainStatistics()).Any(grain => grain.GrainId.Type == type))
+        {
+            Assert.True(await session.Renew());
+            await looks.WaitForNextTickAsync();
+        }
+
+        Assert.Empty(Reaped());
+        Assert.Equal(Errno.OK, (await fleet.Touch(fleet.Second, held)).Err);
+        Assert.Equal(Errno.OK, (await fleet.Free(fleet.Second, held)).Err);
+        Assert.True(await session.Renew());
+
+        HistoryEvent[] Reaped() => [.. fleet.Events.Where(e => e.Kind is EventKind.Barred or EventKind.Reap)];
+    }
+
+    // Goal: what one silo decided to end is ended by the next one.
+    [Fact]
+    public async Task A_session_that_was_to_be_reaped_is_reaped_elsewhere()
+    {
+        await using var fleet = await Built();
+        var session = fleet.First.GetGrain<ISessionGrain>("session:gen-01");
+        await session.Open("test", fleet.Session, TimeSpan.FromMinutes(1), [TwinFleets.Host]);
+        await fleet.Alloc(fleet.First);
+        var reaping = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        fleet.Hold = events =>
+        {
+            if (events.All(e => e.Kind is not EventKind.Barred))
+            {
+                return Task.CompletedTask;
+            }
+
+            reaping.TrySetResult();
+            return new TaskCompletionSource().Task;
+        };
+        session.Close().AsTask().Ignore();
+        await reaping.Task;
+        await fleet.Kill();
+        fleet.Hold = null;
+
+        Assert.False(await fleet.Second.GetGrain<ISessionGrain>("session:gen-01").Look());
+        using var looks = new PeriodicTimer(TimeSpan.FromMilliseconds(100));
+        while ((await fleet.Incarnations.NamesAsync("session:")).Count > 0)
+        {
+            await looks.WaitForNextTickAsync();
+        }
+
+        Assert.Equal(Errno.OK, await fleet.Bind(fleet.Second));
+        Assert.Equal(Errno.ESTALE, (await fleet.Alloc(fleet.Second)).Err);
     }
 
     // Goal: an operation whose answer was lost has one outcome, whoever is asked, and is executed no more afterwards.

@@ -22,7 +22,10 @@ internal sealed class TwinFleets : IAsyncDisposable
     public const string Host = "host-0001";
     public const ulong ResourceBytes = 64 * 1024;
 
+    private const ulong PageBytes = 4096;
+
     private readonly List<Operation> _operations = [];
+    private readonly ConcurrentDictionary<(int Place, int Gen, long Number), ulong> _sizes = new();
     private readonly SharedLog _log = new();
     private readonly EventClock _clock = new();
     private EmbeddedFleet? _first;
@@ -39,6 +42,9 @@ internal sealed class TwinFleets : IAsyncDisposable
         Session = Objects.Intern("session:gen-01");
         Client = Objects.Intern("client:gen-01-1");
     }
+
+    /// <summary>A client is sequential: each device has one of its own, the first device the first.</summary>
+    private int ClientOf(int place) => place == 0 ? Client : Objects.Intern($"client:gen-01-{place + 1}");
 
     public ObjectTable Objects { get; } = new();
 
@@ -84,11 +90,17 @@ internal sealed class TwinFleets : IAsyncDisposable
     public IPgmapGrain Map(IGrainFactory at, int place = 0, int resource = 0) =>
         at.GetGrain<IPgmapGrain>(Plan.Devices[place].ResourceKey(resource));
 
-    public async Task<AllocReply> Alloc(IGrainFactory at, int place = 0, int knownGen = 0)
+    public async Task<AllocReply> Alloc(
+        IGrainFactory at, int place = 0, int knownGen = 0, ulong sizeBytes = PageBytes)
     {
         var op = Begin(OperationKind.Alloc, place);
-        op.SizeBytes = 4096;
-        var reply = await Device(at, place).Alloc(new(op.Number, Session, 4096, Client, knownGen));
+        op.SizeBytes = sizeBytes;
+        var reply = await Device(at, place).Alloc(new(op.Number, Session, sizeBytes, op.Client, knownGen));
+        if (reply.Err is Errno.OK)
+        {
+            _sizes[(place, reply.At.Gen, reply.Number)] = sizeBytes;
+        }
+
         op.Address = reply.Address;
         op.Owner = reply.Owner < 0 ? 0 : Objects.Intern(Plan.Devices[place].RefName(reply.Owner));
         op.Alloc = reply.Number == 0 ? default : new(op.Device, reply.At.Gen, reply.Number);
@@ -106,30 +118,40 @@ internal sealed class TwinFleets : IAsyncDisposable
         op.Direction = tag == 0 ? AccessDirection.Read : AccessDirection.Write;
         op.Via = AccessVia.Dma;
         var reply = await Map(at, place, held.Resource).Access(new(
-            op.Number, Session, held.At.Gen, held.Number, op.Pfn, 1, op.Direction, op.Via, tag, Client));
+            op.Number, Session, held.At.Gen, held.Number, op.Pfn, 1, op.Direction, op.Via, tag, op.Client));
         op.Tag = tag == 0 ? reply.Tag : tag;
         End(op, reply.Err, op.Map, reply.At);
         return reply;
     }
 
-    public async Task<FreeReply> Free(IGrainFactory at, AllocReply held, int place = 0)
+    /// <param name="crash">What is not answered when it ends will never be.</param>
+    /// <returns>ENODEV where no answer came, which the history has as an unknown outcome.</returns>
+    public async Task<FreeReply> Free(IGrainFactory at, AllocReply held, int place = 0, Task? crash = null)
     {
         var op = Begin(OperationKind.Free, place);
         op.Alloc = new(op.Device, held.At.Gen, held.Number);
         op.Address = held.Address;
-        op.SizeBytes = 4096;
-        var reply = await Device(at, place).Free(new(
-            op.Number, Session, held.At.Gen, held.Number, held.Address, 4096, Client));
+        op.SizeBytes = _sizes[(place, held.At.Gen, held.Number)];
+        var call = Device(at, place).Free(new(
+            op.Number, Session, held.At.Gen, held.Number, held.Address, op.SizeBytes, op.Client)).AsTask();
+        if (crash is not null && await Task.WhenAny(call, crash) != call)
+        {
+            op.Outcome = OperationOutcome.Unknown;
+            Add(op);
+            return new(Errno.ENODEV, default, -1);
+        }
+
+        var reply = await call;
         op.Owner = reply.Owner < 0 ? 0 : Objects.Intern(Plan.Devices[place].RefName(reply.Owner));
         End(op, reply.Err, op.Device, reply.At);
         return reply;
     }
 
     public async Task<Errno> Bind(IGrainFactory at, int place = 0) =>
-        (await Await(at, await Device(at, place).Bind(++_op), place)).Err;
+        (await Await(at, await Device(at, place).Bind(Interlocked.Increment(ref _op)), place)).Err;
 
     public async Task<Errno> Unbind(IGrainFactory at, int place = 0) =>
-        (await Await(at, await Device(at, place).Unbind(++_op), place)).Err;
+        (await Await(at, await Device(at, place).Unbind(Interlocked.Increment(ref _op)), place)).Err;
 
     public async Task<TicketReply> Await(IGrainFactory at, TicketReply ticket, int place = 0)
     {
@@ -202,8 +224,8 @@ internal sealed class TwinFleets : IAsyncDisposable
 
     private Operation Begin(OperationKind kind, int place) => new()
     {
-        Number = ++_op,
-        Client = Client,
+        Number = Interlocked.Increment(ref _op),
+        Client = ClientOf(place),
         Session = Session,
         Device = Objects.Intern(Plan.Devices[place].Name),
         Kind = kind,
@@ -217,7 +239,15 @@ internal sealed class TwinFleets : IAsyncDisposable
         op.Err = err;
         op.Outcome = err is Errno.OK ? OperationOutcome.Ok : OperationOutcome.Fail;
         op.At = at.Seq == 0 ? default : new(obj, at.Gen, at.Seq, at.Life);
-        _operations.Add(op);
+        Add(op);
+    }
+
+    private void Add(in Operation op)
+    {
+        lock (_operations)
+        {
+            _operations.Add(op);
+        }
     }
 
     /// <summary>The clock of this machine, which both silos stamp with.</summary>

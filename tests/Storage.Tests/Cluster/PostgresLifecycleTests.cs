@@ -87,4 +87,72 @@ public sealed class PostgresLifecycleTests(ServerFixture fixture)
             Enumerable.Range(0, 200).Select(i => (i % 2 == 0 ? one : two).BeginAsync("dev:one").AsTask()));
         Assert.Equal(Enumerable.Range(1, 200), numbers.Select(tenure => tenure.Gen).Order());
     }
+
+    // Goal: a process that could not ask for longer than its term lives on, and is told of what was taken meanwhile
+    // before it serves again.
+    [StoreFact]
+    public async Task A_process_whose_term_ran_out_is_told_what_was_taken_from_it()
+    {
+        await using var store = await StoreAsync();
+        await using var sql = NpgsqlDataSource.Create(
+            StoreAddress.Parse(fixture.Status.Address).ConnectionString!);
+        await RowsAsync("SELECT id, name, gen FROM fleet.renew_serving_term('late', 1, 0, 0)");
+        Assert.Equal([["dev:x", 1, 0d]], await BegunAsync(1));
+        Assert.Equal([["dev:x", 2, 0d]], await BegunAsync(2));
+        Assert.Equal(
+            [["dev:x", 2]], await RowsAsync("SELECT name, gen FROM fleet.renew_serving_term('late', 1, 3000, 0)"));
+
+        Task<List<object[]>> BegunAsync(int proc) => RowsAsync(
+            "SELECT name, gen, wait_ms FROM fleet.begin_incarnations('late', "
+            + $"{proc}, ARRAY['dev:x'], ARRAY[NULL::text])");
+
+        async Task<List<object[]>> RowsAsync(string text)
+        {
+            await using var command = sql.CreateCommand(text);
+            await using var rows = await command.ExecuteReaderAsync();
+            var read = new List<object[]>();
+            while (await rows.ReadAsync())
+            {
+                var row = new object[rows.FieldCount];
+                rows.GetValues(row);
+                read.Add(row);
+            }
+
+            return read;
+        }
+    }
+
+    // Goal: what is kept with an object is changed by its newest incarnation alone.
+    [StoreFact]
+    public async Task A_plan_is_kept_by_the_newest_incarnation_alone()
+    {
+        await using var store = await StoreAsync();
+        var objects = Samples.Objects();
+        await using var writer = await store.CreateRunAsync(new RunInfo("lifecycle-3"), objects, default);
+        await using var one = PostgresLifecycle.Open(store, writer, "lifecycle-3", objects, 1);
+        await using var two = PostgresLifecycle.Open(store, writer, "lifecycle-3", objects, 2);
+        var before = await one.BeginAsync("session:one", "open");
+        Assert.True(await one.TryKeepAsync("session:one", before.Gen, "renewed"));
+        var after = await two.BeginAsync("session:one");
+        Assert.False(await one.TryKeepAsync("session:one", before.Gen, "over"));
+        Assert.Equal((2, "renewed"), (after.Gen, (await two.KnownAsync("session:one")).Plan));
+        Assert.True(await two.TryKeepAsync("session:one", after.Gen, "over"));
+        Assert.Equal("over", (await one.KnownAsync("session:one")).Plan);
+    }
+
+    // Goal: a history that was closed gets nothing more, so that it can be counted.
+    [StoreFact]
+    public async Task A_sealed_process_stores_what_was_under_way_and_nothing_more()
+    {
+        await using var store = await StoreAsync();
+        var objects = Samples.Objects();
+        await using var writer = await store.CreateRunAsync(new RunInfo("lifecycle-4"), objects, default);
+        await using var one = PostgresLifecycle.Open(store, writer, "lifecycle-4", objects, 1);
+        Assert.Equal(1, (await one.BeginAsync(objects.Name(1))).Gen);
+        var underWay = one.CommitAsync([At(1, 1, 1)]).AsTask();
+        await one.SealAsync();
+        await underWay;
+        await Assert.ThrowsAsync<StaleIncarnationException>(() => one.CommitAsync([At(1, 1, 2)]).AsTask());
+        Assert.Equal((1L, (0L, 1L)), (one.Events, await writer.CountAsync(1, default)));
+    }
 }
