@@ -77,7 +77,7 @@ public sealed class MemoryIncarnations : IIncarnations
                 return new(false);
             }
 
-            entry.Plan = plan;
+            entry.Plan = BytesOf(plan);
             return new(true);
         }
     }
