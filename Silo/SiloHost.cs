@@ -70,6 +70,30 @@ internal static class SiloHost
         });
     }
 
+    /// <summary>Ends a host at once: the graceful part would serve nobody.</summary>
+    /// <remarks>What Orleans then says of messages and connections that were cut short is no error of anybody.</remarks>
+    public static async ValueTask EndAsync(IHost host)
+    {
+        try
+        {
+            await host.StopAsync(new CancellationToken(canceled: true));
+        }
+        catch (Exception e) when (IsCutShort(e))
+        {
+            await DisposeAsync(host);
+            return;
+        }
+
+        await DisposeAsync(host);
+    }
+
+    private static bool IsCutShort(Exception e) => e switch
+    {
+        AggregateException several => several.InnerExceptions.All(IsCutShort),
+        _ => e is OperationCanceledException or OrleansException or TimeoutException or ObjectDisposedException
+            or SocketException,
+    };
+
     public static async ValueTask DisposeAsync(IHost host)
     {
         if (host is IAsyncDisposable disposable)

@@ -41,6 +41,7 @@ internal sealed class LiveFaults
     private readonly LocalSilos? _silos;
     private readonly SiloDevices? _devices;
     private readonly DatabaseKills? _database;
+    private readonly LocalGenerators? _generators;
     private readonly RecoveryWatch _watch;
     private readonly LoadFleet _fleet;
     private readonly IGrainFactory _grains;
@@ -62,7 +63,13 @@ internal sealed class LiveFaults
         (_faults, _seed, _silos, _devices, _watch) = (faults, request.Scenario.Seed, silos, devices, watch);
         (_fleet, _said) = (fleet, said);
         _database = PrivateServer.Behind(request.Store) is { } server ? new(server, said) : null;
+        _generators = faults.Any(fault => fault.Kind is FaultKind.GeneratorKill) && !request.IsResumed
+            ? new(request.Name, request.Store, said) : null;
     }
+
+    /// <summary>Generators beside the first, where a fault of the run strikes them; null where others start
+    /// them.</summary>
+    public LocalGenerators? Generators => _generators;
 
     /// <summary>What struck and how it ended, in the order of the strikes.</summary>
     public IReadOnlyList<FaultRecord> Records => [.. _records.OrderBy(record => record.TimeNs)];
@@ -160,6 +167,9 @@ internal sealed class LiveFaults
                 Began("db-kill");
                 _healing.Add(Then(_database.KillAsync(fault, over)));
                 break;
+            case FaultKind.GeneratorKill:
+                await StrikeGeneratorAsync(strike, fault, over);
+                break;
             case FaultKind.DbSlow or FaultKind.DbCut:
                 await StrikeStoresAsync(strike, fault, over);
                 break;
@@ -174,6 +184,21 @@ internal sealed class LiveFaults
                 break;
             default:
                 throw new InvalidOperationException($"A fault of kind {fault.Kind} was let through.");
+        }
+    }
+
+    private async Task StrikeGeneratorAsync(Strike strike, Fault fault, CancellationToken over)
+    {
+        while (_generators is not null && !over.IsCancellationRequested)
+        {
+            if (_generators.Choose(strike, fault) is { } place)
+            {
+                Began(Invariant($"generator-kill of generator {place.Number}"));
+                _healing.Add(Then(_generators.KillAsync(place, fault, over)));
+                return;
+            }
+
+            await PauseAsync(Look, over);
         }
     }
 

@@ -36,7 +36,10 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
     private static readonly TimeSpan CallPatience = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan LongPoll = TimeSpan.FromSeconds(1);
     /// <summary>How much later than the first another generator may end before it counts as lost.</summary>
-    private static readonly TimeSpan OthersPatience = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan OthersPatience = TimeSpan.FromMinutes(3);
+
+    /// <summary>How long a lost generator may take to be followed, once there is nothing else to wait for.</summary>
+    private static readonly TimeSpan LostPatience = TimeSpan.FromSeconds(30);
 
     private static readonly TimeSpan QuickLook = TimeSpan.FromMilliseconds(500);
     private static readonly TimeSpan Lease = TimeSpan.FromSeconds(30);
@@ -292,6 +295,7 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
 
         var watch = new RecoveryWatch(fleet);
         var faults = LiveFaults.Of(request, silo, watch, fleet, progress.Say);
+        await using var generators = faults?.Generators;
         IFleetPort port = new GrainFleetPort(silo.Grains, fleet);
         var generator = new LoadGenerator(
             Scenario, fleet, faults is null ? port : new RecoveryPort(port, watch), spool, _generatorName, _sessionName,
@@ -314,6 +318,7 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
             await run.Open(
                 SharedRun.ToJson(request.Shared!.ForOthers()), request.Generators,
                 $"{Environment.MachineName}/{Environment.ProcessId}");
+            faults?.Generators?.Start(request.Generators);
             if (request.Generators > 1)
                 progress.Begin(
                     $"waiting for {request.Generators - 1} more: fleet run --join {request.Name} --store …");
@@ -357,8 +362,9 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
                 if (interrupt.IsCancellationRequested || _decided.Task.IsCompleted || _abortedBy is not null)
                     await run.Order(null, isStopped: true, null, null);
                 others = await SharedRun.AwaitOthersAsync(
-                    run, silo.Grains, request.Name, writer, Scenario.Duration + OthersPatience, progress.Say,
-                    CancellationToken.None);
+                    run, silo.Grains, request.Name, writer,
+                    (Scenario.Duration + OthersPatience, faults?.Generators is null ? LostPatience : OthersPatience),
+                    progress.Say, CancellationToken.None);
             }
 
             await AwaitQuietAsync(generator, silo.Grains, fleet);

@@ -90,7 +90,10 @@ public sealed record RunRequest(
             SimulationRequest.Demand(scenario);
         else
             RunSupport.Demand(
-                scenario, new(options.Cluster is null ? options.Silos : 0, PrivateServer.Behind(store) is not null));
+                scenario,
+                new(
+                    options.Cluster is null ? options.Silos : 0, PrivateServer.Behind(store) is not null,
+                    options.Generators));
         if (!KernelProfile.TryParse(scenario.Profile, out var profile))
             throw new UsageException(
                 $"There is no profile {ForeignText.Quote(scenario.Profile)}; accepted: fleet profile list shows them.");

@@ -37,9 +37,6 @@ internal sealed class SharedRun(IRunGrain run, int number, LoadGenerator generat
     /// <summary>How long a run may be without the silo that keeps it.</summary>
     private static readonly TimeSpan SiloPatience = TimeSpan.FromSeconds(60);
 
-    /// <summary>How long a lost generator may take to be followed, once there is nothing else to wait for.</summary>
-    private static readonly TimeSpan LostPatience = TimeSpan.FromSeconds(30);
-
     private long _operations;
     private long _toldNs = MonotonicNs.Now;
 
@@ -145,22 +142,23 @@ internal sealed class SharedRun(IRunGrain run, int number, LoadGenerator generat
 
     /// <summary>Waits until every other generator finished, or was lost and nobody follows it; stores what
     /// a lost one of this machine left behind.</summary>
-    /// <param name="patience">How much later than this one another may end that is heard.</param>
+    /// <param name="patience">How much later than this one another may end that is heard, and how long one that is
+    /// lost may take to be followed, once there is nothing else to wait for.</param>
     /// <param name="said">Takes a sentence for whoever could bring a lost one back.</param>
     public static async Task<OtherGenerators> AwaitOthersAsync(
-        IRunGrain run, IGrainFactory grains, string name, IRunWriter writer, TimeSpan patience, Action<string> said,
-        CancellationToken ct)
+        IRunGrain run, IGrainFactory grains, string name, IRunWriter writer,
+        (TimeSpan Heard, TimeSpan Lost) patience, Action<string> said, CancellationToken ct)
     {
         var status = await PatientlyAsync(run.Status, ct);
         using var timer = new PeriodicTimer(TellInterval);
         var began = TimeProvider.System.GetTimestamp();
         var aloneSince = began;
         var isSaid = false;
-        while (Others(status).Any() && TimeProvider.System.GetElapsedTime(began) < patience)
+        while (Others(status).Any() && TimeProvider.System.GetElapsedTime(began) < patience.Heard)
         {
             if (Others(status).Any(one => one.State is not "lost"))
                 aloneSince = TimeProvider.System.GetTimestamp();
-            else if (TimeProvider.System.GetElapsedTime(aloneSince) >= LostPatience)
+            else if (TimeProvider.System.GetElapsedTime(aloneSince) >= patience.Lost)
                 break;
 
             if (!isSaid && Others(status).FirstOrDefault(one => one.State is "lost") is { } lostNow)

@@ -5,7 +5,8 @@ namespace Fleet.Client.Scenarios;
 /// <summary>What a live run has that faults may strike.</summary>
 /// <param name="Silos">Silo processes that the run starts itself; 0 for none.</param>
 /// <param name="HasPrivateServer">The store is a server that Fleet started, and may kill.</param>
-public readonly record struct FaultTargets(int Silos, bool HasPrivateServer);
+/// <param name="Generators">Processes that make the load.</param>
+public readonly record struct FaultTargets(int Silos, bool HasPrivateServer, int Generators = 1);
 
 /// <summary>Tells what of a scenario the live fleet of this build runs; a file may say more than that.</summary>
 public static class RunSupport
@@ -73,6 +74,19 @@ public static class RunSupport
                 DemandTimes(scenario, fault);
                 DemandSilo(scenario, fault, targets);
                 break;
+            case FaultKind.GeneratorKill:
+                if (targets is not { Generators: > 1, HasPrivateServer: true })
+                    Refuse(
+                        scenario, "faults: generator-kill, which kills generators that the run starts beside itself",
+                        "--generators 2 or more with --silos N and --store private");
+                DemandTimes(scenario, fault);
+                if (fault.Target is not (null or "random")
+                    && !(int.TryParse(fault.Target, out var generator) && generator >= 2
+                        && generator <= targets.Generators))
+                    Refuse(
+                        scenario, $"a generator-kill with target: {fault.Target}",
+                        $"random, and a generator from 2 to {targets.Generators}");
+                break;
             case FaultKind.Message:
                 if (targets.Silos < 1)
                     Refuse(scenario, "faults: message, which strikes between processes", "--silos 1 or more");
@@ -89,7 +103,7 @@ public static class RunSupport
                 Refuse(
                     scenario, $"faults: {Word(fault.Kind.ToString())}",
                     "inject, db-kill, db-slow, db-cut, silo-kill, silo-pause, silo-restart, partition, "
-                    + "isolate, message and surprise-remove");
+                    + "isolate, generator-kill, message and surprise-remove");
                 break;
         }
     }

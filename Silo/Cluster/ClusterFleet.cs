@@ -160,7 +160,6 @@ public sealed class ClusterFleet : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         _log.IsStopping = true;
-        await _host.StopAsync(new CancellationToken(canceled: true));
-        await SiloHost.DisposeAsync(_host);
+        await SiloHost.EndAsync(_host);
     }
 }

@@ -57,7 +57,6 @@ public sealed class EmbeddedFleet : IAsyncDisposable
         _log.IsStopping = true;
 
         // An expired token skips the graceful part: deactivating every device one by one would serve nobody.
-        await _host.StopAsync(new CancellationToken(canceled: true));
-        await SiloHost.DisposeAsync(_host);
+        await SiloHost.EndAsync(_host);
     }
 }

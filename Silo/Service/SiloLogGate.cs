@@ -31,7 +31,14 @@ internal sealed class SiloLogGate
         "Microsoft.Extensions.Hosting.Internal.Host" => level >= LogLevel.Critical,
 
         // Each connection to a silo that died, with its stack; refusals are told by Fleet itself.
-        "Orleans.Runtime.Messaging.ConnectionManager" => Least < LogLevel.Warning || level >= LogLevel.Error,
+        "Orleans.Runtime.Messaging.ConnectionManager" or "Orleans.Runtime.Messaging.Connection"
+            or "Orleans.Runtime.GrainDirectory.GrainDirectoryHandoffManager" =>
+            Least < LogLevel.Warning || level >= LogLevel.Error,
+
+        // A turn that took a second on a busy machine: response times and the timers' lateness say so, with figures.
+        "Orleans.Runtime.Scheduler.WorkItemGroup" => Least < LogLevel.Warning || level >= LogLevel.Error,
+
+        // A silo or process that stood still for a while.
         "Orleans.Runtime.Silo" or "Orleans.Runtime.Watchdog" => Least < LogLevel.Warning || level >= LogLevel.Error,
 
         // A database that is away for a while is tried again; who cares asks the database.

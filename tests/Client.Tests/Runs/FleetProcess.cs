@@ -37,7 +37,7 @@ public sealed class FleetProcess : IAsyncDisposable
                 return line;
         }
 
-        throw new InvalidOperationException($"The process ended before: {string.Join('\n', _said.TakeLast(10))}");
+        throw new InvalidOperationException($"The process ended before: {string.Join('\n', _said.TakeLast(40))}");
     }
 
     /// <summary>Waits until its load has done so much; for a run with <c>--json</c>.</summary>
@@ -104,7 +104,7 @@ public sealed class FleetProcess : IAsyncDisposable
         var output = await _output;
         Assert.True(
             _process.ExitCode == exitCode,
-            $"exit {_process.ExitCode}\n{string.Join('\n', _said.TakeLast(10))}\n{output}");
+            $"exit {_process.ExitCode}\n{string.Join('\n', _said.TakeLast(40))}\n{output}");
         return JsonDocument.Parse(output).RootElement;
     }
 

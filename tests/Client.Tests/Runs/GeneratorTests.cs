@@ -72,14 +72,35 @@ public sealed class GeneratorTests(PrivateDatabase database) : IClassFixture<Pri
                 .Sum(one => one.GetProperty("count").GetInt64()));
     }
 
+    [ServerFact]
+    public async Task A_fault_of_the_plan_kills_a_generator_and_another_leaves_nothing_out()
+    {
+        await using var first = Begin(
+            generators: 2, seconds: 20, "--set",
+            "faults=[ { kind: generator-kill, at: { kind: at, after: 4s }, for: 1s, expect: [unknown-outcomes] } ]");
+        var summary = await first.EndAsync(ExitCode.Valid);
+
+        Assert.Equal("valid", summary.GetProperty("verdict").GetString());
+        PhasesAreWhole(summary, 20, 2_000, 0);
+        CountsAreEqual(summary);
+        var strike = Assert.Single(summary.GetProperty("faults").GetProperty("strikes").EnumerateArray());
+        Assert.Equal("generator-kill", strike.GetProperty("kind").GetString());
+        var processes = await database.RunAsync(
+            ExitCode.Valid, "sql", summary.GetProperty("run").GetString()!,
+            "select count(*) from v_processes where name like 'gen-%'");
+        Assert.Equal(3, processes.GetProperty("rows")[0][0].GetInt64());
+    }
+
     // The last phase asks for nothing: on a busy machine clients send then what they could not send in time.
-    private FleetProcess Begin(int generators, int seconds) => FleetProcess.Start(
+    private FleetProcess Begin(int generators, int seconds, params string[] more) => FleetProcess.Start(
+    [
         "run", "--silos", "2", "--generators", $"{generators}", "--devices", "24", "--clients", $"{Clients}", "--rate",
         "100", "--set",
         $"phases=[ {{ name: warm, for: 1s, rate: 0.2 }}, {{ name: steady, for: {seconds}s }}, "
         + "{ name: rest, for: 10s, rate: 0 }, { name: drain, for: 20s } ]",
         "--set", "probes={ require: [] }", "--set", "thresholds=[]", "--set", "load.operations.unbind=1", "--store",
-        database.Store, "--json");
+        database.Store, "--json", .. more,
+    ]);
 
     private FleetProcess Join(string run) =>
         FleetProcess.Start("run", "--join", run, "--store", database.Store, "--json");
