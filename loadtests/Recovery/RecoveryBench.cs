@@ -138,7 +138,8 @@ internal static class RecoveryBench
 
     private static Task<ClusterFleet> ConnectAsync(
         PostgresCluster cluster, Dictionary<string, SiloProcess> silos, CancellationToken ct) =>
-        ClusterFleet.ConnectAsync(cluster, Run, Silos, StartPatience, () => DemandRunning(silos), ct);
+        ClusterFleet.ConnectAsync(
+            cluster, Run, Silos, StartPatience, new ClusterSettings().Gateways, () => DemandRunning(silos), ct);
 
     private static void DemandRunning(Dictionary<string, SiloProcess> silos)
     {

@@ -67,6 +67,8 @@ public sealed class FailedBeginningTests
 
         public ValueTask KeepAsync(string name, string? plan) => _memory.KeepAsync(name, plan);
 
+        public ValueTask<bool> TryKeepAsync(string name, int gen, string plan) => _memory.TryKeepAsync(name, gen, plan);
+
         public ValueTask<IReadOnlyList<string>> NamesAsync(string prefix) => _memory.NamesAsync(prefix);
 
         public ValueTask LeaveAsync(string name, Tenure tenure) => _memory.LeaveAsync(name, tenure);
