@@ -137,8 +137,8 @@ internal sealed class TcpProxy : IAsyncDisposable
                     await Task.Delay(delay, _over.Token);
                 while (_passage(relay.Process) is Passage.Stalled)
                     await Task.Delay(Look, _over.Token);
-                for (var sent = 0; sent < bytes;)
-                    sent += await to.SendAsync(buffer.AsMemory(sent, bytes - sent), _over.Token);
+                for (var left = buffer.AsMemory(0, bytes); left.Length > 0;)
+                    left = left[await to.SendAsync(left, _over.Token)..];
             }
         }
         catch (Exception e) when (e is OperationCanceledException or SocketException or ObjectDisposedException)

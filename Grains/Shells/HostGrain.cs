@@ -55,7 +55,11 @@ internal sealed class HostGrain(FleetContext context, TimeProvider time) : Grain
     public async ValueTask<long> ReapSession(int session, string name)
     {
         var reaped = 0L;
-        await Each(async (grain, _) => reaped += await grain.ReapSession(session, name));
+        await Each(async (grain, _) =>
+        {
+            var here = await grain.ReapSession(session, name);
+            reaped += here;
+        });
         return reaped;
     }
 

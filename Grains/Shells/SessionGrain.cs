@@ -144,8 +144,9 @@ internal sealed class SessionGrain(FleetContext context, TimeProvider time) : Gr
         var reaped = 0L;
         foreach (var host in _session!.Hosts)
         {
-            reaped += await LostCall.RepeatAsync(
+            var there = await LostCall.RepeatAsync(
                 () => GrainFactory.GetGrain<IHostGrain>(host).ReapSession(_session.Number, Name), time);
+            reaped += there;
         }
 
         await context.Incarnations.KeepAsync(Name, null);

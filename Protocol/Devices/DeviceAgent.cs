@@ -563,7 +563,11 @@ public sealed partial class DeviceAgent
         _tally.Reaped++;
         if (held.Bio is not null)
         {
-            _tally.Reaped -= await ReapBio(number, held, name) ? 0 : 1;
+            if (!await ReapBio(number, held, name))
+            {
+                _tally.Reaped--;
+            }
+
             return;
         }
 

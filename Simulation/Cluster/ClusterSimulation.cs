@@ -151,8 +151,11 @@ public static class ClusterSimulation
             await AwaitQuietAsync();
 
             // Closing the session frees what no client could; that may end a wait.
-            await EachDeviceAsync(async place => _reaped += await AskAsync(
-                place, at => at.Agent.ReapSession(_load.Session, "session:gen-1")));
+            await EachDeviceAsync(async place =>
+            {
+                var reaped = await AskAsync(place, at => at.Agent.ReapSession(_load.Session, "session:gen-1"));
+                _reaped += reaped;
+            });
             if (_reaped > 0)
             {
                 await AwaitQuietAsync();

@@ -46,7 +46,8 @@ internal sealed class EmptyHostGrain : Grain, IEmptyHostGrain
                 var grain = GrainFactory.GetGrain<IEmptyGrain>($"{this.GetPrimaryKeyString()}/{next++:x5}");
                 for (var call = 0; call < calls; call++)
                 {
-                    done += await grain.Touch(1);
+                    var touched = await grain.Touch(1);
+                    done += touched;
                 }
             }
         }

@@ -126,7 +126,8 @@ internal sealed class MeasuredFleet : IAsyncDisposable
 
         if (_silos is not null)
         {
-            _findings += await _silos.FindingsAsync();
+            var found = await _silos.FindingsAsync();
+            _findings += found;
             await _silos.DisposeAsync();
         }
 

@@ -57,7 +57,8 @@ internal static class Interleaved
         Use used, usedByOthers;
         do
         {
-            operations += await contender.RunAsync(duration);
+            var ran = await contender.RunAsync(duration);
+            operations += ran;
             used = Use.OfThisProcess - own;
             usedByOthers = others is null ? default : await others() - before;
         }

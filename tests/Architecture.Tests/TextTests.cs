@@ -41,7 +41,12 @@ public sealed partial class TextTests
             where line.Text.Length > 120
             select $"{Path.GetRelativePath(Repository.Root, path)}:{line.Number}: {line.Text.Length} columns");
 
-    // Goal: the two patterns can fail. The words are put together here so that this file is not its own finding.
+    // Goal: `sum += await part` reads the sum before it waits, and whatever was added meanwhile is lost.
+    [Fact]
+    public void Nothing_is_added_up_across_an_await() =>
+        Assert.Empty(Lines(".cs").Where(line => SumAcrossAwait().IsMatch(line.Text)).Select(line => line.Where));
+
+    // Goal: the patterns can fail. The words are put together here so that this file is not its own finding.
     [Theory]
     [InlineData("// TO", "DO later")]
     [InlineData("// FIX", "ME")]
@@ -53,6 +58,14 @@ public sealed partial class TextTests
         where !path.EndsWith("TextTests.cs", StringComparison.Ordinal)
         from line in File.ReadLines(path).Select((text, index) => (text, index))
         select ($"{Path.GetRelativePath(Repository.Root, path)}:{line.index + 1}: {line.text.Trim()}", line.text);
+
+    [Theory]
+    [InlineData("sum += await Part();")]
+    [InlineData("tally.Left -= (await Part()).Count;")]
+    public void A_sum_across_an_await_would_be_seen(string line) => Assert.Matches(SumAcrossAwait(), line);
+
+    [GeneratedRegex(@"[-+*|&^]= \(?await\b")]
+    private static partial Regex SumAcrossAwait();
 
     [GeneratedRegex(@"//.*\b(TODO|FIXME|HACK|XXX)\b")]
     private static partial Regex Unfinished();

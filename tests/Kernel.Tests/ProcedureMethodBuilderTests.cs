@@ -76,7 +76,8 @@ public sealed class ProcedureMethodBuilderTests
         var sum = 0;
         for (var i = 0; i < times; i++)
         {
-            sum += await Part(part);
+            var one = await Part(part);
+            sum += one;
         }
 
         return sum;
