@@ -71,7 +71,7 @@ internal static class SiloHost
     }
 
     /// <summary>Ends a host at once: the graceful part would serve nobody.</summary>
-    /// <remarks>What Orleans then says of messages and connections that were cut short is no error of anybody.</remarks>
+    /// <remarks>What Orleans then says of messages and connections that were cut short is nobody's error.</remarks>
     public static async ValueTask EndAsync(IHost host)
     {
         try

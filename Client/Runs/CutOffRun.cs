@@ -10,7 +10,7 @@ namespace Fleet.Client.Runs;
 /// <param name="Seat">Of the process that goes on: its name and its session are new.</param>
 /// <param name="Fleet">Of a run in one process; where silos are processes, the database knows what they left.</param>
 /// <param name="Seats">Of the earlier processes of this generator's share.</param>
-/// <param name="SiloGeneration">Of the silos that are started next, from 1: a silo's name is used once in a run.</param>
+/// <param name="SiloGeneration">Of the silos that are started next, from 1: a name is used once in a run.</param>
 /// <param name="Spools">What the earlier processes recorded; they stay until the run is sealed.</param>
 internal sealed record CutOffRun(
     int Seat, ShareBefore Share, LostFleet? Fleet, IReadOnlyList<int> Seats, int SiloGeneration,

@@ -328,7 +328,11 @@ public static class ScenarioReader
         cluster.End();
         return new()
         {
-            Liveness = liveness, Directory = directory, Lease = lease, IsFenced = isFenced, Gateways = gateways,
+            Liveness = liveness,
+            Directory = directory,
+            Lease = lease,
+            IsFenced = isFenced,
+            Gateways = gateways,
         };
     }
 

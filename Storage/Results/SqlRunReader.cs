@@ -72,7 +72,8 @@ internal abstract class SqlRunReader(StoredRun run, ObjectTable objects) : IRunR
     {
         var sessions = await SessionsAsync(ct);
         await using var operations = await OpenAsync(
-            $"SELECT {HistoryTables.OperationColumns} FROM {Table("operations")} WHERE obj IS NULL ORDER BY number_code",
+            $"SELECT {HistoryTables.OperationColumns} FROM {Table("operations")} WHERE obj IS NULL "
+            + "ORDER BY number_code",
             ct);
         while (await operations.Rows.ReadAsync(ct))
         {

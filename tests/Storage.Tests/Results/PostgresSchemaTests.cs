@@ -16,20 +16,21 @@ public sealed class PostgresSchemaTests(ServerFixture fixture)
     private const string WideRun =
         """
         INSERT INTO runs (run, scenario, profile, seed, source, ordering, clock, clock_bound_ns, epoch_ns, started_utc,
-          command_line, settings, state, verdict, exit_code, complete, quiescent, ended_utc, operations, events, findings,
-          summary, schema_version)
-          VALUES ('older', 's', 'p', 1, 'fleet', 'total', 'c', 0, 0, now(), '', '{}', 'sealed', 'valid', 0, true, true, now(),
-          1000, 0, 0, '{}', 1);
+          command_line, settings, state, verdict, exit_code, complete, quiescent, ended_utc, operations, events,
+          findings, summary, schema_version)
+          VALUES ('older', 's', 'p', 1, 'fleet', 'total', 'c', 0, 0, now(), '', '{}', 'sealed', 'valid', 0, true, true,
+          now(), 1000, 0, 0, '{}', 1);
         SELECT create_run_partitions(1);
         INSERT INTO objects VALUES (8589934593, 1, 1, 1, 1, 'dev:a'), (8589934594, 1, 2, 1, 3, 'map:a/bar4'),
           (25769803779, 1, 3, 0, 6, 'client:1');
         INSERT INTO clients VALUES (1, 3, 3, 1);
-        INSERT INTO operations (number, sent_ns, address, pfn, tag, late_ns, took_ns, size_bytes, seq, alloc_number, client, obj,
-          life, run_id, code, err)
+        INSERT INTO operations (number, sent_ns, address, pfn, tag, late_ns, took_ns, size_bytes, seq, alloc_number,
+          client, obj, life, run_id, code, err)
           SELECT i, i::bigint * 1000, CASE i % 3 WHEN 0 THEN i * 4096 + i % 2 WHEN 1 THEN i::bigint << 40 END,
             CASE i % 4 WHEN 0 THEN i WHEN 1 THEN i * 1000000007::bigint END, i,
-            CASE i % 5 WHEN 0 THEN 5 WHEN 1 THEN 5000000000 END, 7, 4096, i, i, 3, CASE WHEN i % 7 > 0 THEN 1 + i % 2 END,
-            CASE WHEN i % 7 > 0 THEN nullif(i % 4, 0) END, 1, 1 | (i % 3 << 4), nullif(i % 6, 0)
+            CASE i % 5 WHEN 0 THEN 5 WHEN 1 THEN 5000000000 END, 7, 4096, i, i, 3,
+            CASE WHEN i % 7 > 0 THEN 1 + i % 2 END, CASE WHEN i % 7 > 0 THEN nullif(i % 4, 0) END, 1,
+            1 | (i % 3 << 4), nullif(i % 6, 0)
           FROM generate_series(1, 1000) AS i;
         SELECT seal_run(1)
         """;
