@@ -13,7 +13,7 @@ namespace Fleet.Grains.Shells;
 /// repeated. Concurrency: reentrant; everything between two awaits is one turn. No lifecycle rule stands here.
 /// </remarks>
 [Reentrant]
-internal sealed class HostGrain(FleetContext context, TimeProvider time) : Grain, IHostGrain
+internal sealed class HostGrain(FleetContext context, TimeProvider time) : LastingGrain, IHostGrain
 {
     internal const string NamePrefix = "host:";
 
@@ -25,7 +25,7 @@ internal sealed class HostGrain(FleetContext context, TimeProvider time) : Grain
 
     public async ValueTask<BuildReply> Build(RunPlan run, HostPlan plan)
     {
-        DelayDeactivation(TimeSpan.FromDays(3650));
+        StayActive();
         _plan = plan;
         await context.Incarnations.KeepAsync(Name, PlanText.Of(new PlanText.HostText(run, plan)));
         if (run.IsSpread)
@@ -114,7 +114,7 @@ internal sealed class HostGrain(FleetContext context, TimeProvider time) : Grain
     {
         if (_plan is null && (await context.Incarnations.KnownAsync(Name)).Plan is { } kept)
         {
-            DelayDeactivation(TimeSpan.FromDays(3650));
+            StayActive();
             _plan ??= PlanText.Parse<PlanText.HostText>(kept).Plan;
         }
 

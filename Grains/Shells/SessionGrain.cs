@@ -14,7 +14,7 @@ namespace Fleet.Grains.Shells;
 /// a close exclude each other by the turn in which they begin.
 /// </remarks>
 [Reentrant]
-internal sealed class SessionGrain(FleetContext context, TimeProvider time) : Grain, ISessionGrain
+internal sealed class SessionGrain(FleetContext context, TimeProvider time) : LastingGrain, ISessionGrain
 {
     /// <summary>Looks at the lease in the time of one.</summary>
     private const int LooksPerLease = 4;
@@ -87,7 +87,7 @@ internal sealed class SessionGrain(FleetContext context, TimeProvider time) : Gr
     private void Begin(PlanText.SessionText session)
     {
         (_session, _isOpen, _renewed, _isOverdue) = (session, !session.IsOver, time.GetTimestamp(), false);
-        DelayDeactivation(TimeSpan.FromDays(3650));
+        StayActive();
         _timer?.Dispose();
         _timer = this.RegisterGrainTimer(Watch, new GrainTimerCreationOptions
         {

@@ -12,7 +12,7 @@ public enum LivenessProfile : byte
     /// <summary>Orleans' own values: about 14 s after a kill.</summary>
     Default,
 
-    /// <summary>Probes of 1 s, three missed: about 2 s after a kill, 5 s after a pause.</summary>
+    /// <summary>Probes of 1 s, three missed; docs/chaos.md has how soon a fleet was back.</summary>
     Tuned,
 
     /// <summary>Probes of 0.5 s, two missed; a busy machine gives false alarms.</summary>
