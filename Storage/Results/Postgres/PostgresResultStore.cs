@@ -1,4 +1,5 @@
 using System.Net.Sockets;
+using System.Security.Cryptography;
 using Fleet.Kernel.History;
 using Npgsql;
 
@@ -33,6 +34,11 @@ internal sealed class PostgresResultStore : IResultStore
         {
             await source.DisposeAsync();
             throw new StorageException(Unreachable(address, e), e);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or CryptographicException)
+        {
+            await source.DisposeAsync();
+            throw new StorageException($"The store {address} names a certificate that cannot be used: {e.Message}", e);
         }
         catch
         {
@@ -160,13 +166,11 @@ internal sealed class PostgresResultStore : IResultStore
 
     private static string Unreachable(string address, Exception e) => e switch
     {
-        PostgresException
-        {
-            SqlState: PostgresErrorCodes.InvalidPassword
-            or PostgresErrorCodes.InvalidAuthorizationSpecification
-        } =>
+        PostgresException { SqlState: PostgresErrorCodes.InvalidPassword } =>
             $"The store {address} refused the user or the password; a password may stand in the address, "
                 + "PGPASSWORD or PGPASSFILE.",
+        PostgresException { SqlState: PostgresErrorCodes.InvalidAuthorizationSpecification } p =>
+            $"The store {address} refused the connection: {p.MessageText}.",
         PostgresException { SqlState: PostgresErrorCodes.InvalidCatalogName } =>
             $"The store {address} has no such database.",
         PostgresException p => $"The store {address} answered: {p.MessageText}.",

@@ -8,7 +8,7 @@ using System.Security.Authentication;
 using System.Security.Cryptography.X509Certificates;
 using System.Text;
 using System.Text.Json;
-using Fleet.Silo.Tests.Tls;
+using Fleet.Tests;
 using Npgsql;
 
 namespace Fleet.Silo.Tests.Service;

@@ -2,7 +2,7 @@ using System.Net;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 
-namespace Fleet.Silo.Tests.Tls;
+namespace Fleet.Tests;
 
 /// <summary>An authority of a test's own, with certificates in files as an operator has them.</summary>
 internal sealed class Authority : IDisposable
