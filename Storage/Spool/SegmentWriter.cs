@@ -7,7 +7,8 @@ namespace Fleet.Storage.Spool;
 
 /// <summary>One mapped file that frames are appended to; its owner serialises the calls.</summary>
 /// <remarks>
-/// Invariant: everything before <c>_position</c> is whole frames, everything after it is zero.
+/// Invariant: everything before <c>_position</c> is whole frames, and the word at it is zero: a reader stops there.
+/// What follows may be frames of an earlier use of the file; their checksums are those of another segment.
 /// A frame is in the page cache when the call returns, so it survives the death of the process (not of the machine).
 /// </remarks>
 internal sealed unsafe class SegmentWriter : IDisposable
@@ -26,14 +27,16 @@ internal sealed unsafe class SegmentWriter : IDisposable
     private readonly byte* _start;
     private readonly int _bytes;
     private int _position = SpoolFormat.SegmentHeaderBytes;
+    private ulong _salt;
 
     /// <summary>Pages before this are in the page cache; see <see cref="PrepareAhead"/>.</summary>
     private int _ready;
 
-    private SegmentWriter(string path, int bytes, SafeFileHandle handle)
+    private SegmentWriter(string path, int bytes, long number, SafeFileHandle handle)
     {
         Path = path;
         _bytes = bytes;
+        _salt = SaltOf(number);
         _handle = handle;
         _file = MemoryMappedFile.CreateFromFile(
             handle, null, bytes, MemoryMappedFileAccess.ReadWrite, HandleInheritability.None, leaveOpen: false);
@@ -42,7 +45,7 @@ internal sealed unsafe class SegmentWriter : IDisposable
         _start += _view.PointerOffset;
     }
 
-    public string Path { get; }
+    public string Path { get; private set; }
 
     /// <exception cref="StorageException">There is no room for it on the disk, or no right to write.</exception>
     public static SegmentWriter Create(string directory, SegmentKind kind, int proc, int stripe, long number, int bytes)
@@ -55,10 +58,35 @@ internal sealed unsafe class SegmentWriter : IDisposable
                 path + ".new", FileMode.CreateNew, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete,
                 preallocationSize: bytes);
             RandomAccess.SetLength(handle, bytes);
-            var segment = new SegmentWriter(path, bytes, handle);
+            var segment = new SegmentWriter(path, bytes, number, handle);
             SpoolFormat.WriteSegmentHeader(new Span<byte>(segment._start, bytes), kind, proc, stripe, number);
             File.Move(path + ".new", path); // A reader never sees a segment without its header.
             return segment;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new StorageException($"The spool cannot write {path}: {e.Message}", e);
+        }
+    }
+
+    /// <summary>Takes a file whose records are stored out of the stream, for <see cref="Begin"/>.</summary>
+    public void SetAside(string path)
+    {
+        File.Move(Path, path);
+        Path = path;
+    }
+
+    /// <summary>Uses a file that was set aside again: its pages are there and mapped.</summary>
+    /// <exception cref="StorageException">It cannot be renamed.</exception>
+    public void Begin(string directory, SegmentKind kind, int proc, int stripe, long number)
+    {
+        var path = System.IO.Path.Combine(directory, SpoolFormat.FileName(kind, stripe, number));
+        *(ulong*)(_start + SpoolFormat.SegmentHeaderBytes) = 0;
+        SpoolFormat.WriteSegmentHeader(new Span<byte>(_start, _bytes), kind, proc, stripe, number);
+        (_position, _ready, _salt) = (SpoolFormat.SegmentHeaderBytes, _bytes, SaltOf(number));
+        try
+        {
+            SetAside(path);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
@@ -83,14 +111,15 @@ internal sealed unsafe class SegmentWriter : IDisposable
             return false;
         }
 
-        if (_position + frame.Length > _ready)
+        if (_position + frame.Length + sizeof(ulong) > _ready)
         {
             PrepareAhead(frame.Length);
         }
 
-        frame[SpoolFormat.FrameHeaderBytes..].CopyTo(
-            new Span<byte>(_start + _position + SpoolFormat.FrameHeaderBytes, frame.Length));
-        Volatile.Write(ref *(ulong*)(_start + _position), BinaryPrimitives.ReadUInt64LittleEndian(frame));
+        var to = _start + _position;
+        frame[SpoolFormat.FrameHeaderBytes..].CopyTo(new Span<byte>(to + SpoolFormat.FrameHeaderBytes, frame.Length));
+        *(ulong*)(to + frame.Length) = 0;
+        Volatile.Write(ref *(ulong*)to, BinaryPrimitives.ReadUInt64LittleEndian(frame) ^ _salt);
         _position += frame.Length;
         return true;
     }
@@ -104,6 +133,7 @@ internal sealed unsafe class SegmentWriter : IDisposable
         }
 
         payload.CopyTo(new Span<byte>(_start + _position + SpoolFormat.FrameHeaderBytes, payload.Length));
+        *(ulong*)(_start + _position + SpoolFormat.FrameBytes(payload.Length)) = 0;
         Commit(payload.Length);
         return true;
     }
@@ -135,7 +165,7 @@ internal sealed unsafe class SegmentWriter : IDisposable
         var frame = _start + _position;
         Volatile.Write(
             ref *(ulong*)frame,
-            HeaderOf(new ReadOnlySpan<byte>(frame + SpoolFormat.FrameHeaderBytes, payloadBytes)));
+            HeaderOf(new ReadOnlySpan<byte>(frame + SpoolFormat.FrameHeaderBytes, payloadBytes)) ^ _salt);
         _position += SpoolFormat.FrameBytes(payloadBytes);
     }
 
@@ -149,6 +179,8 @@ internal sealed unsafe class SegmentWriter : IDisposable
         _ready = Math.Min(_bytes, (_position + frameBytes + AheadBytes) / AheadBytes * AheadBytes);
         RandomAccess.Write(_handle, Zeros.AsSpan(0, Math.Min(AheadBytes, _ready - from)), from);
     }
+
+    private static ulong SaltOf(long number) => (ulong)SpoolFormat.Salt(number) << 32;
 
     private static ulong HeaderOf(ReadOnlySpan<byte> payload) =>
         (uint)payload.Length | ((ulong)SpoolFormat.Checksum(payload) << 32);

@@ -20,8 +20,8 @@ public readonly record struct DrainReport(
 /// <summary>Carries the records of one process from its spool into a store while they are written.</summary>
 /// <remarks>
 /// A batch is what came in 250 ms, at most 122,880 rows; as many are under way as the store takes side by side.
-/// Concurrency: a thread of its own, since a starved thread pool must not stop the history. A segment is deleted once
-/// all that was read before its end is stored.
+/// Concurrency: a thread of its own, since a starved thread pool must not stop the history. A segment is given back to
+/// the writer once all that was read before its end is stored.
 /// </remarks>
 public sealed class SpoolDrain : IAsyncDisposable
 {
@@ -209,8 +209,7 @@ public sealed class SpoolDrain : IAsyncDisposable
         Interlocked.Add(ref _stored, batch.Rows);
         batch.Clear();
         _idle.Push(batch);
-        spent.Delete();
-        _spool.Stored(spent.Bytes);
+        _spool.Stored(spent);
     }
 
     private sealed record Sending(HistoryBatch Batch, SpentSegments Spent, Task Stored);

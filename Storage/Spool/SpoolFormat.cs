@@ -27,7 +27,7 @@ internal enum FrameType : byte
 /// <summary>Where one record lies in a spool; unique in a run together with the process.</summary>
 internal static class SpoolFormat
 {
-    public const uint Version = 1;
+    public const uint Version = 2;
     public const int SegmentHeaderBytes = 64;
 
     /// <summary>Length (4) and checksum (4), written last as one aligned word: a frame is whole or absent.</summary>
@@ -41,6 +41,15 @@ internal static class SpoolFormat
     /// Low half of XXH3: as strong as CRC-32 against torn writes, and three times faster on short frames.
     /// </summary>
     public static uint Checksum(ReadOnlySpan<byte> payload) => unchecked((uint)XxHash3.HashToUInt64(payload));
+
+    /// <summary>
+    /// What the checksums of a segment are changed by: a file that is used again holds frames of an earlier segment,
+    /// and none of them passes for one of this.
+    /// </summary>
+    public static uint Salt(long segment) => unchecked((uint)segment * 0x9E37_79B1);
+
+    /// <summary>Name of a file whose records are stored, until it is used again; no reader looks at it.</summary>
+    public static string SpareName(long number) => $"spare-{number:D6}.spool";
 
     public static string FileName(SegmentKind kind, int stripe, long number) => kind switch
     {

@@ -11,16 +11,7 @@ public readonly record struct ReservedNumbers(int Client, int Session, long Firs
 
 /// <summary>Segments that were read to their end, of which nothing is needed once it is stored.</summary>
 /// <param name="Bytes">Room that they take.</param>
-public readonly record struct SpentSegments(IReadOnlyList<string> Paths, long Bytes)
-{
-    public void Delete()
-    {
-        foreach (var path in Paths)
-        {
-            File.Delete(path);
-        }
-    }
-}
+public readonly record struct SpentSegments(IReadOnlyList<string> Paths, long Bytes);
 
 /// <summary>Reads a spool, while it is written or after its writer died.</summary>
 /// <remarks>
@@ -304,7 +295,8 @@ public sealed class SpoolReader : IDisposable
 
             var length = unchecked((uint)header);
             var end = _position + SpoolFormat.FrameHeaderBytes + (long)length;
-            if (length == 0 || end > _bytes || SpoolFormat.Checksum(Payload((int)length)) != (uint)(header >> 32))
+            if (length == 0 || end > _bytes
+                || (SpoolFormat.Checksum(Payload((int)length)) ^ SpoolFormat.Salt(Segment)) != (uint)(header >> 32))
             {
                 _damaged = true;
                 damages.Add($"{PathOf(Segment)} at byte {_position}");

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Fleet.Kernel.History;
 
 namespace Fleet.Storage.Spool;
@@ -18,6 +19,10 @@ public sealed record SpoolOptions(string Directory, string Run, int Proc, string
     /// <summary>Parallel streams; a thread keeps to one.</summary>
     public int Stripes { get; init; } = Math.Clamp(Environment.ProcessorCount, 1, 16);
 
+    /// <summary>Segments of each stripe whose files are kept for another use once they are stored.</summary>
+    /// <remarks>Their pages are in the page cache and mapped: a fresh page costs as much as 20 records.</remarks>
+    public int SparesMax { get; init; } = 2;
+
     /// <summary>Operation numbers that a client reserves at once.</summary>
     public int NumbersAtOnce { get; init; } = 256;
 
@@ -37,7 +42,7 @@ public sealed record SpoolOptions(string Directory, string Run, int Proc, string
 /// <remarks>
 /// Concurrency: any thread. A thread appends to its own stripe under that stripe's lock; nothing is allocated for an
 /// operation. Limits: bounded by <see cref="SpoolOptions.BoundBytes"/> plus what is in flight when the bound is met,
-/// because an answer that came must be recorded.
+/// because an answer that came must be recorded, and plus the spare segments.
 /// </remarks>
 public sealed class SpoolWriter : IDisposable
 {
@@ -47,9 +52,15 @@ public sealed class SpoolWriter : IDisposable
     private readonly Lock _namesGate = new();
     private readonly Lock _numbersGate = new();
     private readonly Lock _roomGate = new();
+    private readonly Lock _sparesGate = new();
     private readonly FrameBuffer _namesBuffer = new();
     private readonly FrameBuffer _numbersBuffer = new();
     private readonly HashSet<OperationNumbers> _clients = [];
+
+    // Ended and still mapped, by path, until they are stored; then ready for another use.
+    private readonly Dictionary<string, SegmentWriter> _ended = [];
+    private readonly Stack<SegmentWriter> _spares = [];
+    private long _sparesMade;
     private SegmentWriter _names;
     private long _namesSegment = 1;
     private int _namesWritten;
@@ -119,6 +130,7 @@ public sealed class SpoolWriter : IDisposable
     /// <summary>
     /// Records an operation; it is in the page cache on return. Never refuses: the answer already came.
     /// </summary>
+    [SkipLocalsInit]
     public void Append(in Operation op)
     {
         EnsureNames();
@@ -232,12 +244,28 @@ public sealed class SpoolWriter : IDisposable
                 stripe.Segment.Dispose();
             }
         }
+
+        lock (_sparesGate)
+        {
+            foreach (var segment in _ended.Values.Concat(_spares))
+            {
+                segment.Dispose();
+            }
+        }
     }
 
-    /// <summary>Says that a segment was stored and deleted.</summary>
-    internal void Stored(long bytes)
+    /// <summary>Says that segments were stored: their files are used again or deleted.</summary>
+    public void Stored(in SpentSegments spent)
     {
-        Interlocked.Add(ref _pendingBytes, -bytes);
+        foreach (var path in spent.Paths)
+        {
+            if (!TryKeep(path))
+            {
+                File.Delete(path);
+            }
+        }
+
+        Interlocked.Add(ref _pendingBytes, -spent.Bytes);
         lock (_roomGate)
         {
             if (_room is not null && HasRoom)
@@ -317,12 +345,57 @@ public sealed class SpoolWriter : IDisposable
 
     private void Roll(Stripe stripe)
     {
-        var next = NewSegment(SegmentKind.Records, stripe.Index, stripe.Number + 1);
-        stripe.Segment.End();
-        stripe.Segment.Dispose();
+        var next = TakeSpare(stripe) ?? NewSegment(SegmentKind.Records, stripe.Index, stripe.Number + 1);
+        var ended = stripe.Segment;
+        var isKept = MayKeep(ended); // First: once it has its end, it may be stored at any moment.
+        ended.End();
+        if (!isKept)
+        {
+            ended.Dispose();
+        }
+
         stripe.Segment = next;
         stripe.Number++;
         Interlocked.Add(ref _pendingBytes, _options.SegmentBytes);
+    }
+
+    private SegmentWriter? TakeSpare(Stripe stripe)
+    {
+        SegmentWriter? spare;
+        lock (_sparesGate)
+        {
+            if (!_spares.TryPop(out spare))
+            {
+                return null;
+            }
+        }
+
+        spare.Begin(_options.Directory, SegmentKind.Records, _options.Proc, stripe.Index, stripe.Number + 1);
+        return spare;
+    }
+
+    private bool MayKeep(SegmentWriter ended)
+    {
+        lock (_sparesGate)
+        {
+            return _ended.Count + _spares.Count < _options.SparesMax * _stripes.Length
+                && _ended.TryAdd(ended.Path, ended);
+        }
+    }
+
+    private bool TryKeep(string path)
+    {
+        lock (_sparesGate)
+        {
+            if (!_ended.Remove(path, out var segment))
+            {
+                return false;
+            }
+
+            segment.SetAside(Path.Combine(_options.Directory, SpoolFormat.SpareName(++_sparesMade)));
+            _spares.Push(segment);
+            return true;
+        }
     }
 
     /// <summary>A name is written before the first record that uses its number.</summary>

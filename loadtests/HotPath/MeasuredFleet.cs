@@ -24,6 +24,11 @@ internal enum Recording
 /// <summary>A fleet as <c>fleet run</c> has it: silos, spool, store, online checker.</summary>
 internal sealed class MeasuredFleet : IAsyncDisposable
 {
+    /// <summary>
+    /// Segments of a round, which the next one uses again: as it is where a drain gives them back meanwhile.
+    /// </summary>
+    public const int Spares = 16;
+
     private readonly string _folder;
     private readonly IResultStore _store;
     private readonly IRunWriter _writer;
@@ -89,6 +94,7 @@ internal sealed class MeasuredFleet : IAsyncDisposable
             new SpoolOptions(Path.Combine(folder, Run + ".spool", "1"), Run, 1, "bench", SpoolOptions.MonotonicClock())
             {
                 BoundBytes = recording is Recording.Stored ? 4L << 30 : long.MaxValue,
+                SparesMax = recording is Recording.Stored ? 2 : Spares,
             },
             objects);
         var drain = recording is Recording.Stored ? SpoolDrain.Start(spool, writer) : null;
@@ -162,7 +168,10 @@ internal sealed class MeasuredFleet : IAsyncDisposable
             _batch.Clear();
         }
 
-        _reader?.TakeSpent().Delete();
+        if (_reader is not null)
+        {
+            Spool.Stored(_reader.TakeSpent());
+        }
     }
 
     private async Task BuildAsync(RunPlan plan, int devicesPerHost)

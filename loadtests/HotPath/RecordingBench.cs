@@ -25,6 +25,7 @@ internal static class RecordingBench
                 new(Path.Combine(folder.FullName, "1"), "bench", 1, "bench", SpoolOptions.MonotonicClock())
                 {
                     BoundBytes = long.MaxValue,
+                    SparesMax = MeasuredFleet.Spares,
                 },
                 objects);
             using var reader = SpoolReader.Open(spool.Options.Directory, objects);
@@ -39,7 +40,7 @@ internal static class RecordingBench
                     batch.Clear();
                 }
 
-                reader.TakeSpent().Delete();
+                spool.Stored(reader.TakeSpent());
             }
 
             var compared = await Interleaved.RunAsync(
@@ -50,8 +51,8 @@ internal static class RecordingBench
                     new("all that a generator records", d => load.RunAsync(d, load.Record)) { AfterRound = Empty },
                 ],
                 warmUp: TimeSpan.FromSeconds(isQuick ? 1 : 3),
-                round: TimeSpan.FromSeconds(isQuick ? 1 : 3),
-                rounds: isQuick ? 3 : 5);
+                round: TimeSpan.FromSeconds(1),
+                rounds: isQuick ? 3 : 9);
             ct.ThrowIfCancellationRequested();
             return
             [
