@@ -32,14 +32,15 @@ public sealed class LostSilos(
 
     public void SiloStatusChangeNotification(SiloAddress updatedSilo, SiloStatus status)
     {
-        if (status is SiloStatus.Dead && IsFirst())
+        if (status is SiloStatus.Dead && IsFirstWithout(updatedSilo))
         {
             LookAsync().Ignore();
         }
     }
 
-    private bool IsFirst() =>
-        silos.GetApproximateSiloStatuses(onlyActive: true).Keys.Min() is { } first
+    /// <summary>Also where the table was read before the dead silo was taken out of it.</summary>
+    private bool IsFirstWithout(SiloAddress dead) =>
+        silos.GetApproximateSiloStatuses(onlyActive: true).Keys.Where(silo => !silo.Equals(dead)).Min() is { } first
             && first.Equals(silos.SiloAddress);
 
     private async Task LookAsync()

@@ -93,6 +93,12 @@ public sealed record ClusterSettings
         membership.MinProbeTimeout = probe / 2;
         membership.MaxProbeTimeout = probe * 1.5;
         membership.NumMissedProbesLimit = Liveness is LivenessProfile.Fast ? 2 : 3;
+
+        // A third silo that is asked to probe for another one is not believed while it is itself behind, and it is
+        // whenever the fleet loses one of few silos: each such question costs a further period. Two votes still have to
+        // agree, and incarnations are fenced by the database, whoever was declared dead.
+        membership.EnableIndirectProbes = false;
+        membership.ExtendProbeTimeoutDuringDegradation = false;
         membership.TableRefreshTimeout = TimeSpan.FromSeconds(5);
         membership.IAmAliveTablePublishTimeout = TimeSpan.FromSeconds(5);
     }
