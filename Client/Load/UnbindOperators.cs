@@ -40,7 +40,10 @@ public sealed class UnbindOperators(
 
     private static readonly TimeSpan RetryPause = TimeSpan.FromMilliseconds(100);
 
-    /// <summary>Longer than any long poll: the answer was lost, or will be.</summary>
+    /// <summary>Longer than a silo's long poll: the answer may be lost, and who gives the next one is asked.</summary>
+    private static readonly TimeSpan CallPatience = TimeSpan.FromSeconds(2.5);
+
+    /// <summary>Without any answer: it is lost.</summary>
     private static readonly TimeSpan PollDeadline = TimeSpan.FromSeconds(10);
 
     private readonly CancellationTokenSource _noMore = new();
@@ -239,6 +242,7 @@ public sealed class UnbindOperators(
     {
         TicketReply? last = null;
         Task<TicketReply>? pending = null;
+        var answered = TimeProvider.System.GetTimestamp();
         while (!_giveUp.IsCancellationRequested)
         {
             try
@@ -247,7 +251,8 @@ public sealed class UnbindOperators(
                     : kind is OperationKind.Unbind ? port.UnbindAsync(device, number)
                     : port.BindAsync(device, number);
                 pending = call.AsTask();
-                last = await pending.WaitAsync(PollDeadline, _giveUp.Token);
+                last = await pending.WaitAsync(CallPatience, _giveUp.Token);
+                answered = TimeProvider.System.GetTimestamp();
                 if (last.Value.IsDone)
                     return last;
 
@@ -260,10 +265,17 @@ public sealed class UnbindOperators(
                     _abandoned.Add(pending);
                 return last;
             }
+            catch (TimeoutException) when (pending is { IsCompleted: false }
+                && TimeProvider.System.GetElapsedTime(answered) < PollDeadline)
+            {
+                // Whoever had the question may be gone; asked again under its number it is the same one.
+                _abandoned.Add(pending);
+            }
             catch (Exception e) when (e is TimeoutException or Orleans.Runtime.OrleansException
                 or StaleIncarnationException or UnavailableExceptionFallbackException)
             {
                 counters.Failed(e);
+                answered = TimeProvider.System.GetTimestamp();
 
                 // A begin that went unanswered may have begun: under its number it is the same one.
                 if (!await PauseAsync(RetryPause))
