@@ -277,7 +277,7 @@ internal static class ReportPage
             {
                 back.Row(
                     [
-                        kind.Kind, Count(kind.Strikes), Count(kind.Devices), Seconds(kind.FirstMs),
+                        kind.Label(), Count(kind.Strikes), Count(kind.Devices), Seconds(kind.FirstMs),
                         Seconds(kind.MedianMs), Seconds(kind.LastMs), Count(kind.StruckAgain), Count(kind.NotBack),
                     ],
                     isHit: kind.NotBack > 0);

@@ -165,7 +165,7 @@ internal static class SummaryView
         foreach (var kind in faults.Recovery)
         {
             table.AddRow(
-                Terminal.Safe(kind.Kind), Whole(kind.Strikes), Whole(kind.Devices), Time(kind.FirstMs / 1000),
+                Terminal.Safe(kind.Label()), Whole(kind.Strikes), Whole(kind.Devices), Time(kind.FirstMs / 1000),
                 Time(kind.MedianMs / 1000), Time(kind.LastMs / 1000), Whole(kind.StruckAgain), Whole(kind.NotBack));
         }
 

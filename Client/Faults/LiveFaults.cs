@@ -233,15 +233,16 @@ internal sealed class LiveFaults
         LocalSilo silo, Fault fault, Func<LocalSilo, Fault, Recovery, CancellationToken, Task<FaultRecord>> act,
         CancellationToken over)
     {
+        var isWhole = (await _silos!.ServingAsync()).Count == _silos.All.Count;
         silo.IsStruck = true;
         var kind = Word(fault.Kind);
-        var address = await _silos!.AddressOfAsync(silo);
+        var address = await _silos.AddressOfAsync(silo);
         var devices = address is null ? [] : await _devices!.OnAsync(address, AskPatience);
         WithLiveHandles += devices.Sum(_fleet.LiveAllocations) > 0 ? 1 : 0;
         var keys = devices.Select(device => _fleet.Devices[device].Key).ToHashSet(StringComparer.Ordinal);
         KillsInTeardown += fault.Kind is FaultKind.SiloKill && OpenTickets().Any(
             ticket => ticket.Kind is OperationKind.Unbind && keys.Contains(ticket.Device)) ? 1 : 0;
-        var recovery = _watch.Begin(kind, silo.Name, devices);
+        var recovery = _watch.Begin(kind, silo.Name, isWhole, devices);
         Began($"{kind} of {silo.Name}");
         var healing = Then(act(silo, fault, recovery, over));
         _healing.Add(healing);
@@ -255,7 +256,7 @@ internal sealed class LiveFaults
         await LocalSilos.KillAsync(silo);
         recovery.Gone(MonotonicNs.Now);
         await PauseAsync(fault.For ?? SiloAway, over);
-        Return(silo);
+        Free(silo, hasEnded: true);
         return RecordOf(recovery, fault, name, $"process {pid} killed; {recovery.Devices} devices were on it");
     }
 
@@ -270,10 +271,7 @@ internal sealed class LiveFaults
         var isEvicted = await ExitedWithinAsync(silo, EvictionPatience);
         var endedNs = MonotonicNs.Now;
         recovery.Gone(isEvicted ? endedNs : resumedNs);
-        if (isEvicted)
-            Return(silo);
-        else
-            silo.IsStruck = false;
+        Free(silo, isEvicted);
         return RecordOf(
             recovery, fault, name,
             Invariant($"process {pid} stopped for {(resumedNs - recovery.StrikeNs) / 1e9:0.0} s; ")
@@ -291,7 +289,7 @@ internal sealed class LiveFaults
         var leftNs = MonotonicNs.Now;
         recovery.Gone(leftNs);
         await PauseAsync(fault.For ?? TimeSpan.Zero, over);
-        Return(silo);
+        Free(silo, hasEnded: true);
         return RecordOf(
             recovery, fault, name,
             Invariant($"process {pid} told to leave, gone after {(leftNs - recovery.StrikeNs) / 1_000_000} ms; ")
@@ -364,7 +362,7 @@ internal sealed class LiveFaults
         var place = devices.ToList().FindIndex(device => device.Key == fault.Target);
         place = place < 0 ? strike.Among(devices.Length) : place;
         var removed = host is null ? [place] : host.Devices.Select(one => devices.IndexOf(one)).ToList();
-        var recovery = _watch.Begin(Word(fault.Kind), host?.Name ?? devices[place].Key, removed);
+        var recovery = _watch.Begin(Word(fault.Kind), host?.Name ?? devices[place].Key, isWhole: true, removed);
         Began($"surprise-remove of {recovery.Silo}");
         _healing.Add(Then(RemoveAsync(
             recovery, fault,
@@ -451,10 +449,7 @@ internal sealed class LiveFaults
         var healedNs = MonotonicNs.Now;
         var isEvicted = await ExitedWithinAsync(silo, HealPatience);
         recovery.Gone(MonotonicNs.Now);
-        if (isEvicted)
-            Return(silo);
-        else
-            silo.IsStruck = false;
+        Free(silo, isEvicted);
         return RecordOf(
             recovery, fault, name,
             Invariant($"process {pid} reached by clients only; {recovery.Devices} devices were on it, ")
@@ -481,9 +476,11 @@ internal sealed class LiveFaults
 
     private static string NamesOf(IEnumerable<LocalSilo> silos) => string.Join(", ", silos.Select(silo => silo.Name));
 
-    private void Return(LocalSilo silo)
+    /// <summary>From here on a silo may be struck again, or the process that takes the place of one that ended.</summary>
+    private void Free(LocalSilo silo, bool hasEnded)
     {
-        _silos!.Replace(silo);
+        if (hasEnded)
+            _silos!.Replace(silo);
         silo.IsStruck = false;
     }
 

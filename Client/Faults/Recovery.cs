@@ -12,10 +12,12 @@ internal sealed class Recovery
 {
     private readonly Dictionary<int, Struck> _devices;
     private long _goneNs;
+    private volatile bool _isAlone;
 
-    internal Recovery(string kind, string silo, long strikeNs, IEnumerable<(int Device, int Gen)> devices)
+    internal Recovery(
+        string kind, string silo, long strikeNs, bool isAlone, IEnumerable<(int Device, int Gen)> devices)
     {
-        (Kind, Silo, StrikeNs, _goneNs) = (kind, silo, strikeNs, long.MaxValue);
+        (Kind, Silo, StrikeNs, _goneNs, _isAlone) = (kind, silo, strikeNs, long.MaxValue, isAlone);
         _devices = devices.ToDictionary(device => device.Device, device => new Struck(device.Gen));
     }
 
@@ -34,6 +36,9 @@ internal sealed class Recovery
     /// <summary>Devices that another strike hit before they were back: nothing was measured of them.</summary>
     public int StruckAgain => _devices.Values.Count(device => Volatile.Read(ref device.IsStruckAgain));
 
+    /// <summary>The fleet was whole when it struck, and nothing else struck before all its devices were back.</summary>
+    public bool IsAlone => _isAlone;
+
     public int NotBack => Devices - BackNs.Length - StruckAgain;
 
     /// <summary>From here on nothing of the struck process answers.</summary>
@@ -47,8 +52,10 @@ internal sealed class Recovery
             Interlocked.CompareExchange(ref struck.BackNs, doneNs, 0);
     }
 
+    /// <summary>Another strike begins; those of its devices that are not back here are measured from then on.</summary>
     internal void StrikeAgain(IEnumerable<int> devices)
     {
+        _isAlone &= NotBack == 0;
         foreach (var device in devices)
         {
             if (_devices.TryGetValue(device, out var struck) && Interlocked.Read(ref struck.BackNs) == 0)
@@ -85,11 +92,13 @@ internal sealed class RecoveryWatch(LoadFleet fleet)
     }
 
     /// <summary>Begins to watch the devices of a silo that is about to be struck.</summary>
+    /// <param name="isWhole">Every silo of the fleet serves.</param>
     /// <param name="devices">Their places in the fleet.</param>
-    public Recovery Begin(string kind, string silo, IReadOnlyCollection<int> devices)
+    public Recovery Begin(string kind, string silo, bool isWhole, IReadOnlyCollection<int> devices)
     {
         var recovery = new Recovery(
-            kind, silo, MonotonicNs.Now, devices.Select(device => (device, Volatile.Read(ref _gens[device]))));
+            kind, silo, MonotonicNs.Now, isWhole && _recoveries.All(earlier => earlier.NotBack == 0),
+            devices.Select(device => (device, Volatile.Read(ref _gens[device]))));
         foreach (var earlier in _recoveries)
             earlier.StrikeAgain(devices);
         _recoveries = _recoveries.Add(recovery);

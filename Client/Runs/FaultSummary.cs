@@ -8,7 +8,8 @@ namespace Fleet.Client.Runs;
 /// <param name="AtSeconds">Since the load began.</param>
 public sealed record StrikeSummary(double AtSeconds, string Kind, string Target, string Text, string Expects);
 
-/// <summary>How soon the devices of struck silos were of use again, over all strikes of a kind.</summary>
+/// <summary>How soon the devices of struck silos were of use again, over the strikes of a kind that were alone, or over
+/// those that were not.</summary>
 /// <param name="Devices">Devices that were on the struck silos.</param>
 /// <param name="FirstMs">From the strike to the first allocation that succeeded on one of them: median over the
 /// strikes; null where none did.</param>
@@ -18,7 +19,14 @@ public sealed record StrikeSummary(double AtSeconds, string Kind, string Target,
 /// <param name="NotBack">Not back when the load ended.</param>
 public sealed record RecoverySummary(
     string Kind, int Strikes, int Devices, double? FirstMs, double? MedianMs, double? LastMs, int StruckAgain,
-    int NotBack);
+    int NotBack)
+{
+    /// <summary>The fleet was whole at each of the strikes, and nothing else struck before their devices were
+    /// back.</summary>
+    public bool IsAlone { get; init; } = true;
+
+    internal string Label() => IsAlone ? Kind : Kind + ", others at the time";
+}
 
 /// <summary>What was done to a run, and what came of it.</summary>
 /// <param name="WithLiveHandles">Strikes on silos whose devices had allocations out.</param>
@@ -49,7 +57,9 @@ public sealed record FaultSummary(
                 (strike.TimeNs - faults.BeganNs) / 1e9, strike.Kind, strike.Target, strike.Text, strike.Expects)),
         ],
         [
-            .. faults.Recoveries.GroupBy(recovery => recovery.Kind).Select(RecoveryOf),
+            .. faults.Recoveries.GroupBy(recovery => (recovery.Kind, recovery.IsAlone))
+                .OrderBy(strikes => strikes.Key.Kind, StringComparer.Ordinal)
+                .ThenByDescending(strikes => strikes.Key.IsAlone).Select(RecoveryOf),
         ],
         faults.WithLiveHandles,
         [.. faults.Unstruck])
@@ -57,14 +67,17 @@ public sealed record FaultSummary(
         KillsInTeardown = faults.KillsInTeardown,
     };
 
-    private static RecoverySummary RecoveryOf(IGrouping<string, Recovery> strikes)
+    private static RecoverySummary RecoveryOf(IGrouping<(string Kind, bool IsAlone), Recovery> strikes)
     {
         List<long> first = [.. strikes.Where(one => one.BackNs.Length > 0).Select(one => one.BackNs[0]).Order()];
         List<long> all = [.. strikes.SelectMany(one => one.BackNs).Order()];
         return new(
-            strikes.Key, strikes.Count(), strikes.Sum(one => one.Devices), MiddleMs(first), MiddleMs(all),
+            strikes.Key.Kind, strikes.Count(), strikes.Sum(one => one.Devices), MiddleMs(first), MiddleMs(all),
             all.Count > 0 ? all[^1] / 1e6 : null, strikes.Sum(one => one.StruckAgain),
-            strikes.Sum(one => one.NotBack));
+            strikes.Sum(one => one.NotBack))
+        {
+            IsAlone = strikes.Key.IsAlone,
+        };
     }
 
     private static double? MiddleMs(List<long> sorted) => sorted.Count > 0 ? sorted[sorted.Count / 2] / 1e6 : null;
