@@ -95,7 +95,7 @@ public sealed class LocalCluster(string directory)
             members = await cluster.KnownSilosAsync(ct);
             if (await cluster.RunAsync(ct) is { Run: { } run, IsFresh: true })
             {
-                var (objects, reborn) = await cluster.IncarnationsAsync(run, ct);
+                var (objects, reborn, _) = await cluster.IncarnationsAsync(run, ct);
                 incarnations = new(run, objects, reborn);
             }
 

@@ -93,15 +93,18 @@ public sealed class PostgresCluster : IAsyncDisposable
         return members;
     }
 
-    /// <summary>Returns how many objects of a run have an incarnation, and how many more than one.</summary>
-    public async Task<(long Objects, long Reborn)> IncarnationsAsync(string scope, CancellationToken ct)
+    /// <summary>Returns how many objects of a run have an incarnation, how many more than one, and how many
+    /// incarnations they had.</summary>
+    public async Task<(long Objects, long Reborn, long Generations)> IncarnationsAsync(
+        string scope, CancellationToken ct)
     {
         await using var command = _source.CreateCommand(
-            "SELECT count(*), count(*) FILTER (WHERE gen > 1) FROM fleet.incarnations WHERE scope = $1");
+            "SELECT count(*), count(*) FILTER (WHERE gen > 1), coalesce(sum(gen), 0)::bigint "
+            + "FROM fleet.incarnations WHERE scope = $1");
         command.Parameters.Add(new NpgsqlParameter { Value = scope });
         await using var rows = await command.ExecuteReaderAsync(ct);
         await rows.ReadAsync(ct);
-        return (rows.GetInt64(0), rows.GetInt64(1));
+        return (rows.GetInt64(0), rows.GetInt64(1), rows.GetInt64(2));
     }
 
     /// <summary>Forgets every member of this cluster: for who knows that none of them lives.</summary>
