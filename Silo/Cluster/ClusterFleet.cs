@@ -66,7 +66,7 @@ public sealed class ClusterFleet : IAsyncDisposable
             await timer.WaitForNextTickAsync(ct);
         }
 
-        var log = new SiloLogGate();
+        var log = new SiloLogGate { IsCaller = true };
         var tls = TlsFiles.FromEnvironment();
         var builder = SiloHost.QuietBuilder(log);
         builder.Services.CarryFailures();

@@ -11,6 +11,10 @@ internal sealed class SiloLogGate
 
     public LogLevel Least { get; init; } = LogLevel.Warning;
 
+    /// <summary>Of a process that only calls: it has a deadline of its own for each call, and counts what misses
+    /// it.</summary>
+    public bool IsCaller { get; init; }
+
     public bool IsStopping
     {
         get => _isStopping;
@@ -33,6 +37,14 @@ internal sealed class SiloLogGate
         // Each connection to a silo that died, with its stack; refusals are told by Fleet itself.
         "Orleans.Runtime.Messaging.ConnectionManager" or "Orleans.Runtime.Messaging.Connection"
             or "Orleans.Runtime.GrainDirectory.GrainDirectoryHandoffManager" =>
+            Least < LogLevel.Warning || level >= LogLevel.Error,
+
+        // An answer that did not come in half a minute, long after its caller gave up: a silo took it along. Between
+        // silos such a call is broken as soon as a silo is lost, so one that is late there is news.
+        "Orleans.Runtime.CallbackData" => !IsCaller || Least < LogLevel.Warning || level >= LogLevel.Error,
+
+        // A timer that came late, by what it is for.
+        _ when category?.StartsWith("Orleans.Runtime.AsyncTimer", StringComparison.Ordinal) is true =>
             Least < LogLevel.Warning || level >= LogLevel.Error,
 
         // A turn that took a second on a busy machine: response times and the timers' lateness say so, with figures.
