@@ -476,7 +476,7 @@ internal sealed class LiveFaults
 
     private static string NamesOf(IEnumerable<LocalSilo> silos) => string.Join(", ", silos.Select(silo => silo.Name));
 
-    /// <summary>From here on a silo may be struck again, or the process that takes the place of one that ended.</summary>
+    /// <summary>From here on the silo may be struck again, or whatever took the place of one that ended.</summary>
     private void Free(LocalSilo silo, bool hasEnded)
     {
         if (hasEnded)

@@ -106,7 +106,7 @@ internal sealed class ClusterSilo(
         }
         finally
         {
-            await LeaveAsync(host, stop);
+            await LeaveAsync(host, lifecycle, stop);
         }
     }
 
@@ -138,7 +138,7 @@ internal sealed class ClusterSilo(
         }
         finally
         {
-            await LeaveAsync(host, ct);
+            await LeaveAsync(host, serving: null, ct);
         }
     }
 
@@ -194,11 +194,17 @@ internal sealed class ClusterSilo(
     }
 
     /// <summary>What had to last is stored; the graceful part only tells the others, and has to end.</summary>
-    private async Task LeaveAsync(IHost host, CancellationToken stop)
+    /// <param name="serving">What the others may take at once where the run goes on without this silo.</param>
+    private async Task LeaveAsync(IHost host, PostgresLifecycle? serving, CancellationToken stop)
     {
         state.Enter(new(stop.IsCancellationRequested ? SiloPhase.Leaves : SiloPhase.Joins, null, 0, null, null));
         log.Gate.IsStopping = true;
         using var activity = SiloTelemetry.Traces.StartActivity("silo leaves");
+        if (serving is not null && stop.IsCancellationRequested)
+        {
+            await serving.ResignAsync();
+        }
+
         using var patience = new CancellationTokenSource(settings.StopPatience);
         await host.StopAsync(patience.Token);
     }

@@ -87,6 +87,11 @@ public sealed class PostgresLifecycle : ILifecycleLog, IIncarnations, IAsyncDisp
     public async ValueTask<Tenure> BeginAsync(string name, string? plan = null)
     {
         await _term.RenewedAsync();
+        if (_term.IsResigned)
+        {
+            throw new StaleIncarnationException(name, 0);
+        }
+
         var asked = new Asked(name, plan);
         await _asked.Writer.WriteAsync(asked);
         var begun = await asked.Done.Task;
@@ -204,6 +209,12 @@ public sealed class PostgresLifecycle : ILifecycleLog, IIncarnations, IAsyncDisp
 
         await group.Done.Task;
     }
+
+    /// <summary>Gives up every object of this process: it answers nobody from here on and begins nothing, and who takes
+    /// an object from it need not wait for its term.</summary>
+    /// <returns>Completes when the database knows; without its answer the term runs out as that of a lost
+    /// process.</returns>
+    public Task ResignAsync() => _term.ResignAsync();
 
     /// <summary>Ends the history of this process: whoever commits later is refused as if he had been
     /// replaced.</summary>

@@ -23,6 +23,9 @@ internal sealed class PostgresTerm : ServingTerm, IAsyncDisposable
     private static readonly TimeSpan RetryPause = TimeSpan.FromMilliseconds(100);
     private const int TimeoutSeconds = 2;
 
+    /// <summary>Longer than a turn that had looked at the term takes to answer, on a busy machine too.</summary>
+    private static readonly TimeSpan LastAnswers = TimeSpan.FromMilliseconds(250);
+
     private readonly NpgsqlDataSource _source;
     private readonly string _scope;
     private readonly int _proc;
@@ -35,6 +38,7 @@ internal sealed class PostgresTerm : ServingTerm, IAsyncDisposable
     private long _seen;
     private long _lapses;
     private long _longestMs;
+    private volatile bool _isResigned;
 
     public PostgresTerm(
         NpgsqlDataSource source, string scope, int proc, ConcurrentDictionary<string, Tenure> tenures)
@@ -46,7 +50,11 @@ internal sealed class PostgresTerm : ServingTerm, IAsyncDisposable
     /// <summary>Off is for control runs: nobody falls silent.</summary>
     public bool IsBinding { get; set; } = true;
 
-    public override bool Holds => Environment.TickCount64 < Volatile.Read(ref _untilMs) || !IsBinding;
+    public override bool Holds =>
+        (Environment.TickCount64 < Volatile.Read(ref _untilMs) && !_isResigned) || !IsBinding;
+
+    /// <summary>It was given up, and is never renewed.</summary>
+    public bool IsResigned => _isResigned && IsBinding;
 
     public (long Count, TimeSpan Longest) Lapses =>
         (Interlocked.Read(ref _lapses), TimeSpan.FromMilliseconds(Interlocked.Read(ref _longestMs)));
@@ -56,6 +64,22 @@ internal sealed class PostgresTerm : ServingTerm, IAsyncDisposable
 
     public override ValueTask RenewedAsync() =>
         Holds || _over.IsCancellationRequested ? ValueTask.CompletedTask : new(Volatile.Read(ref _renewed).Task);
+
+    /// <summary>Answers nobody from here on, and says so to the database: who takes an object waits for nothing.</summary>
+    /// <returns>Completes when the database knows, or does not answer: then the term runs out.</returns>
+    public async Task ResignAsync()
+    {
+        _isResigned = true;
+        await _over.CancelAsync();
+        await _renewing;
+        _renewed.TrySetResult();
+        if (IsBinding)
+        {
+            await Task.Delay(LastAnswers);
+            using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(TimeoutSeconds));
+            await TryRenewAsync(TimeSpan.Zero, patience.Token);
+        }
+    }
 
     public async ValueTask DisposeAsync()
     {
@@ -70,7 +94,7 @@ internal sealed class PostgresTerm : ServingTerm, IAsyncDisposable
         while (!_over.IsCancellationRequested)
         {
             var askedMs = Environment.TickCount64;
-            var isRenewed = await TryRenewAsync();
+            var isRenewed = await TryRenewAsync(Length, _over.Token);
             if (isRenewed)
             {
                 Prolong(askedMs);
@@ -101,7 +125,7 @@ internal sealed class PostgresTerm : ServingTerm, IAsyncDisposable
     }
 
     /// <summary>Asks the database, and ends what was taken from this process.</summary>
-    private async Task<bool> TryRenewAsync()
+    private async Task<bool> TryRenewAsync(TimeSpan length, CancellationToken ct)
     {
         try
         {
@@ -110,10 +134,10 @@ internal sealed class PostgresTerm : ServingTerm, IAsyncDisposable
             command.CommandTimeout = TimeoutSeconds;
             command.Parameters.Add(new NpgsqlParameter { Value = _scope });
             command.Parameters.Add(new NpgsqlParameter { Value = _proc });
-            command.Parameters.Add(new NpgsqlParameter { Value = Length.TotalMilliseconds });
+            command.Parameters.Add(new NpgsqlParameter { Value = length.TotalMilliseconds });
             command.Parameters.Add(new NpgsqlParameter { Value = _seen });
-            await using var rows = await command.ExecuteReaderAsync(_over.Token);
-            while (await rows.ReadAsync(_over.Token))
+            await using var rows = await command.ExecuteReaderAsync(ct);
+            while (await rows.ReadAsync(ct))
             {
                 _seen = rows.GetInt64(0);
                 var (name, gen) = (rows.GetString(1), rows.GetInt32(2));
@@ -126,7 +150,7 @@ internal sealed class PostgresTerm : ServingTerm, IAsyncDisposable
 
             return true;
         }
-        catch (OperationCanceledException) when (_over.IsCancellationRequested)
+        catch (OperationCanceledException) when (ct.IsCancellationRequested)
         {
             return false;
         }

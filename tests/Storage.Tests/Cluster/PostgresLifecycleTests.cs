@@ -122,6 +122,25 @@ public sealed class PostgresLifecycleTests(ServerFixture fixture)
         }
     }
 
+    // Goal: a process that leaves costs nobody the rest of its term, and cannot answer or begin anything in it.
+    [StoreFact]
+    public async Task Nobody_waits_for_a_process_that_resigned_and_it_serves_nothing()
+    {
+        await using var store = await StoreAsync();
+        var objects = Samples.Objects();
+        await using var writer = await store.CreateRunAsync(new RunInfo("lifecycle-5"), objects, default);
+        await using var leaving = PostgresLifecycle.Open(store, writer, "lifecycle-5", objects, 1);
+        var tenure = await leaving.BeginAsync("dev:x");
+        await leaving.ResignAsync();
+
+        Assert.False(tenure.Serves);
+        await Assert.ThrowsAsync<StaleIncarnationException>(() => leaving.BeginAsync("dev:x").AsTask());
+        await using var sql = NpgsqlDataSource.Create(StoreAddress.Parse(fixture.Status.Address).ConnectionString!);
+        await using var begin = sql.CreateCommand(
+            "SELECT wait_ms FROM fleet.begin_incarnations('lifecycle-5', 2, ARRAY['dev:x'], ARRAY[NULL::text])");
+        Assert.Equal(0d, await begin.ExecuteScalarAsync());
+    }
+
     // Goal: what is kept with an object is changed by its newest incarnation alone.
     [StoreFact]
     public async Task A_plan_is_kept_by_the_newest_incarnation_alone()
