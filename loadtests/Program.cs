@@ -18,37 +18,32 @@ namespace Fleet.LoadTests;
 /// <summary>Entry of the benchmarks: <c>dotnet run -c Release --project loadtests -- bench [NAME…]</c>.</summary>
 internal static class Program
 {
-    private static readonly Dictionary<string, Func<bool, CancellationToken, Task<IReadOnlyList<Line>>>> Benchmarks =
-        new()
-        {
-            [HotPathBench.Name] = HotPathBench.RunAsync,
-            [RecordingBench.Name] = RecordingBench.RunAsync,
-            [MemoryBench.Name] = MemoryBench.RunAsync,
-            [ColdBench.Name] = ColdBench.RunAsync,
-            [LawBench.Name] = LawBench.RunAsync,
-            [ExploreBench.Name] = ExploreBench.RunAsync,
-            [StorageBench.Name] = StorageBench.RunAsync,
-            [CheckerBench.Name] = CheckerBench.RunAsync,
-            [LivesBench.Name] = LivesBench.RunAsync,
-            [LoadBench.Name] = LoadBench.RunAsync,
-            [SimulateBench.Name] = SimulateBench.RunAsync,
-            [RecoveryBench.Name] = RecoveryBench.RunAsync,
-            [StartupBench.Name] = StartupBench.RunAsync,
-            [SettingsBench.Name] = SettingsBench.RunAsync,
-            [ScalingBench.Name] = ScalingBench.RunAsync,
-            [ScalingBench.Devices] = ScalingBench.DevicesAsync,
-            [ScalingBench.Clients] = ScalingBench.ClientsAsync,
-            [ScalingBench.Silos] = ScalingBench.SilosAsync,
-            [ScalingBench.History] = ScalingBench.HistoryAsync,
-            [ScalingBench.LongHistory] = ScalingBench.LongHistoryAsync,
-            [SimulatedScaling.Name] = SimulatedScaling.RunAsync,
-        };
-
-    /// <summary>Parts of another benchmark, or too long to run unasked.</summary>
-    private static readonly HashSet<string> OnlyWhenNamed =
+    /// <summary>With what each may take on a busy machine; on a quiet one all quick ones are done in three minutes
+    /// together.</summary>
+    private static readonly Benchmark[] Benchmarks =
     [
-        ScalingBench.Devices, ScalingBench.Clients, ScalingBench.Silos, ScalingBench.History,
-        ScalingBench.LongHistory, SettingsBench.Name,
+        Of(HotPathBench.Name, 150, 480, HotPathBench.RunAsync),
+        Of(RecordingBench.Name, 150, 120, Benchmark.AtOnce(RecordingBench.RunAsync)),
+        Of(MemoryBench.Name, 150, 240, Benchmark.AtOnce(MemoryBench.RunAsync)),
+        Of(ColdBench.Name, 150, 300, Benchmark.AtOnce(ColdBench.RunAsync)),
+        Of(StorageBench.Name, 150, 480, StorageBench.RunAsync),
+        Of(CheckerBench.Name, 150, 360, Benchmark.AtOnce(CheckerBench.RunAsync)),
+        Of(StartupBench.Name, 150, 360, StartupBench.RunAsync),
+        Of(LawBench.Name, 150, 240, Benchmark.AtOnce(LawBench.RunAsync)),
+        Of(ExploreBench.Name, 150, 360, ExploreBench.RunAsync),
+        Of(SimulateBench.Name, 150, 240, Benchmark.AtOnce(SimulateBench.RunAsync)),
+        Of(LoadBench.Name, 150, 360, Benchmark.AtOnce(LoadBench.RunAsync)),
+        Of(LivesBench.Name, 150, 300, Benchmark.AtOnce(LivesBench.RunAsync)),
+        Of(RecoveryBench.Name, 300, 600, Benchmark.AtOnce(RecoveryBench.RunAsync), isUnasked: false),
+        Of(SimulatedScaling.Name, 150, 600, Benchmark.AtOnce(SimulatedScaling.RunAsync)),
+        Of(SettingsBench.Name, 120, 480, SettingsBench.RunAsync, isUnasked: false),
+        Of(ScalingBench.Name, 240, 1500, ScalingBench.RunAsync, isUnasked: false),
+        Of(ScalingBench.Silos, 120, 360, ScalingBench.SilosAsync, isUnasked: false),
+        Of(ScalingBench.Clients, 120, 420, ScalingBench.ClientsAsync, isUnasked: false),
+        Of(ScalingBench.Devices, 120, 600, ScalingBench.DevicesAsync, isUnasked: false),
+        Of(ScalingBench.History, 60, 420, ScalingBench.HistoryAsync, isUnasked: false),
+        Of(ScalingBench.LongerHistory, 60, 1200, ScalingBench.LongerHistoryAsync, isUnasked: false),
+        Of(ScalingBench.LongHistory, 60, 7200, ScalingBench.LongHistoryAsync, isUnasked: false),
     ];
 
     private static Task<int> Main(string[] args)
@@ -66,51 +61,71 @@ internal static class Program
 
         var names = new Argument<string[]>("NAME")
         {
-            Description = "Benchmarks to run; all when none is named: " + string.Join(", ", Benchmarks.Keys),
+            Description = "Benchmarks to run, and when none is named all but recovery, settings and scaling: " + Names(),
             Arity = ArgumentArity.ZeroOrMore,
         };
         var quick = new Option<bool>("--quick") { Description = "Short rounds: figures to look at, not to quote." };
         var json = new Option<string?>("--out")
         {
-            Description = "File to write the table to, as JSON with commit, machine and options."
+            Description = "File that the figures join, as JSON with commit, machine and options; written at each line.",
+        };
+        var resume = new Option<bool>("--resume")
+        {
+            Description = "Leaves out what the file of --out has whole, measured at this commit.",
         };
         var bench = new Command(
             "bench", "Measures Fleet beside its floors, in one process and in turns; prints, never asserts.")
         {
-            names, quick, json
+            names, quick, json, resume
         };
         bench.SetAction((parsed, ct) => BenchAsync(
-            parsed.GetValue(names) ?? [], parsed.GetValue(quick), parsed.GetValue(json), ct));
-        return new RootCommand("Load tests and benchmarks of Fleet.") { bench }.Parse(args).InvokeAsync();
+            parsed.GetValue(names) ?? [],
+            new BenchRun(parsed.GetValue(quick), parsed.GetValue(json), parsed.GetValue(resume)), ct));
+        return new RootCommand("Load tests and benchmarks of Fleet.") { bench, TableCommand() }.Parse(args)
+            .InvokeAsync();
     }
+
+    private static Command TableCommand()
+    {
+        var rounds = new Argument<string[]>("FILE")
+        {
+            Description = "One or two files that bench --out wrote.",
+            Arity = new ArgumentArity(1, 2),
+        };
+        var documents = new Option<string[]>("--into")
+        {
+            Description = "Documents with tables between <!-- bench NAME… --> and <!-- /bench -->.",
+            DefaultValueFactory = _ => ["docs/performance.md", "docs/scaling.md", "docs/settings.md"],
+        };
+        var table = new Command("table", "Writes rounds of figures into the documents, side by side.")
+        {
+            rounds, documents
+        };
+        table.SetAction(parsed => Console.Write(DocTables.Write(
+            [.. parsed.GetValue(rounds)!.Select(BenchFile.Read)], parsed.GetValue(documents)!)));
+        return table;
+    }
+
+    private static Benchmark Of(
+        string name, int quickSeconds, int seconds, Func<bool, CancellationToken, IAsyncEnumerable<Line>> run,
+        bool isUnasked = true) =>
+        new(name, TimeSpan.FromSeconds(quickSeconds), TimeSpan.FromSeconds(seconds), run) { IsUnasked = isUnasked };
+
+    private static string Names() => string.Join(", ", Benchmarks.Select(benchmark => benchmark.Name));
 
     private static Task<int> ChildAsync(string what, string[] rest) => Child.RunAsync(
         what, rest is [var seconds] ? double.Parse(seconds, CultureInfo.InvariantCulture) : 0);
 
-    private static async Task<int> BenchAsync(string[] names, bool isQuick, string? path, CancellationToken ct)
+    private static async Task<int> BenchAsync(string[] names, BenchRun run, CancellationToken ct)
     {
-        if (names.FirstOrDefault(name => !Benchmarks.ContainsKey(name)) is { } unknown)
+        if (names.FirstOrDefault(name => Benchmarks.All(one => one.Name != name)) is { } unknown)
         {
             await Console.Error.WriteLineAsync(
-                $"loadtests: there is no benchmark '{unknown}'; accepted: {string.Join(", ", Benchmarks.Keys)}.");
+                $"loadtests: there is no benchmark '{unknown}'; accepted: {Names()}.");
             return 64;
         }
 
-        var lines = new List<Line>();
-        foreach (var (name, run) in Benchmarks)
-        {
-            if (names.Length == 0 ? !OnlyWhenNamed.Contains(name) : names.Contains(name))
-            {
-                lines.AddRange(await run(isQuick, ct));
-            }
-        }
-
-        Report.Print(lines);
-        if (path is not null)
-        {
-            await Report.WriteAsync(path, lines, isQuick);
-        }
-
-        return 0;
+        return await run.RunAsync(
+            Benchmarks.Where(one => names.Length == 0 ? one.IsUnasked : names.Contains(one.Name)), ct) ? 0 : 1;
     }
 }

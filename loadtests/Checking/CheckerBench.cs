@@ -19,13 +19,15 @@ internal static class CheckerBench
     public const string Name = "checker";
 
     private const int RecordsInMemory = 1_000_000;
+    private const int FewRecords = 200_000;
 
     public static async Task<IReadOnlyList<Line>> RunAsync(bool isQuick, CancellationToken ct)
     {
-        var (round, rounds) = (TimeSpan.FromSeconds(isQuick ? 1 : 4), isQuick ? 3 : 5);
-        var lines = new List<Line> { Memory(isQuick ? 5_000_000 : 100_000_000) };
+        var (round, rounds) = (TimeSpan.FromSeconds(isQuick ? 0.4 : 2), isQuick ? 3 : 5);
+        var lines = new List<Line> { Memory(isQuick ? 2_000_000 : 100_000_000) };
         var objects = new ObjectTable();
-        var records = CheckerHistory.Records(objects, RecordsInMemory, devices: 200).ToArray();
+        var records = CheckerHistory.Records(
+            objects, isQuick ? FewRecords : RecordsInMemory, devices: 200).ToArray();
         Contender[] offline =
         [
             new("offline, one thread", d => Passes(d, records.Length, () => Judge(objects, records))),

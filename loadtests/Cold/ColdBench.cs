@@ -31,7 +31,7 @@ internal static class ColdBench
 
     public static async Task<IReadOnlyList<Line>> RunAsync(bool isQuick, CancellationToken ct)
     {
-        var (rounds, hosts) = isQuick ? (3, 20) : (5, 200);
+        var (rounds, hosts) = isQuick ? (2, 10) : (3, 100);
         await using var fleet = await MeasuredFleet.StartAsync(1, 100, Recording.Spooled, ct);
         await ActivateAsync(fleet, "warm", 10);
         await BuildAsync(fleet, "warm", 10);
@@ -45,7 +45,7 @@ internal static class ColdBench
             fleet.Empty();
         }
 
-        var storms = await StormsAsync(fleet, isQuick ? 2000 : 10_000, rounds);
+        var storms = await StormsAsync(fleet, isQuick ? 1000 : 10_000, rounds);
         var devices = hosts * DevicesPerHost;
         var ofCall = Median(called, spent => spent.CpuSeconds / (devices * CallsOfUnbind));
         return

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using System.Runtime.CompilerServices;
 using Fleet.Kernel.Judging;
 using Fleet.LoadTests.Measuring;
 using Fleet.Simulation.Exploration;
@@ -20,35 +21,53 @@ internal static class ExploreBench
     /// <summary>Processor time after which the compiler has done with the procedures of a world.</summary>
     private static readonly TimeSpan Warmth = TimeSpan.FromSeconds(5);
 
+    /// <summary>As much as a quick look has time for.</summary>
+    private static readonly TimeSpan QuickWarmth = TimeSpan.FromSeconds(1.5);
+
     /// <summary>An unbind beside three clients: two hold and one allocates, or all allocate.</summary>
     private static readonly string[] FourActors = ["W1x4/b,a0,a1/u/f0/f1/a2", "W1x4/b/u/a0/a1/a2"];
 
-    public static Task<IReadOnlyList<Line>> RunAsync(bool isQuick, CancellationToken ct)
+    public static async IAsyncEnumerable<Line> RunAsync(bool isQuick, [EnumeratorCancellation] CancellationToken ct)
     {
-        var round = TimeSpan.FromSeconds(isQuick ? 2 : 5);
-        var lines = new List<Line>();
+        await Task.CompletedTask;
+        foreach (var line in Lines(isQuick))
+        {
+            ct.ThrowIfCancellationRequested();
+            yield return line;
+        }
+    }
+
+    private static IEnumerable<Line> Lines(bool isQuick)
+    {
+        var (warmth, round) = (isQuick ? QuickWarmth : Warmth, TimeSpan.FromSeconds(isQuick ? 1 : 5));
         foreach (var (scenario, profile, strategy) in ((string, string, Strategy)[])
             [("S2", "ALL", Strategy.Exhaustive), ("S8", "CLEAN", Strategy.SourceDpor),
                 ("S18", "P0", Strategy.SourceDpor)])
         {
-            lines.AddRange(Rate(scenario, profile, strategy, round));
+            foreach (var line in Rate(scenario, profile, strategy, warmth, round))
+            {
+                yield return line;
+            }
         }
 
         foreach (var world in FourActors)
         {
-            lines.Add(Exhausting(world));
+            yield return Exhausting(world);
         }
 
-        lines.Add(Matrix());
-        lines.AddRange(Shrinking());
-        return Task.FromResult<IReadOnlyList<Line>>(lines);
+        yield return Matrix();
+        foreach (var line in Shrinking())
+        {
+            yield return line;
+        }
     }
 
-    private static IEnumerable<Line> Rate(string scenario, string profile, Strategy strategy, TimeSpan round)
+    private static IEnumerable<Line> Rate(
+        string scenario, string profile, Strategy strategy, TimeSpan warmth, TimeSpan round)
     {
         var options = new ExploreOptions { Strategy = strategy, ChecksWrites = false };
         var (schedules, points, exhausted) = (0L, 0L, true);
-        for (var warm = Environment.CpuUsage.TotalTime; Environment.CpuUsage.TotalTime - warm < Warmth;)
+        for (var warm = Environment.CpuUsage.TotalTime; Environment.CpuUsage.TotalTime - warm < warmth;)
         {
             Explorer.Run(scenario, profile, options with { SchedulesMax = 5_000 });
         }

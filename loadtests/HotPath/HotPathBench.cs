@@ -1,7 +1,9 @@
+using System.Runtime.CompilerServices;
 using Fleet.Kernel;
 using Fleet.Kernel.History;
 using Fleet.LoadTests.Measuring;
 using Fleet.Protocol.Wire;
+using Fleet.Storage.Server;
 using Microsoft.Extensions.DependencyInjection;
 using Orleans.Serialization;
 
@@ -20,13 +22,22 @@ internal static class HotPathBench
         (Recording.Stored, 0, "recorded, checked, stored", "0.70", ""),
         (Recording.Spooled, 1, "recorded, checked, over TCP to one silo", "0.95", "12"),
         (Recording.Spooled, 2, "recorded, checked, over TCP to two silos", "0.95", "12"),
+        (Recording.StoredInPostgres, 1, "recorded, checked, in PostgreSQL, over TCP to one silo", "0.85", ""),
+        (Recording.StoredInPostgres, 2, "recorded, checked, in PostgreSQL, over TCP to two silos", "0.85", ""),
     ];
 
-    public static async Task<IReadOnlyList<Line>> RunAsync(bool isQuick, CancellationToken ct)
+    public static async IAsyncEnumerable<Line> RunAsync(bool isQuick, [EnumeratorCancellation] CancellationToken ct)
     {
-        var lines = new List<Line>();
+        var isFirst = true;
         foreach (var (recording, silos, what, aimSingle, aimVector) in Places)
         {
+            if (recording is Recording.StoredInPostgres && PrivateServer.FindBinaries() is null)
+            {
+                await Console.Error.WriteLineAsync($"{what}: not measured, there is no PostgreSQL here.");
+                continue;
+            }
+
+            ct.ThrowIfCancellationRequested();
             await using var fleet = await MeasuredFleet.StartAsync(10, 100, recording, ct, silos);
             var clients = silos == 0 ? Clients : TcpClients;
             var load = new HotPathLoad(fleet, clients);
@@ -34,26 +45,37 @@ internal static class HotPathBench
                 Name,
                 new Contender("bare calls, same records", load.BareAsync),
                 [
-                    new Contender($"alloc, access, free: {what}", load.RecordedAsync) { AfterRound = fleet.Empty },
-                    new Contender($"vectors of 64: {what}", duration => load.VectorAsync(duration, 64))
+                    new Contender($"alloc, access, free: {what}", d => StoredAsync(fleet, load.RecordedAsync(d)))
+                    {
+                        AfterRound = fleet.Empty,
+                    },
+                    new Contender($"vectors of 64: {what}", d => StoredAsync(fleet, load.VectorAsync(d, 64)))
                     {
                         AfterRound = fleet.Empty,
                     },
                 ],
-                warmUp: TimeSpan.FromSeconds(isQuick ? 4 : 12),
-                round: TimeSpan.FromSeconds(isQuick ? 1 : 4),
+                warmUp: TimeSpan.FromSeconds(isQuick ? 1.5 : 8),
+                round: TimeSpan.FromSeconds(isQuick ? 0.4 : 2),
                 rounds: isQuick ? 3 : 5,
-                fleet.UseOfSilos);
+                fleet.UseOfOthers);
             var notes = $"{clients} clients, {fleet.Devices.Count} devices";
-            lines.Add(Line.Of(compared[0], aimSingle, notes));
-            lines.Add(Line.Of(compared[1], aimVector, notes));
-            if (lines.Count == 2)
+            yield return Line.Of(compared[0], aimSingle, notes);
+            yield return Line.Of(compared[1], aimVector, notes);
+            if (isFirst)
             {
-                lines.Add(WireBytes(fleet.Grains.ServiceProvider.GetRequiredService<Serializer>()));
+                yield return WireBytes(fleet.Grains.ServiceProvider.GetRequiredService<Serializer>());
             }
-        }
 
-        return lines;
+            isFirst = false;
+        }
+    }
+
+    /// <summary>A round is over when what it recorded is stored, where a store takes it.</summary>
+    private static async Task<long> StoredAsync(MeasuredFleet fleet, Task<long> round)
+    {
+        var operations = await round;
+        await fleet.StoredAsync();
+        return operations;
     }
 
     /// <summary>The hot records as they travel between processes, without the message around them.</summary>

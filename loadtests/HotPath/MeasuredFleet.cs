@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Fleet.Checking;
 using Fleet.Grains;
 using Fleet.Kernel.History;
@@ -19,6 +20,9 @@ internal enum Recording
 
     /// <summary>Through the spool into the result store, as <c>fleet run</c> has it.</summary>
     Stored,
+
+    /// <summary>The same into a PostgreSQL of its own, whose processor time counts.</summary>
+    StoredInPostgres,
 }
 
 /// <summary>A fleet as <c>fleet run</c> has it: silos, spool, store, online checker.</summary>
@@ -29,6 +33,9 @@ internal sealed class MeasuredFleet : IAsyncDisposable
     /// </summary>
     public const int Spares = 16;
 
+    private static readonly TimeSpan StoringMax = TimeSpan.FromMinutes(3);
+    private static readonly TimeSpan StoredLook = TimeSpan.FromMilliseconds(10);
+
     private readonly string _folder;
     private readonly IResultStore _store;
     private readonly IRunWriter _writer;
@@ -37,16 +44,17 @@ internal sealed class MeasuredFleet : IAsyncDisposable
     private readonly HistoryBatch _batch;
     private readonly EmbeddedFleet? _fleet;
     private readonly SiloProcesses? _silos;
+    private readonly MeasuredDatabase? _database;
     private readonly int _hosts;
     private long _findings;
 
     private MeasuredFleet(
         string folder, IResultStore store, IRunWriter writer, SpoolWriter spool, SpoolDrain? drain,
-        EmbeddedFleet? fleet, SiloProcesses? silos,
+        EmbeddedFleet? fleet, SiloProcesses? silos, MeasuredDatabase? database,
         ObjectTable objects, IReadOnlyList<DevicePlan> devices, int hosts)
     {
-        (_folder, _store, _writer, Spool, _drain, _fleet, _silos, Objects, Devices, _hosts) =
-            (folder, store, writer, spool, drain, fleet, silos, objects, devices, hosts);
+        (_folder, _store, _writer, Spool, _drain, _fleet, _silos, _database, Objects, Devices, _hosts) =
+            (folder, store, writer, spool, drain, fleet, silos, database, objects, devices, hosts);
         _reader = drain is null ? SpoolReader.Open(spool.Options.Directory, objects) : null;
         _batch = new HistoryBatch(objects, 1);
         Session = objects.Intern("session:bench");
@@ -54,8 +62,9 @@ internal sealed class MeasuredFleet : IAsyncDisposable
 
     public IClusterClient Grains => _fleet?.Grains ?? _silos!.Grains;
 
-    /// <summary>What silos in processes of their own used so far; null where the silo is in this one.</summary>
-    public Func<Task<Use>>? UseOfSilos => _silos is null ? null : _silos.UseAsync;
+    /// <summary>What silos and a database in processes of their own used so far; null where all is in this
+    /// one.</summary>
+    public Func<Task<Use>>? UseOfOthers => _silos is null && _database is null ? null : UseAsync;
 
     public SpoolWriter Spool { get; }
 
@@ -78,7 +87,10 @@ internal sealed class MeasuredFleet : IAsyncDisposable
         const string Run = "bench";
         var folder = Path.Combine(Path.GetTempPath(), "fleet-bench-" + Guid.NewGuid().ToString("N"));
         var objects = new ObjectTable();
-        var store = await ResultStores.OpenAsync(StoreAddress.Parse(folder), ct);
+        var database = recording is Recording.StoredInPostgres
+            ? await MeasuredDatabase.StartAsync("hotpath", ct)
+            : null;
+        var store = await ResultStores.OpenAsync(StoreAddress.Parse(database?.Address ?? folder), ct);
         var writer = await store.CreateRunAsync(
             new RunInfo(Run)
             {
@@ -93,11 +105,11 @@ internal sealed class MeasuredFleet : IAsyncDisposable
         var spool = SpoolWriter.Create(
             new SpoolOptions(Path.Combine(folder, Run + ".spool", "1"), Run, 1, "bench", SpoolOptions.MonotonicClock())
             {
-                BoundBytes = recording is Recording.Stored ? 4L << 30 : long.MaxValue,
-                SparesMax = recording is Recording.Stored ? 2 : Spares,
+                BoundBytes = recording is Recording.Spooled ? long.MaxValue : 4L << 30,
+                SparesMax = recording is Recording.Spooled ? Spares : 2,
             },
             objects);
-        var drain = recording is Recording.Stored ? SpoolDrain.Start(spool, writer) : null;
+        var drain = recording is Recording.Spooled ? null : SpoolDrain.Start(spool, writer);
         MeasuredFleet? self = null;
         var checker = new OnlineChecker("ALL", objects, _ => Interlocked.Increment(ref self!._findings));
         var processes = silos == 0 ? null : await SiloProcesses.StartAsync(Run, folder, silos, ct);
@@ -117,7 +129,7 @@ internal sealed class MeasuredFleet : IAsyncDisposable
             devices.AddRange(own);
         }
 
-        self = new(folder, store, writer, spool, drain, fleet, processes, objects, devices, hosts);
+        self = new(folder, store, writer, spool, drain, fleet, processes, database, objects, devices, hosts);
         await self.BuildAsync(plan, devicesPerHost);
         return self;
     }
@@ -155,6 +167,11 @@ internal sealed class MeasuredFleet : IAsyncDisposable
         Spool.Dispose();
         await _writer.DisposeAsync();
         await _store.DisposeAsync();
+        if (_database is not null)
+        {
+            await _database.DisposeAsync();
+        }
+
         Directory.Delete(_folder, recursive: true);
     }
 
@@ -173,6 +190,26 @@ internal sealed class MeasuredFleet : IAsyncDisposable
             Spool.Stored(_reader.TakeSpent());
         }
     }
+
+    /// <summary>Ends when all that was spooled is stored, so that storing it counts where it came from.</summary>
+    /// <exception cref="InvalidOperationException">The drain ended before, or takes minutes.</exception>
+    public async Task StoredAsync()
+    {
+        var began = Stopwatch.GetTimestamp();
+        while (_drain is not null && _drain.RowsStored < Spool.Operations + Spool.Events)
+        {
+            if (_drain.Completion.IsCompleted || Stopwatch.GetElapsedTime(began) > StoringMax)
+            {
+                throw new InvalidOperationException(
+                    $"{Spool.Operations + Spool.Events - _drain.RowsStored} rows are not stored.");
+            }
+
+            await Task.Delay(StoredLook);
+        }
+    }
+
+    private async Task<Use> UseAsync() =>
+        (_silos is null ? default : await _silos.UseAsync()) + new Use(_database?.CpuSeconds ?? 0, 0);
 
     private async Task BuildAsync(RunPlan plan, int devicesPerHost)
     {

@@ -11,7 +11,7 @@ internal static class MemoryBench
 
     public static async Task<IReadOnlyList<Line>> RunAsync(bool isQuick, CancellationToken ct)
     {
-        var hosts = isQuick ? 100 : 1000;
+        var hosts = isQuick ? 40 : 1000;
         const int DevicesPerHost = 100;
         long before;
         await using (var empty = await MeasuredFleet.StartAsync(1, 1, Recording.Stored, ct))

@@ -50,8 +50,8 @@ internal static class RecordingBench
                     new("appended to the spool", d => load.RunAsync(d, load.Append)) { AfterRound = Empty },
                     new("all that a generator records", d => load.RunAsync(d, load.Record)) { AfterRound = Empty },
                 ],
-                warmUp: TimeSpan.FromSeconds(isQuick ? 1 : 3),
-                round: TimeSpan.FromSeconds(1),
+                warmUp: TimeSpan.FromSeconds(isQuick ? 0.4 : 3),
+                round: TimeSpan.FromSeconds(isQuick ? 0.4 : 1),
                 rounds: isQuick ? 3 : 9);
             ct.ThrowIfCancellationRequested();
             return

@@ -15,9 +15,9 @@ internal static class LawBench
 
     public static async Task<IReadOnlyList<Line>> RunAsync(bool isQuick, CancellationToken ct)
     {
-        var warmUp = TimeSpan.FromSeconds(isQuick ? 0.5 : 2);
-        var round = TimeSpan.FromSeconds(isQuick ? 0.5 : 2);
-        var rounds = isQuick ? 3 : 7;
+        var warmUp = TimeSpan.FromSeconds(isQuick ? 0.2 : 1);
+        var round = TimeSpan.FromSeconds(isQuick ? 0.2 : 1);
+        var rounds = isQuick ? 3 : 5;
         var pool = await Interleaved.RunAsync(
             Name, new Contender("bare scan of a bitmap", BareBitmap()),
             [new Contender("GenPool alloc+free pairs, 4,096 granules half full", HalfFullPool())],

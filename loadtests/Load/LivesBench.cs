@@ -24,10 +24,10 @@ internal static class LivesBench
             await using var fleet = await MeasuredFleet.StartAsync(1, Devices, recording, ct);
             var devices = fleet.Devices.Select(device => fleet.Grains.GetGrain<IPciDeviceGrain>(device.Key)).ToList();
             lines.Add(await MeasureAsync(
-                fleet, $"a life, {recording}", rounds, isQuick ? 2_000 : 5_000, "256 B",
+                fleet, $"a life, {recording}", rounds, isQuick ? 1_000 : 5_000, "256 B",
                 count => LiveAsync(devices, count)));
             lines.Add(await MeasureAsync(
-                fleet, $"an operation, {recording}", rounds, isQuick ? 50_000 : 200_000, "0 B",
+                fleet, $"an operation, {recording}", rounds, isQuick ? 20_000 : 200_000, "0 B",
                 count => OperateAsync(fleet, devices, count)));
         }
 

@@ -28,7 +28,7 @@ internal static class LoadBench
         File.SetUnixFileMode(folder.FullName, (UnixFileMode)0b111_101_101);
         try
         {
-            return [.. await MeasureAsync(folder.FullName, TimeSpan.FromSeconds(isQuick ? 5 : 20), ct)];
+            return [.. await MeasureAsync(folder.FullName, TimeSpan.FromSeconds(isQuick ? 2 : 10), ct)];
         }
         finally
         {

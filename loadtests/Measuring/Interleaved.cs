@@ -21,15 +21,18 @@ internal static class Interleaved
     /// <param name="round">Processor time of one counted round, at least.</param>
     /// <param name="rounds">Counted rounds of each contender.</param>
     /// <param name="others">What other processes with a part in it have used so far; null for none.</param>
+    /// <param name="wallTimesMax">How much longer than its processor time a round may take, where it mostly
+    /// waits.</param>
     public static async Task<IReadOnlyList<Comparison>> RunAsync(
         string benchmark, Contender floor, IReadOnlyList<Contender> contenders, TimeSpan warmUp,
-        TimeSpan round, int rounds, Func<Task<Use>>? others = null)
+        TimeSpan round, int rounds, Func<Task<Use>>? others = null,
+        double wallTimesMax = WallTimesMax)
     {
         Contender[] all = [floor, .. contenders];
         var measured = all.Select(_ => new List<Round>()).ToArray();
         foreach (var one in all)
         {
-            await MeasureAsync(one, warmUp, others);
+            await MeasureAsync(one, warmUp, others, wallTimesMax);
             one.AfterRound?.Invoke();
         }
 
@@ -37,7 +40,7 @@ internal static class Interleaved
         {
             for (var c = 0; c < all.Length; c++)
             {
-                measured[c].Add(await MeasureAsync(all[c], round, others));
+                measured[c].Add(await MeasureAsync(all[c], round, others, wallTimesMax));
                 all[c].AfterRound?.Invoke();
             }
         }
@@ -46,7 +49,8 @@ internal static class Interleaved
             (one, i) => new Comparison(benchmark, one.Name, floor.Name, measured[i + 1], measured[0]))];
     }
 
-    private static async Task<Round> MeasureAsync(Contender contender, TimeSpan duration, Func<Task<Use>>? others)
+    private static async Task<Round> MeasureAsync(
+        Contender contender, TimeSpan duration, Func<Task<Use>>? others, double wallTimesMax)
     {
         GC.Collect();
         GC.WaitForPendingFinalizers();
@@ -63,7 +67,7 @@ internal static class Interleaved
             usedByOthers = others is null ? default : await others() - before;
         }
         while (used.CpuSeconds + usedByOthers.CpuSeconds < Enough * duration.TotalSeconds
-            && Stopwatch.GetElapsedTime(wall) < WallTimesMax * duration);
+            && Stopwatch.GetElapsedTime(wall) < wallTimesMax * duration);
 
         return new(
             operations, used.CpuSeconds, Stopwatch.GetElapsedTime(wall).TotalSeconds, used.AllocatedBytes,

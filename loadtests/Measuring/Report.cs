@@ -1,7 +1,4 @@
-using System.Diagnostics;
 using System.Globalization;
-using System.Runtime.InteropServices;
-using System.Text.Json;
 using Spectre.Console;
 
 namespace Fleet.LoadTests.Measuring;
@@ -34,10 +31,17 @@ internal sealed record Line(
             + $"{Comparison.Median(comparison.FloorRounds.Select(r => r.OthersBytesPerOperation)):N0} in the silos");
 }
 
-/// <summary>Prints the table and writes it as JSON with what it was measured on.</summary>
+/// <summary>Prints lines as they come, and all of them as a table.</summary>
 internal static class Report
 {
-    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
+    public static void Tell(Line line) => Console.WriteLine(
+        $"{line.Benchmark}: {line.What}: {Number(line.Figure)} {line.Unit}"
+        + (line.Floor is { } floor ? $"; {line.FloorName} {Number(floor)}" : "")
+        + (line.Ratio is { } ratio ? string.Create(CultureInfo.InvariantCulture, $"; ratio {ratio:0.00}") : "")
+        + (line.RatioLow is { } low
+            ? string.Create(CultureInfo.InvariantCulture, $" ({low:0.00}-{line.RatioHigh:0.00})")
+            : "")
+        + (line.Aim.Length > 0 ? $"; aim {line.Aim}" : "") + (line.Notes.Length > 0 ? $"; {line.Notes}" : ""));
 
     public static void Print(IReadOnlyList<Line> lines)
     {
@@ -65,47 +69,11 @@ internal static class Report
         AnsiConsole.Write(table);
     }
 
-    public static async Task WriteAsync(string path, IReadOnlyList<Line> lines, bool isQuick)
-    {
-        var report = new
-        {
-            measuredAt = DateTimeOffset.UtcNow,
-            commit = Git("rev-parse HEAD"),
-            isDirty = Git("status --porcelain").Length > 0,
-            runtime = RuntimeInformation.FrameworkDescription,
-            os = RuntimeInformation.OSDescription,
-            cores = Environment.ProcessorCount,
-            memoryBytes = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes,
-            serverGc = System.Runtime.GCSettings.IsServerGC,
-            isQuick,
-            lines,
-        };
-        await File.WriteAllTextAsync(path, JsonSerializer.Serialize(report, Indented));
-    }
-
-    private static string Number(double value) => value switch
+    /// <summary>Three digits that say something, and what they count in.</summary>
+    public static string Number(double value) => value switch
     {
         >= 1e6 => (value / 1e6).ToString("0.00 M", CultureInfo.InvariantCulture),
         >= 1e4 => (value / 1e3).ToString("0.0 k", CultureInfo.InvariantCulture),
         _ => value.ToString("0.##", CultureInfo.InvariantCulture),
     };
-
-    private static string Git(string arguments)
-    {
-        try
-        {
-            using var git = Process.Start(new ProcessStartInfo("git", arguments)
-            {
-                RedirectStandardOutput = true,
-                RedirectStandardError = true
-            })!;
-            var output = git.StandardOutput.ReadToEnd();
-            git.WaitForExit();
-            return git.ExitCode == 0 ? output.Trim() : "";
-        }
-        catch (System.ComponentModel.Win32Exception)
-        {
-            return "";
-        }
-    }
 }

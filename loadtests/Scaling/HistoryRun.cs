@@ -1,10 +1,10 @@
 using System.Globalization;
 using Fleet.Kernel.History;
+using Fleet.LoadTests.Measuring;
 using Fleet.LoadTests.Storage;
 using Fleet.Storage.Checks;
 using Fleet.Storage.Query;
 using Fleet.Storage.Results;
-using Fleet.Storage.Server;
 
 namespace Fleet.LoadTests.Scaling;
 
@@ -29,21 +29,20 @@ internal sealed record HistoryCost(
 }
 
 /// <summary>Stores a synthetic run of some length, seals it and has the database judge it.</summary>
-internal sealed class HistoryRun(PrivateServer server, PrivateServerStatus status, string folder)
+internal sealed class HistoryRun(MeasuredDatabase database)
 {
     private const int RowsAtOnce = 120_000;
     private const int VerdictMinutesMax = 30;
 
-    private readonly Psql _psql = new(status, folder);
+    private readonly Psql _psql = new(database.Status, database.Folder);
     private int _runs;
 
     public async Task<HistoryCost> MeasureAsync(int rows, CancellationToken ct)
     {
-        var pid = await server.PidAsync(ct) ?? throw new InvalidOperationException("The server does not run.");
         var name = string.Create(CultureInfo.InvariantCulture, $"rows-{++_runs}");
-        await using var store = await ResultStores.OpenAsync(StoreAddress.Parse(status.Address), ct);
+        await using var store = await ResultStores.OpenAsync(StoreAddress.Parse(database.Address), ct);
         var history = new SyntheticHistory();
-        var looks = new List<Look> { LookAt(pid) };
+        var looks = new List<Look> { LookAt() };
         await using (var writer = await store.CreateRunAsync(new RunInfo(name), history.Objects, ct))
         {
             await writer.AppendAsync(history.Begin(), ct);
@@ -52,12 +51,12 @@ internal sealed class HistoryRun(PrivateServer server, PrivateServerStatus statu
                 await writer.AppendAsync(history.Next(Math.Min(left, RowsAtOnce), 1), ct);
             }
 
-            looks.Add(LookAt(pid));
+            looks.Add(LookAt());
             await writer.SealAsync(
                 new(RunVerdict.Valid, 0) { Complete = true, Quiescent = true, EndedAt = DateTimeOffset.UtcNow }, ct);
         }
 
-        looks.Add(LookAt(pid));
+        looks.Add(LookAt());
         IReadOnlyList<SqlRuleResult> rules;
         await using (var reader = await store.OpenRunAsync(name, ct))
         {
@@ -65,7 +64,7 @@ internal sealed class HistoryRun(PrivateServer server, PrivateServerStatus statu
                 reader, true, true, new SqlLimits(TimeSpan.FromMinutes(VerdictMinutesMax), 10), ct);
         }
 
-        looks.Add(LookAt(pid));
+        looks.Add(LookAt());
         var table = $"operations_{await _psql.RunIdAsync(name, ct)}";
         var bytes = await _psql.NumberAsync($"SELECT pg_total_relation_size('{table}')", ct);
         await _psql.ExecuteAsync($"TRUNCATE {table}", ct);
@@ -77,9 +76,8 @@ internal sealed class HistoryRun(PrivateServer server, PrivateServerStatus statu
         double Micro(double cpuSeconds) => cpuSeconds / rows * 1e6;
     }
 
-    private static Look LookAt(int server) => new(
-        DateTimeOffset.UtcNow, Environment.CpuUsage.TotalTime.TotalSeconds,
-        ProcessTree.Read(server, _ => true).CpuSeconds);
+    private Look LookAt() => new(
+        DateTimeOffset.UtcNow, Environment.CpuUsage.TotalTime.TotalSeconds, database.CpuSeconds);
 
     private readonly record struct Look(DateTimeOffset At, double Own, double Server);
 }

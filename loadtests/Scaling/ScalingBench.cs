@@ -1,7 +1,6 @@
 using System.Globalization;
+using System.Runtime.CompilerServices;
 using Fleet.LoadTests.Measuring;
-using Fleet.Storage.Results;
-using Fleet.Storage.Server;
 
 namespace Fleet.LoadTests.Scaling;
 
@@ -21,151 +20,171 @@ internal static class ScalingBench
     public const string Silos = Name + "-silos";
     public const string History = Name + "-history";
 
-    /// <summary>An hour and 15 GB of disk: only when it is named.</summary>
+    private const double Mebi = 1 << 20;
+
+    /// <summary>30 million rows: ten minutes, 8 GB of disk.</summary>
+    public const string LongerHistory = Name + "-history-30m";
+
+    /// <summary>An hour and 25 GB of disk: only when it is named.</summary>
     public const string LongHistory = Name + "-history-100m";
 
     /// <summary>Thrown away: the writer's code is not compiled for the last time before.</summary>
     private const int WarmRows = 500_000;
 
+    /// <summary>Room of a row while it is judged: with indexes, log and what is sorted.</summary>
+    private const long BytesOfRow = 300;
+
     /// <summary>Figures of a whole run are kept in the repository, those of a quick one are not.</summary>
     private const string Kept = "docs/figures";
     private const string NotKept = "BenchmarkDotNet.Artifacts/figures";
 
-    public static async Task<IReadOnlyList<Line>> RunAsync(bool isQuick, CancellationToken ct) =>
-    [
-        .. await SilosAsync(isQuick, ct),
-        .. await ClientsAsync(isQuick, ct),
-        .. await DevicesAsync(isQuick, ct),
-        .. await HistoryAsync(isQuick, ct),
-    ];
+    public static async IAsyncEnumerable<Line> RunAsync(bool isQuick, [EnumeratorCancellation] CancellationToken ct)
+    {
+        foreach (var axis in (Func<bool, CancellationToken, IAsyncEnumerable<Line>>[])
+            [SilosAsync, ClientsAsync, HistoryAsync, DevicesAsync])
+        {
+            await foreach (var line in axis(isQuick, ct))
+            {
+                yield return line;
+            }
+        }
+    }
 
-    public static Task<IReadOnlyList<Line>> DevicesAsync(bool isQuick, CancellationToken ct) => RunsAsync(
-        Devices, "devices", point => point.Devices, isQuick,
-        Sizes(isQuick, [500, 2000], [1000, 10_000, 100_000]), size => Centre(isQuick) with { Devices = size }, ct);
+    public static IAsyncEnumerable<Line> DevicesAsync(bool isQuick, CancellationToken ct) => RunsAsync(
+        Devices, "devices", isQuick, isQuick ? [500, 2000] : [1000, 10_000, 100_000],
+        size => Centre(isQuick) with { Devices = size }, ct);
 
-    public static Task<IReadOnlyList<Line>> ClientsAsync(bool isQuick, CancellationToken ct) => RunsAsync(
-        Clients, "clients", point => point.Clients, isQuick,
-        Sizes(isQuick, [16, 64], [16, 64, 256, 1024, 4096]), size => Centre(isQuick) with { Clients = size }, ct);
+    public static IAsyncEnumerable<Line> ClientsAsync(bool isQuick, CancellationToken ct) => RunsAsync(
+        Clients, "clients", isQuick, isQuick ? [16, 64] : [16, 64, 256, 1024, 4096],
+        size => Centre(isQuick) with { Clients = size }, ct);
 
-    public static Task<IReadOnlyList<Line>> SilosAsync(bool isQuick, CancellationToken ct) => RunsAsync(
-        Silos, "silos", point => point.Silos, isQuick,
-        Sizes(isQuick, [1, 2], [1, 2, 4]), size => Centre(isQuick) with { Silos = size }, ct);
+    public static IAsyncEnumerable<Line> SilosAsync(bool isQuick, CancellationToken ct) => RunsAsync(
+        Silos, "silos", isQuick, isQuick ? [1, 2] : [1, 2, 4], size => Centre(isQuick) with { Silos = size }, ct);
 
-    public static Task<IReadOnlyList<Line>> HistoryAsync(bool isQuick, CancellationToken ct) => RowsAsync(
-        History, isQuick, Sizes(isQuick, [100_000, 400_000], [1_000_000, 3_000_000, 10_000_000]), ct);
+    public static IAsyncEnumerable<Line> HistoryAsync(bool isQuick, CancellationToken ct) =>
+        RowsAsync(History, isQuick, isQuick ? [100_000, 400_000] : [1_000_000, 3_000_000, 10_000_000], ct);
 
-    public static Task<IReadOnlyList<Line>> LongHistoryAsync(bool isQuick, CancellationToken ct) => RowsAsync(
-        LongHistory, isQuick, Sizes(isQuick, [400_000], [100_000_000]), ct);
+    public static IAsyncEnumerable<Line> LongerHistoryAsync(bool isQuick, CancellationToken ct) =>
+        RowsAsync(LongerHistory, isQuick, [isQuick ? 400_000 : 30_000_000], ct);
+
+    public static IAsyncEnumerable<Line> LongHistoryAsync(bool isQuick, CancellationToken ct) =>
+        RowsAsync(LongHistory, isQuick, [isQuick ? 400_000 : 100_000_000], ct);
 
     private static ScalingPoint Centre(bool isQuick) =>
         isQuick ? new ScalingPoint(500, 64, 1) : new ScalingPoint(1000, 256, 1);
 
-    private static async Task<IReadOnlyList<Line>> RunsAsync(
-        string name, string axis, Func<ScalingPoint, int> sizeOf, bool isQuick, int[] sizes,
-        Func<int, ScalingPoint> pointOf, CancellationToken ct)
+    private static async IAsyncEnumerable<Line> RunsAsync(
+        string name, string axis, bool isQuick, int[] sizes, Func<int, ScalingPoint> pointOf,
+        [EnumeratorCancellation] CancellationToken ct)
     {
-        var results = new List<ScalingResult>();
-        await ServedAsync(async (server, status, folder) =>
+        var measured = new ScalingAxis<ScalingResult>(FileOf(isQuick, name, "json"), BenchFile.Commit);
+        await using var database = await MeasuredDatabase.StartAsync(name, ct);
+        var run = new ScalingRun(database, TimeSpan.FromSeconds(isQuick ? 8 : 20));
+        foreach (var size in measured.InOrder(sizes).ToArray())
         {
-            var run = new ScalingRun(server, status, folder, TimeSpan.FromSeconds(isQuick ? 12 : 30));
-            foreach (var point in sizes.Select(pointOf))
+            ScalingResult result;
+            try
             {
-                try
-                {
-                    results.Add(await run.MeasureAsync(point, ct));
-                    await Console.Error.WriteLineAsync(Told(results[^1]));
-                }
-                catch (InvalidOperationException e)
-                {
-                    await Console.Error.WriteLineAsync($"{point}: not measured: {e.Message}");
-                }
+                result = await run.MeasureAsync(pointOf(size), ct);
             }
-        }, ct);
-        Line[] lines = [.. results.Select(result => LineOf(name, axis, sizeOf(result.Point), result))];
-        if (results.Count > 0)
-        {
-            ScalingFigure.Write(FileOf(isQuick, name, "png"), axis, [.. results.Select(one => sizeOf(one.Point))],
-            [
-                new("Operations per second", "op/s", [new("", Values(one => one.OperationsPerSecond))]),
-                new("Processor time of one operation", "µs",
-                [
-                    new("silos", Values(one => one.SiloCpu)), new("generator", Values(one => one.GeneratorCpu)),
-                    new("PostgreSQL", Values(one => one.DatabaseCpu)),
-                ]),
-            ]);
-            await Report.WriteAsync(FileOf(isQuick, name, "json"), lines, isQuick);
+            catch (InvalidOperationException e)
+            {
+                await Console.Error.WriteLineAsync($"{pointOf(size)}: not measured: {e.Message}");
+                continue;
+            }
+
+            measured.Add(size, result);
+            Draw(FileOf(isQuick, name, "png"), axis, measured);
+            foreach (var line in LinesOf(name, axis, size, result))
+            {
+                yield return line;
+            }
         }
-
-        return lines;
-
-        double[] Values(Func<ScalingResult, double> of) => [.. results.Select(of)];
     }
 
-    private static async Task<IReadOnlyList<Line>> RowsAsync(
-        string name, bool isQuick, int[] sizes, CancellationToken ct)
+    private static void Draw(string file, string axis, ScalingAxis<ScalingResult> measured)
     {
-        var results = new List<HistoryCost>();
-        await ServedAsync(async (server, status, folder) =>
-        {
-            var history = new HistoryRun(server, status, folder);
-            await history.MeasureAsync(WarmRows, ct);
-            foreach (var rows in sizes)
-            {
-                results.Add(await history.MeasureAsync(rows, ct));
-                await Console.Error.WriteLineAsync(results[^1].ToString());
-            }
-        }, ct);
-        Line[] lines =
+        ScalingFigure.Write(file, axis, [.. measured.Points.Select(point => point.Size)],
         [
-            .. results.Select(one => new Line(
-                name, string.Create(CultureInfo.InvariantCulture, $"{one.Rows:N0} rows"), one.Cpu, "CPU-µs/row", null,
-                null, null, null, null, "", one.ToString())),
-        ];
-        ScalingFigure.Write(FileOf(isQuick, name, "png"), "rows", [.. results.Select(one => one.Rows)],
-        [
-            new("Processor time of one row", "µs",
+            new("Operations per second", "op/s", [new("", Values(one => one.OperationsPerSecond))]),
+            new("Processor time of one operation", "µs",
             [
-                new("stored: writer", [.. results.Select(one => one.WriterCpu)]),
-                new("stored: PostgreSQL", [.. results.Select(one => one.StoreCpu)]),
-                new("sealed", [.. results.Select(one => one.SealCpu)]),
-                new("SQL verdict", [.. results.Select(one => one.VerdictCpu)]),
+                new("silos", Values(one => one.SiloCpu)), new("generator", Values(one => one.GeneratorCpu)),
+                new("PostgreSQL", Values(one => one.DatabaseCpu)),
+                new("all, by the model", Values(one => CapacityModel.Cpu(one.Point))),
+            ]),
+            new("Memory of all silos", "MiB",
+            [
+                new("measured", Values(one => one.SiloBytes / Mebi)),
+                new("by the model", Values(one => CapacityModel.SilosBytes(one.Point) / Mebi)),
             ]),
         ]);
-        await Report.WriteAsync(FileOf(isQuick, name, "json"), lines, isQuick);
-        return lines;
+
+        double[] Values(Func<ScalingResult, double> of) => [.. measured.Points.Select(point => of(point.Result))];
     }
 
-    private static async Task ServedAsync(
-        Func<PrivateServer, PrivateServerStatus, string, Task> measure, CancellationToken ct)
+    private static async IAsyncEnumerable<Line> RowsAsync(
+        string name, bool isQuick, int[] sizes, [EnumeratorCancellation] CancellationToken ct)
     {
-        var folder = Directory.CreateTempSubdirectory("fleet-bench-scaling-");
-        File.SetUnixFileMode(folder.FullName, (UnixFileMode)0b111_101_101); // The server's own user enters it.
-        var server = PrivateServer.In(Path.Combine(folder.FullName, "db"));
-        try
+        var measured = new ScalingAxis<HistoryCost>(FileOf(isQuick, History, "json"), BenchFile.Commit);
+        await using var database = await MeasuredDatabase.StartAsync(name, ct);
+        var history = new HistoryRun(database);
+        await history.MeasureAsync(isQuick ? sizes[0] : WarmRows, ct);
+        foreach (var rows in measured.InOrder(sizes).ToArray())
         {
-            var status = await server.UpAsync(ct);
-            await using (await ResultStores.OpenAsync(StoreAddress.Parse(status.Address), ct))
+            var room = new DriveInfo(database.Folder).AvailableFreeSpace;
+            if (rows * BytesOfRow > room)
             {
-                // Opening brings the tables to this version, outside of what is measured.
+                await Console.Error.WriteLineAsync(string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"{rows:N0} rows: not measured: they may need {rows * BytesOfRow >> 30} GiB below "
+                    + $"{database.Folder}, {room >> 30} GiB are free."));
+                continue;
             }
 
-            await measure(server, status, folder.FullName);
+            var cost = await history.MeasureAsync(rows, ct);
+            measured.Add(rows, cost);
+            ScalingFigure.Write(
+                FileOf(isQuick, History, "png"), "rows", [.. measured.Points.Select(point => point.Size)],
+                [
+                    new("Processor time of one row", "µs",
+                    [
+                        new("stored: writer", Values(one => one.WriterCpu)),
+                        new("stored: PostgreSQL", Values(one => one.StoreCpu)),
+                        new("sealed", Values(one => one.SealCpu)),
+                        new("SQL verdict", Values(one => one.VerdictCpu)),
+                    ]),
+                    new("Time until the verdict, for a million rows", "s",
+                    [
+                        new("", Values(one => one.VerdictSeconds / one.Rows * 1e6)),
+                    ]),
+                ]);
+            yield return new Line(
+                name, string.Create(CultureInfo.InvariantCulture, $"{rows:N0} rows"), cost.Cpu, "CPU-µs/row", null,
+                null, null, null, null, "", cost.ToString());
         }
-        finally
-        {
-            await server.DownAsync(CancellationToken.None);
-            folder.Delete(recursive: true);
-        }
+
+        double[] Values(Func<HistoryCost, double> of) => [.. measured.Points.Select(point => of(point.Result))];
     }
 
     private static string FileOf(bool isQuick, string name, string kind) =>
         Path.Combine(isQuick ? NotKept : Kept, $"{name}.{kind}");
 
-    private static int[] Sizes(bool isQuick, int[] few, int[] all) => isQuick ? few : all;
+    /// <summary>What was measured beside what the model says.</summary>
+    private static Line[] LinesOf(string name, string axis, int size, ScalingResult result)
+    {
+        var model = CapacityModel.SilosBytes(result.Point) / Mebi;
+        return
+        [
+            Of("processor time of one", result.Cpu, "CPU-µs/op", CapacityModel.Cpu(result.Point), Told(result)),
+            Of("rows of one", result.RowsPerOperation, "rows/op", CapacityModel.RowsPerOperation, ""),
+            Of("memory of all silos", result.SiloBytes / Mebi, "MiB", model, ""),
+        ];
 
-    private static Line LineOf(string name, string axis, int size, ScalingResult result) => new(
-        name, string.Create(CultureInfo.InvariantCulture, $"{size:N0} {axis}"), result.Cpu, "CPU-µs/op",
-        null, null, null, null, null, "", Told(result));
+        Line Of(string what, double figure, string unit, double predicted, string notes) => new(
+            name, string.Create(CultureInfo.InvariantCulture, $"{size:N0} {axis}, {what}"), figure, unit,
+            CapacityModel.Name, predicted, figure / predicted, null, null, "", notes);
+    }
 
     private static string Told(ScalingResult result) => string.Create(
         CultureInfo.InvariantCulture,

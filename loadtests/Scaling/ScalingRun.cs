@@ -2,8 +2,8 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Text;
 using System.Text.Json;
+using Fleet.LoadTests.Measuring;
 using Fleet.LoadTests.Storage;
-using Fleet.Storage.Server;
 
 namespace Fleet.LoadTests.Scaling;
 
@@ -12,20 +12,19 @@ namespace Fleet.LoadTests.Scaling;
 /// What counts lies between the first and the last line of progress of the steady phase: building, warming up, storing
 /// and judging do not. Rows and commits are those of PostgreSQL's own statistics over the same time.
 /// </remarks>
-internal sealed class ScalingRun(PrivateServer server, PrivateServerStatus status, string folder, TimeSpan steady)
+internal sealed class ScalingRun(MeasuredDatabase database, TimeSpan steady)
 {
     private const string Steady = "steady";
 
-    /// <summary>Building 100,000 devices takes minutes; what takes longer is not measured.</summary>
-    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(12);
+    /// <summary>Building and taking down 100,000 devices takes minutes; what takes longer is not measured.</summary>
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(8);
 
-    private readonly Psql _psql = new(status, folder);
+    private readonly Psql _psql = new(database.Status, database.Folder);
 
     /// <exception cref="InvalidOperationException">The run ended other than valid or unknown, or was too short to be
     /// measured; the message has its last words.</exception>
     public async Task<ScalingResult> MeasureAsync(ScalingPoint point, CancellationToken ct)
     {
-        var database = await server.PidAsync(ct) ?? throw new InvalidOperationException("The server does not run.");
         using var patience = CancellationTokenSource.CreateLinkedTokenSource(ct);
         patience.CancelAfter(Patience);
         using var fleet = Process.Start(StartOf(point))!;
@@ -38,7 +37,7 @@ internal sealed class ScalingRun(PrivateServer server, PrivateServerStatus statu
             words.AppendLine(line);
             if (OperationsOf(line) is { } operations)
             {
-                last = await LookAsync(operations, fleet.Id, database, ct);
+                last = await LookAsync(operations, fleet.Id, ct);
                 first ??= last;
             }
         }
@@ -78,12 +77,12 @@ internal sealed class ScalingRun(PrivateServer server, PrivateServerStatus statu
         double Micro(double cpuSeconds) => cpuSeconds / operations * 1e6;
     }
 
-    private async Task<Moment> LookAsync(long operations, int fleet, int database, CancellationToken ct)
+    private async Task<Moment> LookAsync(long operations, int fleet, CancellationToken ct)
     {
         var timestamp = Stopwatch.GetTimestamp();
         var silos = ProcessTree.Read(fleet, command => IsSilo(command));
         var generator = ProcessTree.Read(fleet, command => !IsSilo(command));
-        var server = ProcessTree.Read(database, _ => true);
+        var server = ProcessTree.Read(database.Pid, _ => true);
         return new(
             timestamp, operations, silos, generator, server,
             await StatisticAsync("tup_inserted", ct), await StatisticAsync("xact_commit", ct));
@@ -118,7 +117,7 @@ internal sealed class ScalingRun(PrivateServer server, PrivateServerStatus statu
 
     private ProcessStartInfo StartOf(ScalingPoint point)
     {
-        var file = Path.Combine(folder, "scaling.yaml");
+        var file = Path.Combine(database.Folder, "scaling.yaml");
         using (var resource = typeof(ScalingRun).Assembly.GetManifestResourceStream("bench.scaling.yaml")!)
         using (var copy = File.Create(file))
         {
@@ -132,7 +131,7 @@ internal sealed class ScalingRun(PrivateServer server, PrivateServerStatus statu
         ]);
     }
 
-    private string StoreOf() => "private:" + Path.GetDirectoryName(status.DataDirectory);
+    private string StoreOf() => "private:" + Path.GetDirectoryName(database.Status.DataDirectory);
 
     private ProcessStartInfo Fleet(string[] arguments) => new(
         Environment.ProcessPath is { } host && Path.GetFileNameWithoutExtension(host) == "dotnet" ? host : "dotnet",
@@ -140,7 +139,7 @@ internal sealed class ScalingRun(PrivateServer server, PrivateServerStatus statu
     {
         RedirectStandardOutput = true,
         RedirectStandardError = true,
-        WorkingDirectory = folder, // The spool lies beside the results.
+        WorkingDirectory = database.Folder, // The spool lies beside the results.
     };
 
     private async Task RunAsync(string[] arguments, CancellationToken ct)

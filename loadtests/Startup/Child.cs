@@ -29,9 +29,11 @@ internal static class Child
 
     private const int Clients = 64;
 
-    /// <summary>Code is compiled for the last time only after it ran for a while, later still on a busy
-    /// machine.</summary>
-    private const int WarmRounds = 2;
+    /// <summary>Code is compiled for the last time only after it ran for a while: so many times as long as is
+    /// measured.</summary>
+    private const int WarmTimes = 2;
+
+    private static readonly TimeSpan Slice = TimeSpan.FromSeconds(0.5);
 
     /// <summary>The measured side: prints one line of JSON.</summary>
     public static async Task<int> RunAsync(string what, double seconds)
@@ -39,7 +41,7 @@ internal static class Child
         var result = what switch
         {
             Silo => await SiloAsync(),
-            HotPath => await HotPathAsync(TimeSpan.FromSeconds(seconds)),
+            HotPath => await HotPathAsync(seconds),
             _ => throw new ArgumentException($"There is no child \"{what}\".", nameof(what)),
         };
         Console.WriteLine(JsonSerializer.Serialize(result));
@@ -100,22 +102,17 @@ internal static class Child
         }
     }
 
-    private static async Task<ChildResult> HotPathAsync(TimeSpan duration)
+    private static async Task<ChildResult> HotPathAsync(double cpuSeconds)
     {
         await using var fleet = await MeasuredFleet.StartAsync(2, 100, Recording.Spooled, CancellationToken.None);
         var ready = Ready();
         var load = new HotPathLoad(fleet, Clients);
-        for (var round = 0; round < WarmRounds; round++)
-        {
-            await load.RecordedAsync(duration);
-            fleet.Empty();
-        }
-
+        await SpendAsync(fleet, load, WarmTimes * cpuSeconds);
         GC.Collect();
         var pause = GC.GetTotalPauseDuration();
         var cpu = Environment.CpuUsage.TotalTime;
         var wall = Stopwatch.GetTimestamp();
-        var operations = await load.RecordedAsync(duration);
+        var operations = await SpendAsync(fleet, load, cpuSeconds);
         return ready with
         {
             Operations = operations,
@@ -124,6 +121,20 @@ internal static class Child
             PauseSeconds = (GC.GetTotalPauseDuration() - pause).TotalSeconds,
             WorkingSet = Environment.WorkingSet,
         };
+    }
+
+    /// <summary>As long as it takes to have used so much processor time: a busy machine measures as much.</summary>
+    private static async Task<long> SpendAsync(MeasuredFleet fleet, HotPathLoad load, double cpuSeconds)
+    {
+        var operations = 0L;
+        for (var cpu = Environment.CpuUsage.TotalTime;
+            (Environment.CpuUsage.TotalTime - cpu).TotalSeconds < cpuSeconds;)
+        {
+            operations += await load.RecordedAsync(Slice);
+            fleet.Empty();
+        }
+
+        return operations;
     }
 
     private static ChildResult Ready()
@@ -135,12 +146,22 @@ internal static class Child
     }
 }
 
-/// <summary>Processor time of processes that this one started and that are gone.</summary>
-/// <remarks>Source: proc(5), stat; in steps of 10 ms, so a round of several starts is measured at once.</remarks>
+/// <summary>Processor time of processes that this one started and that are gone, and of the machine.</summary>
+/// <remarks>Source: proc(5), both stat; in steps of 10 ms, so a round of several starts is measured at once.</remarks>
 internal static class ProcessTimes
 {
     private const double TicksPerSecond = 100;
     private const int ChildrensUserTime = 13;
+
+    /// <summary>Of "cpu": user, nice, system, idle, iowait, irq, softirq.</summary>
+    private static readonly int[] Busy = [1, 2, 3, 6, 7];
+
+    /// <summary>Of everything that runs on this machine, since it was started.</summary>
+    public static double OfMachine()
+    {
+        var fields = File.ReadLines("/proc/stat").First().Split(' ', StringSplitOptions.RemoveEmptyEntries);
+        return Busy.Sum(at => double.Parse(fields[at], CultureInfo.InvariantCulture)) / TicksPerSecond;
+    }
 
     public static double OfReapedChildren()
     {

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Runtime.CompilerServices;
 using Fleet.LoadTests.Measuring;
 
 namespace Fleet.LoadTests.Startup;
@@ -8,6 +9,9 @@ namespace Fleet.LoadTests.Startup;
 internal static class SettingsBench
 {
     public const string Name = "settings";
+
+    /// <summary>So many are compared with one run of the defaults.</summary>
+    private const int SettingsOfFloor = 3;
 
     private static readonly (string Name, Dictionary<string, string> Environment)[] Settings =
     [
@@ -19,25 +23,61 @@ internal static class SettingsBench
         }),
         ("no concurrent GC", new() { ["DOTNET_gcConcurrent"] = "0" }),
         ("generation 0 of 64 MiB", new() { ["DOTNET_GCgen0size"] = "4000000" }),
+        ("generation 0 of 64 MiB, no concurrent GC", new()
+        {
+            ["DOTNET_GCgen0size"] = "4000000",
+            ["DOTNET_gcConcurrent"] = "0",
+        }),
         ("no tiered PGO", new() { ["DOTNET_TieredPGO"] = "0" }),
         ("no tiered compilation", new() { ["DOTNET_TieredCompilation"] = "0" }),
         ("no quick JIT for loops", new() { ["DOTNET_TC_QuickJitForLoops"] = "0" }),
+        ("threads of the pool sleep at once", new() { ["DOTNET_ThreadPool_UnfairSemaphoreSpinLimit"] = "0" }),
     ];
 
-    public static async Task<IReadOnlyList<Line>> RunAsync(bool isQuick, CancellationToken ct)
+    public static async IAsyncEnumerable<Line> RunAsync(bool isQuick, [EnumeratorCancellation] CancellationToken ct)
     {
-        var (rounds, seconds) = isQuick ? (1, "4") : (5, "8");
+        var (rounds, seconds) = isQuick ? (1, "2") : (4, "4");
         var measured = Settings.Select(_ => new List<(ChildResult Own, ChildResult Floor)>()).ToArray();
-        for (var round = 0; round < rounds; round++)
+        for (var round = 0; round < rounds && await RoundAsync(measured, seconds, ct); round++)
         {
-            for (var i = 0; i < Settings.Length; i++)
-            {
-                var floor = await HotPathAsync([], seconds, ct);
-                measured[i].Add((await HotPathAsync(Settings[i].Environment, seconds, ct), floor));
-            }
         }
 
-        return [.. Settings.Select((setting, i) => LineOf(setting.Name, measured[i]))];
+        for (var i = 0; i < Settings.Length; i++)
+        {
+            if (measured[i].Count > 0)
+            {
+                yield return LineOf(Settings[i].Name, measured[i]);
+            }
+        }
+    }
+
+    /// <summary>Each setting once, beside defaults that ran a little before.</summary>
+    /// <returns>False when the time was over: what came before counts.</returns>
+    private static async Task<bool> RoundAsync(
+        List<(ChildResult Own, ChildResult Floor)>[] measured, string seconds, CancellationToken ct)
+    {
+        try
+        {
+            var floor = await HotPathAsync([], seconds, ct);
+            for (var i = 0; i < Settings.Length; i++)
+            {
+                var own = await HotPathAsync(Settings[i].Environment, seconds, ct);
+                measured[i].Add((own, floor));
+                await Console.Error.WriteLineAsync(string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"{Settings[i].Name}: {Rate(own):N0} op/CPU-s, the defaults {Rate(floor):N0}"));
+                if (i % SettingsOfFloor == SettingsOfFloor - 1)
+                {
+                    floor = await HotPathAsync([], seconds, ct);
+                }
+            }
+
+            return true;
+        }
+        catch (OperationCanceledException) when (measured.Any(one => one.Count > 0))
+        {
+            return false;
+        }
     }
 
     private static async Task<ChildResult> HotPathAsync(

@@ -1,15 +1,15 @@
 using System.Diagnostics;
 using System.Globalization;
+using System.Runtime.CompilerServices;
 using Fleet.Checking;
 using Fleet.Kernel.History;
 using Fleet.LoadTests.Checking;
 using Fleet.LoadTests.Measuring;
-using Fleet.LoadTests.Scaling;
+using Fleet.LoadTests.Startup;
 using Fleet.Storage.Checks;
 using Fleet.Storage.Cluster;
 using Fleet.Storage.Query;
 using Fleet.Storage.Results;
-using Fleet.Storage.Server;
 
 namespace Fleet.LoadTests.Storage;
 
@@ -23,34 +23,34 @@ internal static class StorageBench
     private const int RowsAtOnce = 120_000;
     private const int ObjectsInFlight = 256;
 
-    public static async Task<IReadOnlyList<Line>> RunAsync(bool isQuick, CancellationToken ct)
+    /// <summary>Commits wait for the disk, and nothing is gained by doing so for long.</summary>
+    private const double WallTimesMax = 2;
+
+    public static async IAsyncEnumerable<Line> RunAsync(bool isQuick, [EnumeratorCancellation] CancellationToken ct)
     {
-        var folder = Directory.CreateTempSubdirectory("fleet-bench-storage-");
-        File.SetUnixFileMode(folder.FullName, (UnixFileMode)0b111_101_101); // The server's own user enters it.
-        var server = PrivateServer.In(Path.Combine(folder.FullName, "db"));
-        try
+        await using var database = await MeasuredDatabase.StartAsync(Name, ct);
+        await using var store = await ResultStores.OpenAsync(StoreAddress.Parse(database.Address), ct);
+        var psql = new Psql(database.Status, database.Folder);
+        var records = isQuick ? 200_000 : 2_000_000;
+        Func<Task<IReadOnlyList<Line>>>[] parts =
+        [
+            () => IngestAsync(store, psql, database, isQuick, ct),
+            () => TransitionsAsync(store, database, isQuick, ct),
+            () => RoomAndVerdictAsync(store, psql, database, isQuick ? 500_000 : 10_000_000, ct),
+            () => StoredRunAsync(store, "PostgreSQL", records, ct),
+            () => EmbeddedAsync(Path.Combine(database.Folder, "embedded"), records, ct),
+        ];
+        foreach (var part in parts)
         {
-            var status = await server.UpAsync(ct);
-            await using var store = await ResultStores.OpenAsync(StoreAddress.Parse(status.Address), ct);
-            var psql = new Psql(status, folder.FullName);
-            return
-            [
-                .. await IngestAsync(store, psql, isQuick, ct), .. await TransitionsAsync(store, isQuick, ct),
-                .. await RoomAndVerdictAsync(
-                    store, psql, (await server.PidAsync(ct))!.Value, isQuick ? 500_000 : 10_000_000, ct),
-                .. await StoredRunAsync(store, "PostgreSQL", isQuick ? 500_000 : 2_000_000, ct),
-                .. await EmbeddedAsync(Path.Combine(folder.FullName, "embedded"), isQuick ? 500_000 : 2_000_000, ct),
-            ];
-        }
-        finally
-        {
-            await server.DownAsync(CancellationToken.None);
-            folder.Delete(recursive: true);
+            foreach (var line in await part())
+            {
+                yield return line;
+            }
         }
     }
 
     private static async Task<IReadOnlyList<Line>> IngestAsync(
-        IResultStore store, Psql psql, bool isQuick, CancellationToken ct)
+        IResultStore store, Psql psql, MeasuredDatabase database, bool isQuick, CancellationToken ct)
     {
         var history = new SyntheticHistory();
         await using var writer = await store.CreateRunAsync(new RunInfo("ingest"), history.Objects, ct);
@@ -80,7 +80,8 @@ internal static class StorageBench
                     AfterRound = Empty,
                 },
             ],
-            TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(isQuick ? 2 : 3), isQuick ? 3 : 7);
+            TimeSpan.FromSeconds(0.5), TimeSpan.FromSeconds(isQuick ? 0.5 : 2), isQuick ? 3 : 5, () => UseOf(database),
+            WallTimesMax);
         return
         [
             .. comparisons.Select(comparison => Wall(
@@ -88,7 +89,9 @@ internal static class StorageBench
                 comparison.Contender.Contains("one", StringComparison.Ordinal) ? "0.9 of psql's" : "",
                 string.Create(
                     CultureInfo.InvariantCulture,
-                    $"own CPU {1e9 / comparison.Figure:N0} ns/row, batches of {batch.OperationCount:N0}"))),
+                    $"by processor time, server and client together, {comparison.Ratio:0.00} "
+                    + $"({comparison.Ratios[0]:0.00}-{comparison.Ratios[^1]:0.00}); own CPU {Own(comparison):N0} "
+                    + $"ns/row, batches of {batch.OperationCount:N0}"))),
         ];
 
         // No round finds the rows of the one before it.
@@ -96,7 +99,7 @@ internal static class StorageBench
     }
 
     private static async Task<IReadOnlyList<Line>> TransitionsAsync(
-        IResultStore store, bool isQuick, CancellationToken ct)
+        IResultStore store, MeasuredDatabase database, bool isQuick, CancellationToken ct)
     {
         var objects = new ObjectTable();
         await using var writer = await store.CreateRunAsync(new RunInfo("transitions"), objects, ct);
@@ -113,7 +116,8 @@ internal static class StorageBench
                     Timed(async duration => (await Task.WhenAll(
                         Enumerable.Range(0, names.Length).Select(i => CommitAsync(i, duration)))).Sum())),
             ],
-            TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(isQuick ? 2 : 3), isQuick ? 3 : 5);
+            TimeSpan.FromSeconds(0.5), TimeSpan.FromSeconds(isQuick ? 0.5 : 2), isQuick ? 3 : 5, () => UseOf(database),
+            WallTimesMax);
         return [.. comparisons.Select(c => Wall(c, "transitions/s", "", "one event each, durable before the answer"))];
 
         async Task<long> CommitAsync(int place, TimeSpan duration)
@@ -138,7 +142,7 @@ internal static class StorageBench
     }
 
     private static async Task<IReadOnlyList<Line>> RoomAndVerdictAsync(
-        IResultStore store, Psql psql, int serverPid, int operations, CancellationToken ct)
+        IResultStore store, Psql psql, MeasuredDatabase database, int operations, CancellationToken ct)
     {
         var history = new SyntheticHistory();
         await using var writer = await store.CreateRunAsync(new RunInfo("verdict"), history.Objects, ct);
@@ -157,11 +161,11 @@ internal static class StorageBench
         var heap = await psql.NumberAsync($"SELECT pg_table_size('{table}')", ct);
         var indexes = await psql.NumberAsync($"SELECT pg_indexes_size('{table}')", ct);
         await using var reader = await store.OpenRunAsync("verdict", ct);
-        var before = ProcessTree.Read(serverPid, _ => true).CpuSeconds;
+        var before = database.CpuSeconds;
         var judging = Stopwatch.StartNew();
         var results = await SqlChecks.RunAsync(reader, true, true, new SqlLimits(TimeSpan.FromMinutes(10), 10), ct);
         var seconds = judging.Elapsed.TotalSeconds;
-        var cpu = ProcessTree.Read(serverPid, _ => true).CpuSeconds - before;
+        var cpu = database.CpuSeconds - before;
         return
         [
             Single("room in the heap", (double)heap / count, "B/operation", "at most 96", ""),
@@ -240,6 +244,13 @@ internal static class StorageBench
                 string.Create(CultureInfo.InvariantCulture, $"{rules.Elapsed.TotalSeconds:N1} s of wall time")),
         ];
     }
+
+    /// <summary>Of the server and of every psql that ended.</summary>
+    private static Task<Use> UseOf(MeasuredDatabase database) =>
+        Task.FromResult(new Use(database.CpuSeconds + ProcessTimes.OfReapedChildren(), 0));
+
+    private static double Own(Comparison comparison) =>
+        Comparison.Median(comparison.Rounds.Select(round => round.CpuSeconds / round.Operations)) * 1e9;
 
     private static Func<TimeSpan, Task<long>> Repeat(Func<Task> act, long rows) => async duration =>
     {

@@ -1,0 +1,101 @@
+using System.Diagnostics;
+using System.Globalization;
+using Fleet.LoadTests.Startup;
+
+namespace Fleet.LoadTests.Measuring;
+
+/// <summary>Runs benchmarks one after another, each within its time, and keeps what each line said at once.</summary>
+/// <remarks>
+/// A benchmark that is cut off, or that breaks, costs its own remaining lines and nothing else: the others run, and the
+/// file has what was known. The bound is felt where a benchmark next looks at its token.
+/// </remarks>
+internal sealed class BenchRun(bool isQuick, string? path, bool isResumed)
+{
+    private readonly List<Line> _lines = [];
+    private readonly BenchFile? _file = path is null ? null : BenchFile.ReadOrNew(path);
+
+    /// <returns>False where one broke.</returns>
+    public async Task<bool> RunAsync(IEnumerable<Benchmark> benchmarks, CancellationToken ct)
+    {
+        var isSound = true;
+        var began = Look.Now();
+        foreach (var benchmark in benchmarks)
+        {
+            if (isResumed && _file?.HasWhole(benchmark.Name, isQuick) == true)
+            {
+                await Console.Error.WriteLineAsync($"{benchmark.Name}: measured before, at this commit.");
+                continue;
+            }
+
+            isSound &= await RunAsync(benchmark, ct);
+        }
+
+        Report.Print(_lines);
+        Console.WriteLine($"all: {Look.Now().Since(began)}");
+        return isSound;
+    }
+
+    private async Task<bool> RunAsync(Benchmark benchmark, CancellationToken ct)
+    {
+        var limit = benchmark.Max(isQuick);
+        using var bound = CancellationTokenSource.CreateLinkedTokenSource(ct);
+        bound.CancelAfter(limit);
+        var began = Look.Now();
+        var course = new BenchCourse(benchmark.Name, isQuick) { Outcome = BenchOutcome.CutOff };
+        _file?.Begin(course);
+        var outcome = BenchOutcome.Whole;
+        var why = "";
+        try
+        {
+            await foreach (var line in benchmark.Run(isQuick, bound.Token).WithCancellation(bound.Token))
+            {
+                _lines.Add(line);
+                Report.Tell(line);
+                course.Lines.Add(line);
+                course.Spent(Look.Now(), began);
+                _file?.Write();
+            }
+        }
+        catch (OperationCanceledException) when (bound.IsCancellationRequested && !ct.IsCancellationRequested)
+        {
+            outcome = BenchOutcome.CutOff;
+        }
+        catch (Exception e) when (e is not OperationCanceledException)
+        {
+            (outcome, why) = (BenchOutcome.Broken, e.ToString());
+        }
+
+        course.Outcome = outcome;
+        course.Spent(Look.Now(), began);
+        _file?.Write();
+        await Console.Out.WriteLineAsync(
+            $"{benchmark.Name}: {Look.Now().Since(began)}{Said(outcome, limit)}{why}");
+        return outcome is not BenchOutcome.Broken;
+    }
+
+    private static string Said(BenchOutcome outcome, TimeSpan limit) => outcome switch
+    {
+        BenchOutcome.CutOff => string.Create(
+            CultureInfo.InvariantCulture, $"; cut off after its {limit.TotalSeconds:N0} s: the rest is not measured"),
+        BenchOutcome.Broken => "; BROKEN: ",
+        _ => "",
+    };
+}
+
+/// <summary>Times at one moment.</summary>
+/// <param name="CpuSeconds">Of this process and of those that it started and that ended; a database server is not
+/// among them.</param>
+/// <param name="MachineCpuSeconds">Of everything that runs here.</param>
+internal readonly record struct Look(long Timestamp, double CpuSeconds, double MachineCpuSeconds)
+{
+    public static Look Now() => new(
+        Stopwatch.GetTimestamp(),
+        Environment.CpuUsage.TotalTime.TotalSeconds + ProcessTimes.OfReapedChildren(),
+        ProcessTimes.OfMachine());
+
+    public string Since(Look began) => string.Create(
+        CultureInfo.InvariantCulture,
+        $"{Stopwatch.GetElapsedTime(began.Timestamp, Timestamp).TotalSeconds:0.0} s, "
+        + $"{CpuSeconds - began.CpuSeconds:0.0} CPU-s, {MachineCpuSeconds - began.MachineCpuSeconds:0.0} of the whole "
+        + $"machine");
+}

@@ -1,0 +1,29 @@
+namespace Fleet.LoadTests.Measuring;
+
+/// <summary>One benchmark by its name: it tells each line as soon as it is known.</summary>
+/// <param name="QuickMax">Wall time after which a quick one is cut off; what it told until then stands.</param>
+/// <param name="WholeMax">The same where it is not quick.</param>
+internal sealed record Benchmark(
+    string Name, TimeSpan QuickMax, TimeSpan WholeMax, Func<bool, CancellationToken, IAsyncEnumerable<Line>> Run)
+{
+    /// <summary>Runs unless others are named: false for parts of another one and for what takes minutes.</summary>
+    public bool IsUnasked { get; init; } = true;
+
+    public TimeSpan Max(bool isQuick) => isQuick ? QuickMax : WholeMax;
+
+    /// <summary>A benchmark that knows its lines only at the end.</summary>
+    public static Func<bool, CancellationToken, IAsyncEnumerable<Line>> AtOnce(
+        Func<bool, CancellationToken, Task<IReadOnlyList<Line>>> run)
+    {
+        return LinesAsync;
+
+        async IAsyncEnumerable<Line> LinesAsync(
+            bool isQuick, [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken ct)
+        {
+            foreach (var line in await run(isQuick, ct))
+            {
+                yield return line;
+            }
+        }
+    }
+}
