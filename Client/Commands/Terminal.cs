@@ -24,13 +24,18 @@ public sealed class Terminal
         Converters = { new JsonStringEnumConverter(JsonNamingPolicy.KebabCaseLower) },
     };
 
+    /// <summary>Made when they are needed: looking at the terminal is a part of every start otherwise, of
+    /// <c>--help</c> too.</summary>
+    private readonly Lazy<IAnsiConsole> _screen;
+    private readonly Lazy<IAnsiConsole> _progress;
+
     public Terminal(TextWriter output, TextWriter error, bool isInteractive)
     {
         Output = output;
         Error = error;
         IsInteractive = isInteractive;
-        Screen = ScreenOn(output, isInteractive);
-        Progress = ScreenOn(error, isInteractive);
+        _screen = new(() => ScreenOn(output, isInteractive));
+        _progress = new(() => ScreenOn(error, isInteractive));
     }
 
     public TextWriter Output { get; }
@@ -41,10 +46,10 @@ public sealed class Terminal
     public bool IsInteractive { get; }
 
     /// <summary>Tables and text for standard output.</summary>
-    public IAnsiConsole Screen { get; }
+    public IAnsiConsole Screen => _screen.Value;
 
     /// <summary>Live progress, on standard error.</summary>
-    public IAnsiConsole Progress { get; }
+    public IAnsiConsole Progress => _progress.Value;
 
     public static Terminal OfProcess() =>
         new(Console.Out, Console.Error, !Console.IsErrorRedirected && !Console.IsOutputRedirected);
