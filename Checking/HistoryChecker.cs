@@ -73,10 +73,12 @@ public sealed class HistoryChecker
             return;
         }
 
-        if (record.Kind is OperationKind.Alloc or OperationKind.Free
-            && _objects.Kind(record.At.Obj) is ObjectKind.Map)
+        if (!record.At.IsNone && _objects.Kind(record.At.Obj) is ObjectKind.Map
+            && (record.Kind is OperationKind.Alloc or OperationKind.Free
+                || record is { Kind: OperationKind.Query, SizeBytes: > 0 }))
         {
-            // A pin: the page map's own page_get or page_put stands at the same position.
+            // A pin, or what became of one: the page map's own page_get or page_put stands at the same position. What
+            // became of an access names no size.
             return;
         }
 
@@ -90,10 +92,13 @@ public sealed class HistoryChecker
         }
     }
 
-    /// <summary>A later incarnation says that what was to be freed is gone; a copy of the message may have reached the
+    /// <summary>A later incarnation says that what was asked for is gone; a copy of the message may have reached the
     /// one that had it.</summary>
-    private static bool IsGone(in Operation record) =>
-        record is { Kind: OperationKind.Free, Outcome: OperationOutcome.Fail, Err: Errno.ENODEV };
+    private static bool IsGone(in Operation record) => record is
+    {
+        Kind: OperationKind.Alloc or OperationKind.Free or OperationKind.Access, Outcome: OperationOutcome.Fail,
+        Err: Errno.ENODEV,
+    };
 
     public void Add(in HistoryRecord record)
     {
