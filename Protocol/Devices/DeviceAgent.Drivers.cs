@@ -137,7 +137,8 @@ public sealed partial class DeviceAgent
         pmem.Region.Handle = Intern("region:" + Plan.Key);
         pmem.Badblocks.Handle = Intern($"badblocks:{Plan.Key}.{life}");
         pmem.Mapping.Handle = Intern(Plan.MapName(0));
-        pmem.Queue.Handle = Intern(Plan.QueueName);
+        // A request may still have the disk open when its device is bound again: that queue is another one.
+        pmem.Queue.Handle = Intern($"{Plan.QueueName}.{life}");
         pmem.Queue.Life = life;
         var hasOwnRef = !isRaw && Profile.Has(KernelSwitch.PmemInternalRef);
         Place(pmem.Queue.Usage, hasOwnRef ? "ref:" + Plan.QueueKey : Plan.RefName(0), life);

@@ -187,7 +187,8 @@ public sealed partial class MapAgent
         }
 
         var pfn = _map.StartPfn + (ulong)request.Page;
-        if (!_map.IsStored || !_slot.TryGetLive())
+        // A page whose last count has gone is on its way out, whatever this slot knows of the ref: try_get_page.
+        if (!_map.IsStored || _map.CountOf(pfn) <= 0 || !_slot.TryGetLive())
         {
             var refused = Log.Add(EventKind.MapLookup, actor: "client", pfn: pfn, err: Errno.ENXIO);
             return new(Errno.ENXIO, refused, 0, 0, 0);
@@ -324,8 +325,15 @@ public sealed partial class MapAgent
 
     private async ValueTask<At> ReportAsync(At at)
     {
+        var (resource, life) = (_resource!, _life);
         await Log.CommitAsync();
-        await _resource!.Report(_life, _slot.Report(_bar, at));
+
+        // Of a life that was fenced meanwhile nothing is counted any more.
+        if (life == _life)
+        {
+            await resource.Report(life, _slot.Report(_bar, at));
+        }
+
         return at;
     }
 
