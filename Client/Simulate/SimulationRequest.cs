@@ -16,16 +16,6 @@ public static class SimulationRequest
     /// <exception cref="UsageException">The scenario asks for something that the simulation does not model.</exception>
     public static void Demand(Scenario scenario)
     {
-        if (scenario.Fleet.Drivers.FirstOrDefault(
-            driver => driver.Value is not DriverKind.P2pdma) is { Weight: > 0 } other)
-            Refuse(scenario, $"fleet.drivers: {Word(other.Value)}", "p2pdma");
-
-        if (scenario.Load.VectorLength > 1)
-            Refuse(scenario, $"load.vector: {scenario.Load.VectorLength}", "1");
-
-        if (scenario.Fleet.Placement is GrainPlacement.Spread)
-            Refuse(scenario, "fleet.placement: spread", "colocated");
-
         if (scenario.Fleet.Sections is Inventory.SectionPlacement.Shared)
             Refuse(scenario, "fleet.sections: shared", "own");
 
@@ -57,7 +47,10 @@ public static class SimulationRequest
                 [.. load.SizeBytes.Select(size => (size.Value, size.Weight))],
                 HoldOf(load.Hold),
                 [.. WeightedSampler.WeightsOf(load.Devices, devices)],
-                load.Deadline),
+                load.Deadline)
+            {
+                VectorLength = load.VectorLength,
+            },
             new(
                 scenario.Unbind.RebindAfter,
                 scenario.Unbind.WithHolders switch
@@ -105,6 +98,9 @@ public static class SimulationRequest
             FaultKind.DbKill => [SimulatedFault.DatabaseDown],
             FaultKind.DbSlow => [SimulatedFault.DatabaseSlow],
             FaultKind.SurpriseRemove => [SimulatedFault.SurpriseRemove],
+            FaultKind.DbCut => [SimulatedFault.DatabaseCut],
+            FaultKind.Partition => [SimulatedFault.Partition],
+            FaultKind.Isolate => [SimulatedFault.Isolate],
             _ => MessageFaultsOf(fault),
         };
         return kinds.Select(kind => new FaultPlan(
@@ -128,12 +124,8 @@ public static class SimulationRequest
     private static void Demand(Scenario scenario, Fault fault)
     {
         var isInjection = fault.Kind is FaultKind.Inject;
-        if (fault.Kind is FaultKind.Partition or FaultKind.GeneratorKill or FaultKind.DbCut or FaultKind.Isolate)
-        {
-            Refuse(
-                scenario, $"faults: {Word(fault.Kind)}",
-                "inject, message, silo-kill, silo-pause, silo-restart, surprise-remove, db-kill and db-slow");
-        }
+        if (fault.Kind is FaultKind.GeneratorKill)
+            Refuse(scenario, $"faults: {Word(fault.Kind)}", "every other kind");
 
         if (isInjection && fault.When is not (FaultSchedule.Probability or FaultSchedule.Nth))
         {

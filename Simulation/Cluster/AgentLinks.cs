@@ -12,8 +12,8 @@ namespace Fleet.Simulation.Cluster;
 /// answered, and executed once.
 /// </summary>
 /// <remarks>
-/// A call that meets another incarnation than the one that its caller knows, or one that has lost the life, is never
-/// answered: the device has lost a part of its life, and so the whole of it.
+/// One that meets another incarnation than its caller knows is answered too: so the device learns that the life is
+/// over.
 /// </remarks>
 internal sealed class AgentLinks(VirtualCluster cluster, Activation owner) : IFleetLinks
 {
@@ -39,13 +39,13 @@ internal sealed class AgentLinks(VirtualCluster cluster, Activation owner) : IFl
         private SlotReport _lastReport;
 
         public ValueTask<At> Init(int life, At cause) =>
-            channel.Call<ResourceActivation, At>(0, CallForm.Begins, at => at.Init(life, cause));
+            channel.Once<ResourceActivation, At>(at => at.Init(life, cause));
 
         public ValueTask<At> Kill(int life, At cause) =>
-            channel.Call<ResourceActivation, At>(life, CallForm.Once, at => at.Committed(at.Agent.Kill(life, cause)));
+            channel.Once<ResourceActivation, At>(at => at.Committed(at.Agent.Kill(life, cause)));
 
-        public ValueTask<At> Confirm(int life, SlotReport[] folds) => channel.Call<ResourceActivation, At>(
-            life, CallForm.Once, at => at.Committed(at.Agent.Confirm(life, folds)));
+        public ValueTask<At> Confirm(int life, SlotReport[] folds) =>
+            channel.Once<ResourceActivation, At>(at => at.Committed(at.Agent.Confirm(life, folds)));
 
         public ValueTask<At> Report(int life, SlotReport report)
         {
@@ -56,87 +56,81 @@ internal sealed class AgentLinks(VirtualCluster cluster, Activation owner) : IFl
                 _lastReport = report;
             }
 
-            return channel.Call<ResourceActivation, At>(
-                life, CallForm.Cumulative, at => at.Committed(at.Agent.Report(life, sent)));
+            return channel.Always<ResourceActivation, At>(at => at.Committed(at.Agent.Report(life, sent)));
         }
 
-        public ValueTask<ZeroReply> WaitZero(int life, WaitStep step, At cause) =>
-            channel.Call<ResourceActivation, ZeroReply>(
-                life, step is WaitStep.Poll ? CallForm.Cumulative : CallForm.Once,
-                at => at.WaitZero(life, step, cause));
+        public ValueTask<ZeroReply> WaitZero(int life, WaitStep step, At cause) => step is WaitStep.Poll
+            ? channel.Always<ResourceActivation, ZeroReply>(at => at.WaitZero(life, step, cause))
+            : channel.Once<ResourceActivation, ZeroReply>(at => at.WaitZero(life, step, cause));
 
-        public ValueTask<At> Exit(int life, bool endsCleanup, At cause) => channel.Call<ResourceActivation, At>(
-            life, CallForm.Once, at => at.Committed(at.Agent.Exit(life, endsCleanup, cause)));
+        public ValueTask<At> Exit(int life, bool endsCleanup, At cause) =>
+            channel.Once<ResourceActivation, At>(at => at.Committed(at.Agent.Exit(life, endsCleanup, cause)));
 
         public ValueTask<At> Fence(int deviceGen, int life, At cause, string actor) =>
-            channel.Call<ResourceActivation, At>(0, CallForm.Begins, at => at.Agent.Fence(life, cause, actor));
+            channel.Once<ResourceActivation, At>(at => at.Agent.Fence(life, cause, actor));
 
         public ValueTask<At> Look() =>
-            channel.Call<ResourceActivation, At>(0, CallForm.Cumulative, at => new(at.Agent.Log.Last));
+            channel.Always<ResourceActivation, At>(at => new(at.Agent.Log.Last));
     }
 
     private sealed class MapLink(Channel channel) : IMapLink
     {
         public ValueTask<At> Store(MapLife life, At cause) =>
-            channel.Call<MapActivation, At>(0, CallForm.Begins, at => at.Store(life, cause));
+            channel.Once<MapActivation, At>(at => at.Store(life, cause));
 
-        public ValueTask<At> AddMemory(int life, At cause) => channel.Call<MapActivation, At>(
-            life, CallForm.Once, at => at.Committed(at.Agent.AddMemory(life, cause)));
+        public ValueTask<At> AddMemory(int life, At cause) =>
+            channel.Once<MapActivation, At>(at => at.Committed(at.Agent.AddMemory(life, cause)));
 
-        public ValueTask<At> InitPages(int life, RefSlotState slot, At cause) => channel.Call<MapActivation, At>(
-            life, CallForm.Once, async at => await at.Committed(await at.Agent.InitPages(life, slot, cause)));
+        public ValueTask<At> InitPages(int life, RefSlotState slot, At cause) =>
+            channel.Once<MapActivation, At>(
+                async at => await at.Committed(await at.Agent.InitPages(life, slot, cause)));
 
-        public ValueTask<SlotReport> Fold(int life) => channel.Call<MapActivation, SlotReport>(
-            life, CallForm.Once, at => new(at.Agent.Fold(life)));
+        public ValueTask<SlotReport> Fold(int life) =>
+            channel.Once<MapActivation, SlotReport>(at => new(at.Agent.Fold(life)));
 
-        public ValueTask<At> PutInitial(int life, At cause) => channel.Call<MapActivation, At>(
-            life, CallForm.Once, async at => await at.Committed(await at.Agent.PutInitial(life, cause)));
+        public ValueTask<At> PutInitial(int life, At cause) =>
+            channel.Once<MapActivation, At>(async at => await at.Committed(await at.Agent.PutInitial(life, cause)));
 
-        public ValueTask<At> Remove(int life, At cause, At reference) => channel.Call<MapActivation, At>(
-            life, CallForm.Once, at => at.Committed(at.Agent.Remove(life, cause, reference)));
+        public ValueTask<At> Remove(int life, At cause, At reference) =>
+            channel.Once<MapActivation, At>(at => at.Committed(at.Agent.Remove(life, cause, reference)));
 
-        public ValueTask<At> Erase(int life, At cause) => channel.Call<MapActivation, At>(
-            life, CallForm.Once, at => at.Committed(at.Agent.Erase(life, cause)));
+        public ValueTask<At> Erase(int life, At cause) =>
+            channel.Once<MapActivation, At>(at => at.Committed(at.Agent.Erase(life, cause)));
 
         public ValueTask<At> Fence(int deviceGen, int life, At cause, string actor) =>
-            channel.Call<MapActivation, At>(0, CallForm.Begins, at => at.Agent.Fence(deviceGen, cause, actor));
+            channel.Once<MapActivation, At>(at => at.Agent.Fence(deviceGen, cause, actor));
 
         public ValueTask<At> Look() =>
-            channel.Call<MapActivation, At>(0, CallForm.Cumulative, at => new(at.Agent.Log.Last));
+            channel.Always<MapActivation, At>(at => new(at.Agent.Log.Last));
 
         public ValueTask<At> Bar(int session, string name) =>
-            channel.Call<MapActivation, At>(0, CallForm.Cumulative, at => at.Bar(session, name));
+            channel.Always<MapActivation, At>(at => at.Bar(session, name));
 
         public ValueTask<long> Reap(int session, string name) =>
-            channel.Call<MapActivation, long>(0, CallForm.Cumulative, at => at.Reap(session));
+            channel.Always<MapActivation, long>(at => at.Reap(session));
     }
-}
-
-internal enum CallForm : byte
-{
-    /// <summary>Begins a life: any incarnation may take it.</summary>
-    Begins,
-
-    /// <summary>Changes something that a second time would change again.</summary>
-    Once,
-
-    /// <summary>Says everything each time: may be executed as often as it arrives.</summary>
-    Cumulative,
 }
 
 /// <summary>The calls of one activation to one grain.</summary>
 internal sealed class Channel(VirtualCluster cluster, Activation owner, Grain to)
 {
     private readonly List<long> _open = [];
-    private int _gen;
     private long _last;
 
     public PlantedBug Bug => cluster.Plan.Bug;
 
-    public ValueTask<T> Call<TAt, T>(int life, CallForm form, Func<TAt, ValueTask<T>> execute)
+    /// <summary>Changes something that a second time would change again.</summary>
+    public ValueTask<T> Once<TAt, T>(Func<TAt, ValueTask<T>> execute)
+        where TAt : PartActivation => Call(isRepeatable: false, execute);
+
+    /// <summary>Says everything each time: may be executed as often as it arrives.</summary>
+    public ValueTask<T> Always<TAt, T>(Func<TAt, ValueTask<T>> execute)
+        where TAt : PartActivation => Call(isRepeatable: true, execute);
+
+    private ValueTask<T> Call<TAt, T>(bool isRepeatable, Func<TAt, ValueTask<T>> execute)
         where TAt : PartActivation
     {
-        var call = new LinkCall<TAt, T>(this, ++_last, life, form, execute);
+        var call = new LinkCall<TAt, T>(this, ++_last, isRepeatable, execute);
         _open.Add(call.Number);
         Send(call);
         return new(call.Answer.Task);
@@ -158,11 +152,9 @@ internal sealed class Channel(VirtualCluster cluster, Activation owner, Grain to
     }
 
     private sealed class LinkCall<TAt, T>(
-        Channel channel, long number, int life, CallForm form, Func<TAt, ValueTask<T>> execute) : Letter
+        Channel channel, long number, bool isRepeatable, Func<TAt, ValueTask<T>> execute) : Letter
         where TAt : PartActivation
     {
-        private readonly int _expectedGen = form is CallForm.Once ? channel._gen : 0;
-
         public long Number => number;
 
         public long KnownBelow { get; set; }
@@ -172,13 +164,14 @@ internal sealed class Channel(VirtualCluster cluster, Activation owner, Grain to
         public override void Arrive(Activation at)
         {
             var part = (TAt)at;
-            if (part.HasLost(life) || (_expectedGen != 0 && part.Gen != _expectedGen))
+            if (part.IsReplaced)
             {
-                Return(part, () => channel.Lost());
+                // Whoever called repeats it, and finds the later one.
+                part.Stop();
                 return;
             }
 
-            if (form is CallForm.Cumulative || channel.Bug is PlantedBug.ExecuteTwice)
+            if (isRepeatable || channel.Bug is PlantedBug.ExecuteTwice)
             {
                 Execute(part);
                 return;
@@ -191,7 +184,7 @@ internal sealed class Channel(VirtualCluster cluster, Activation owner, Grain to
                     break;
                 case CallStand.Answered:
                     channel.CountRecall();
-                    Return(part, () => channel.Answered(this, (T)known!, part.Gen));
+                    Return(part, () => channel.Answered(this, (T)known!));
                     break;
                 default:
                     break;
@@ -202,7 +195,7 @@ internal sealed class Channel(VirtualCluster cluster, Activation owner, Grain to
         {
             var result = await execute(part);
             part.Calls.Answer(channel.Owner, number, result!);
-            Return(part, () => channel.Answered(this, result, part.Gen));
+            Return(part, () => channel.Answered(this, result));
         }
 
         private void Return(TAt part, Action what) => channel.Return(part, what);
@@ -212,29 +205,15 @@ internal sealed class Channel(VirtualCluster cluster, Activation owner, Grain to
 
     private void CountRecall() => cluster.Counts.Recalled++;
 
-    private void Answered<TAt, T>(LinkCall<TAt, T> call, T result, int gen)
+    private void Answered<TAt, T>(LinkCall<TAt, T> call, T result)
         where TAt : PartActivation
     {
         _open.Remove(call.Number);
-        _gen = gen;
         call.Answer.TrySetResult(result);
     }
 
-    private void Lost()
-    {
-        // A page map only reports; its device finds out by itself, or has ended the life already.
-        if (owner is DeviceActivation)
-        {
-            cluster.Counts.Fenced++;
-            cluster.Fence(owner.Grain);
-        }
-    }
-
     private void Return(PartActivation part, Action what) =>
-        cluster.Carry(
-            ReferenceEquals(part.Silo, owner.Silo),
-            new Reply(owner, what),
-            static reply => reply);
+        cluster.Carry(part.Silo, owner.Silo, new Reply(owner, what), static reply => reply);
 
     private sealed class Reply(Activation owner, Action what) : Occurrence
     {

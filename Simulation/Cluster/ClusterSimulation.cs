@@ -61,6 +61,9 @@ public static class ClusterSimulation
     /// <summary>Clients that wait for a silo that is being replaced are drained too, later.</summary>
     private static readonly TimeSpan DrainUnderFaults = TimeSpan.FromMinutes(2);
 
+    /// <summary>Longer than building, draining and closing take together under the worst of faults.</summary>
+    private static readonly TimeSpan PatienceMost = TimeSpan.FromHours(1);
+
     /// <exception cref="ArgumentException">The plan names a profile or a device that there is not.</exception>
     public static SimulationResult Run(SimulationPlan plan)
     {
@@ -102,13 +105,15 @@ public static class ClusterSimulation
         {
             var course = Task.CompletedTask;
             _main.Run(self => course = self.CourseAsync(), this);
+            var patienceNs = RandomChoice.Nanoseconds(
+                PatienceMost + _plan.Unbind.Patience + _plan.Unbind.Patience
+                + TimeSpan.FromTicks(_plan.Phases.Sum(phase => phase.For.Ticks)));
             while (!course.IsCompleted && _cluster.Time.Step())
             {
-            }
-
-            if (!course.IsCompleted)
-            {
-                throw new InvalidOperationException("Nothing is left to happen, and the run is not over.");
+                if (_cluster.NowNs > patienceNs)
+                {
+                    throw new InvalidOperationException("The phases are long past, and the run does not end.");
+                }
             }
 
             course.GetAwaiter().GetResult();
@@ -335,6 +340,9 @@ public static class ClusterSimulation
                 ("silo-pause", counts.SiloPauses),
                 ("silo-woken-after-replacement", counts.Woken),
                 ("silo-restart", counts.SiloRestarts),
+                ("partition", counts.Partitions),
+                ("isolate", counts.Isolations),
+                ("message-stalled", counts.Stalled),
                 ("surprise-remove", counts.Removals),
                 ("database-fault", counts.DatabaseFaults),
                 ("message-dropped", counts.Dropped),

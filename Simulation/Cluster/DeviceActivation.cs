@@ -2,6 +2,7 @@ using Fleet.Kernel;
 using Fleet.Kernel.History;
 using Fleet.Protocol.Calls;
 using Fleet.Protocol.Devices;
+using Fleet.Protocol.Streams;
 using Fleet.Protocol.Wire;
 
 namespace Fleet.Simulation.Cluster;
@@ -26,11 +27,19 @@ internal sealed class DeviceActivation : Activation, ICaller
 
     public DeviceAgent Agent { get; }
 
+    protected override ObjectLog Log => Agent.Log;
+
     public void Receive(HotCall call)
     {
-        if (Agent.Log.Gen < call.KnownGen)
+        if (!Log.Serves)
         {
-            Stop();
+            ReceiveServing(call);
+            return;
+        }
+
+        if (call.More is not null)
+        {
+            ReceiveMany(call);
             return;
         }
 
@@ -45,33 +54,14 @@ internal sealed class DeviceActivation : Activation, ICaller
             return;
         }
 
-        var operation = call.Operation;
-        if (operation.Kind is OperationKind.Alloc)
+        var pending = Execute(this, call, 0);
+        if (pending.IsCompletedSuccessfully && MayLeave)
         {
-            var pending = Agent.Alloc(new(
-                operation.Number, call.Session, operation.SizeBytes, call.Caller, call.KnownGen));
-            if (pending.IsCompletedSuccessfully && MayLeave)
-            {
-                Answer(call, FrontReply.Of(pending.Result));
-            }
-            else
-            {
-                AllocSlow(call, pending);
-            }
+            Answer(call, pending.Result);
         }
         else
         {
-            var pending = Agent.Free(new(
-                operation.Number, call.Session, operation.Alloc.Gen, operation.Alloc.Number, operation.Address,
-                operation.SizeBytes));
-            if (pending.IsCompletedSuccessfully && MayLeave)
-            {
-                Answer(call, FrontReply.Of(pending.Result));
-            }
-            else
-            {
-                FreeSlow(call, pending);
-            }
+            AnswerSlow(call, pending);
         }
     }
 
@@ -103,12 +93,14 @@ internal sealed class DeviceActivation : Activation, ICaller
         return Agent.Reply(ticket);
     }
 
-    /// <summary>A part of the life that this incarnation began is gone, and with it the whole.</summary>
-    public void LosePart(int gen)
+    /// <summary>Somebody met a part without memory: looks whether each still has the life that was begun
+    /// there.</summary>
+    /// <param name="gen">Incarnation that gave what was asked for; 0 where nothing was named.</param>
+    public void CheckParts(int gen)
     {
-        if (Agent.Log.Gen == gen && Agent.Report().IsBound)
+        if ((gen == 0 || Agent.Log.Gen == gen) && Agent.Report().IsBound)
         {
-            LosePart();
+            _ = Agent.CheckParts();
         }
     }
 
@@ -135,18 +127,57 @@ internal sealed class DeviceActivation : Activation, ICaller
 
     private bool MayLeave => Agent.Log.IsSettled || Cluster.Plan.Bug is PlantedBug.AnswerBeforeDurable;
 
-    private async void AllocSlow(HotCall call, ValueTask<AllocReply> pending)
+    private static ValueTask<FrontReply> Execute(DeviceActivation at, HotCall call, int element)
     {
-        var reply = await pending;
-        await Settle();
-        Answer(call, FrontReply.Of(reply));
+        ref readonly var operation = ref call.At(element);
+        switch (operation.Kind)
+        {
+            case OperationKind.Alloc:
+                var alloc = at.Agent.Alloc(new(
+                    operation.Number, call.Session, operation.SizeBytes, call.Caller, call.KnownGen));
+                return alloc.IsCompletedSuccessfully ? new(FrontReply.Of(alloc.Result)) : Allocated(alloc);
+            case OperationKind.Free:
+                var free = at.Agent.Free(new(
+                    operation.Number, call.Session, operation.Alloc.Gen, operation.Alloc.Number, operation.Address,
+                    operation.SizeBytes));
+                return free.IsCompletedSuccessfully ? new(FrontReply.Of(free.Result)) : Freed(free);
+            default:
+                return Accessed(at.Agent.Access(call.ToAccess(element)));
+        }
+
+        static async ValueTask<FrontReply> Allocated(ValueTask<AllocReply> pending) => FrontReply.Of(await pending);
+
+        static async ValueTask<FrontReply> Freed(ValueTask<FreeReply> pending) => FrontReply.Of(await pending);
+
+        static async ValueTask<FrontReply> Accessed(ValueTask<AccessReply> pending) => FrontReply.Of(await pending);
     }
 
-    private async void FreeSlow(HotCall call, ValueTask<FreeReply> pending)
+    private async void ReceiveServing(HotCall call)
+    {
+        if (await MayServe())
+        {
+            Receive(call);
+        }
+        else if (!call.IsQuestion)
+        {
+            call.ReturnGone(this);
+        }
+    }
+
+    private async void ReceiveMany(HotCall call)
+    {
+        if (await call.ExecuteMany(_clients, this, Execute))
+        {
+            await Settle();
+            call.Return(this);
+        }
+    }
+
+    private async void AnswerSlow(HotCall call, ValueTask<FrontReply> pending)
     {
         var reply = await pending;
         await Settle();
-        Answer(call, FrontReply.Of(reply));
+        Answer(call, reply);
     }
 
     private ValueTask Settle() =>

@@ -6,6 +6,8 @@ internal sealed class FaultTape(VirtualCluster cluster)
     private static readonly TimeSpan PauseDefault = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan DatabaseDefault = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan MessagesDefault = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan PartedDefault = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan IsolatedDefault = TimeSpan.FromSeconds(5);
 
     /// <summary>Of a message fault that lasts for a time and says no share.</summary>
     private const double MessageShare = 0.05;
@@ -75,6 +77,17 @@ internal sealed class FaultTape(VirtualCluster cluster)
                 cluster.Counts.DatabaseFaults++;
                 cluster.Database.SlowUntilNs = Until(fault, DatabaseDefault);
                 break;
+            case SimulatedFault.DatabaseCut:
+                cluster.Counts.DatabaseFaults++;
+                With(fault, silo => cluster.CutFromDatabase(
+                    silo, RandomChoice.Nanoseconds(fault.For ?? DatabaseDefault)));
+                break;
+            case SimulatedFault.Partition:
+                With(fault, silo => Part(silo, RandomChoice.Nanoseconds(fault.For ?? PartedDefault)));
+                break;
+            case SimulatedFault.Isolate:
+                With(fault, silo => cluster.Isolate(silo, RandomChoice.Nanoseconds(fault.For ?? IsolatedDefault)));
+                break;
             case SimulatedFault.SurpriseRemove:
                 Remove(fault);
                 break;
@@ -100,6 +113,12 @@ internal sealed class FaultTape(VirtualCluster cluster)
         {
             strike(targets[_random.Below(targets.Count)]);
         }
+    }
+
+    private void Part(Silo silo, long forNs)
+    {
+        var others = cluster.Silos.Where(other => cluster.IsServing(other) && !ReferenceEquals(other, silo)).ToList();
+        cluster.Partition(silo, others[_random.Below(others.Count)], forNs);
     }
 
     private void Remove(FaultPlan fault)

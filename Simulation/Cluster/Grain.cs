@@ -1,3 +1,6 @@
+using Fleet.Protocol.Incarnations;
+using Fleet.Protocol.Streams;
+
 namespace Fleet.Simulation.Cluster;
 
 internal enum GrainKind : byte { Device, Resource, Map }
@@ -14,6 +17,14 @@ internal sealed class Grain(GrainKind kind, string key, int device, uint placeme
 
     /// <summary>Equal for everything that belongs to one device.</summary>
     public uint Placement => placement;
+
+    /// <summary>Where it lives at first in a fleet that spreads the objects of a device.</summary>
+    public uint Spread { get; init; }
+
+    public bool WasActive { get; set; }
+
+    /// <summary>What is activated again after its silo died is placed with its device.</summary>
+    public uint NextPlacement => WasActive ? Placement : Spread;
 
     /// <summary>The one activation that is registered; null for none.</summary>
     public Activation? Current { get; set; }
@@ -55,6 +66,10 @@ internal abstract class Activation(VirtualCluster cluster, Grain grain, Silo sil
 
     public Silo Silo => silo;
 
+    public override Silo? Process => silo;
+
+    protected abstract ObjectLog Log { get; }
+
     /// <summary>Loads what is durable; messages wait until it is done.</summary>
     public void Start() => Run(static self => self.StartTurn(), this);
 
@@ -76,14 +91,43 @@ internal abstract class Activation(VirtualCluster cluster, Grain grain, Silo sil
         _waiting = null;
     }
 
-    /// <summary>A newer incarnation is known to somebody, so this one must answer nobody any more.</summary>
-    protected void Stop()
+    /// <summary>Waits until this activation has an incarnation that may answer, or knows that it never will.</summary>
+    /// <returns>False where a newer incarnation is known: this activation is over.</returns>
+    public async ValueTask<bool> MayServe()
+    {
+        while (!Log.Serves && Log.IsOpen)
+        {
+            if (Log.IsOver)
+            {
+                Stop();
+                return false;
+            }
+
+            await Log.Tenure!.Term.RenewedAsync();
+        }
+
+        return true;
+    }
+
+    /// <summary>A newer incarnation is known, so this one answers nobody any more.</summary>
+    public void Stop()
     {
         silo.Hosted.Remove(grain);
         End();
     }
 
     protected abstract ValueTask StartAsync();
+
+    /// <summary>Whoever called an incarnation that ended meanwhile gets no answer, and asks again.</summary>
+    protected override bool Takes(Exception failure)
+    {
+        if (failure is StaleIncarnationException)
+        {
+            Stop();
+        }
+
+        return failure is StaleIncarnationException or PartLostException;
+    }
 
     protected override bool Holds(Occurrence turn)
     {

@@ -1,3 +1,4 @@
+using Fleet.Kernel;
 using Fleet.Kernel.History;
 using Fleet.Protocol.Calls;
 using Fleet.Protocol.Wire;
@@ -11,7 +12,16 @@ internal sealed class HotCall(VirtualCluster cluster, VirtualClient client) : Le
     public Operation Operation;
 
     private FrontReply _reply;
+    private FrontReply[]? _moreReplies;
     private bool _isAnswer;
+
+    /// <summary>The other elements of a vector call; null for a call of one operation.</summary>
+    public Operation[]? More { get; set; }
+
+    public int Count => 1 + (More?.Length ?? 0);
+
+    /// <summary>Which page of the range a pin asks for.</summary>
+    public long Page { get; set; }
 
     public int Caller => client.Number;
 
@@ -30,7 +40,18 @@ internal sealed class HotCall(VirtualCluster cluster, VirtualClient client) : Le
     /// <summary>For a question: what became of the operation.</summary>
     public CallStand Stand { get; private set; }
 
-    public ref readonly FrontReply Reply => ref _reply;
+    public ref Operation At(int element) => ref element == 0 ? ref Operation : ref More![element - 1];
+
+    public ref readonly FrontReply ReplyOf(int element) =>
+        ref element == 0 ? ref _reply : ref _moreReplies![element - 1];
+
+    public AccessRequest ToAccess(int element)
+    {
+        ref readonly var operation = ref At(element);
+        return new(
+            operation.Number, Session, operation.Alloc.Gen, operation.Alloc.Number, operation.Pfn, operation.PageCount,
+            operation.Direction, operation.Via, operation.Tag);
+    }
 
     /// <summary>Asks the object's ledger; a call that was executed before is answered again.</summary>
     public bool MayExecute(CallLedger<FrontReply> ledger, Activation at, out FrontReply known)
@@ -72,10 +93,74 @@ internal sealed class HotCall(VirtualCluster cluster, VirtualClient client) : Le
         }
     }
 
+    /// <summary>Executes the elements of a vector call in order, each once at most; their answers leave
+    /// together.</summary>
+    /// <returns>False where an element runs already, or came too late: nobody waits for this answer.</returns>
+    public async ValueTask<bool> ExecuteMany<TAt>(
+        CallLedger<FrontReply> ledger, TAt at, Func<TAt, HotCall, int, ValueTask<FrontReply>> execute)
+        where TAt : Activation
+    {
+        var replies = new FrontReply[More!.Length];
+        for (var element = 0; element < Count; element++)
+        {
+            var number = At(element).Number;
+            FrontReply known = default;
+            var stand = cluster.Plan.Bug is PlantedBug.ExecuteTwice ? CallStand.New
+                : ledger.Begin(Caller, number, Operation.Number, out known);
+            if (stand is CallStand.New)
+            {
+                known = await execute(at, this, element);
+                ledger.Answer(Caller, number, known);
+            }
+            else if (stand is CallStand.Answered)
+            {
+                cluster.Counts.Recalled++;
+            }
+            else
+            {
+                return false;
+            }
+
+            if (element == 0)
+            {
+                _reply = known;
+            }
+            else
+            {
+                replies[element - 1] = known;
+            }
+        }
+
+        _moreReplies = replies;
+        return true;
+    }
+
+    public override Letter Repeat()
+    {
+        var again = (HotCall)base.Repeat();
+        again.More = (Operation[]?)More?.Clone();
+        return again;
+    }
+
     public void Return(Activation at, in FrontReply reply)
     {
-        (_reply, _isAnswer) = (reply, true);
-        cluster.Carry(isLocal: false, this, static call => (HotCall)call.Repeat());
+        _reply = reply;
+        Return(at);
+    }
+
+    /// <summary>An incarnation that is over has nothing of what was asked for.</summary>
+    public void ReturnGone(Activation at)
+    {
+        var gone = new FrontReply(Errno.ENODEV, default, 0, 0, -1, -1, 0);
+        _moreReplies = More is null ? null : [.. Enumerable.Repeat(gone, More.Length)];
+        Return(at, gone);
+    }
+
+    /// <summary>Takes every answer of a vector call back.</summary>
+    public void Return(Activation at)
+    {
+        _isAnswer = true;
+        cluster.Carry(at.Silo, null, this, static call => (HotCall)call.Repeat());
     }
 
     public override void Happen()

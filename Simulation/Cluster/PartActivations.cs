@@ -1,3 +1,4 @@
+using Fleet.Kernel.History;
 using Fleet.Protocol.Calls;
 using Fleet.Protocol.Maps;
 using Fleet.Protocol.Resources;
@@ -15,14 +16,8 @@ internal abstract class PartActivation(VirtualCluster cluster, Grain grain, Silo
     /// <summary>What was executed for each caller.</summary>
     public CallLedger<object> Calls { get; } = new();
 
-    public int Gen => Log.Gen;
-
-    protected abstract ObjectLog Log { get; }
-
-    protected abstract int Life { get; }
-
-    /// <summary>A life that others know, and this incarnation does not.</summary>
-    public bool HasLost(int life) => Life < life;
+    /// <summary>A later incarnation is known here.</summary>
+    public bool IsReplaced => Log.IsOver;
 
     public async ValueTask<At> Committed(At at)
     {
@@ -42,8 +37,6 @@ internal sealed class ResourceActivation : PartActivation
     public ResourceAgent Agent { get; }
 
     protected override ObjectLog Log => Agent.Log;
-
-    protected override int Life => Agent.Life;
 
     public async ValueTask<At> Init(int life, At cause)
     {
@@ -76,13 +69,22 @@ internal sealed class MapActivation : PartActivation
 
     protected override ObjectLog Log => Agent.Log;
 
-    protected override int Life => Agent.Life;
-
     public void Receive(HotCall call)
     {
-        if (Agent.DeviceGen != 0 && Agent.DeviceGen < call.KnownGen)
+        if (Log.IsOpen && !Log.Serves)
         {
-            Stop();
+            ReceiveServing(call);
+            return;
+        }
+
+        if (Agent.Life == 0)
+        {
+            TellDevice(call.Operation);
+        }
+
+        if (call.More is not null)
+        {
+            ReceiveMany(call);
             return;
         }
 
@@ -97,23 +99,14 @@ internal sealed class MapActivation : PartActivation
             return;
         }
 
-        var operation = call.Operation;
-        if (Agent.Life == 0)
+        var pending = Execute(this, call, 0);
+        if (pending.IsCompletedSuccessfully && MayLeave)
         {
-            // A handle to memory that this incarnation never had: somebody has to tell the device.
-            Cluster.Send(Silo, Cluster.DeviceGrain(Grain.Device), new PartIsLost(operation.Alloc.Gen));
-        }
-
-        var reply = FrontReply.Of(Agent.Access(new(
-            operation.Number, call.Session, operation.Alloc.Gen, operation.Alloc.Number, operation.Pfn,
-            operation.PageCount, operation.Direction, operation.Via, operation.Tag)));
-        if (Agent.Log.IsSettled || Cluster.Plan.Bug is PlantedBug.AnswerBeforeDurable)
-        {
-            Answer(call, reply);
+            Answer(call, pending.Result);
         }
         else
         {
-            ReturnSettled(call, reply);
+            AnswerSlow(call, pending);
         }
     }
 
@@ -133,11 +126,65 @@ internal sealed class MapActivation : PartActivation
         return reaped;
     }
 
-    private async void ReturnSettled(HotCall call, FrontReply reply)
+    private bool MayLeave => Agent.Log.IsSettled || Cluster.Plan.Bug is PlantedBug.AnswerBeforeDurable;
+
+    private static ValueTask<FrontReply> Execute(MapActivation at, HotCall call, int element)
     {
-        await Agent.Log.CommitAsync();
+        ref readonly var operation = ref call.At(element);
+        switch (operation.Kind)
+        {
+            case OperationKind.Alloc:
+                return new(FrontReply.Of(at.Agent.Get(new(operation.Number, call.Session, call.Page, call.Caller))));
+            case OperationKind.Free:
+                return Unpinned(at.Agent.Put(new(
+                    operation.Number, call.Session, operation.Alloc.Gen, operation.Alloc.Number, call.Caller)));
+            default:
+                return new(FrontReply.Of(at.Agent.Access(call.ToAccess(element))));
+        }
+
+        static async ValueTask<FrontReply> Unpinned(ValueTask<UnpinReply> pending) => FrontReply.Of(await pending);
+    }
+
+    /// <summary>Somebody holds, or wants, what this incarnation never had: the device has to find out that the life
+    /// was lost.</summary>
+    private void TellDevice(in Operation operation)
+    {
+        if (operation.Alloc.Gen > 0 || !Agent.Log.IsOpen)
+        {
+            Cluster.Send(Silo, Cluster.DeviceGrain(Grain.Device), new PartIsLost(operation.Alloc.Gen));
+        }
+    }
+
+    private async void ReceiveServing(HotCall call)
+    {
+        if (await MayServe())
+        {
+            Receive(call);
+        }
+        else if (!call.IsQuestion)
+        {
+            call.ReturnGone(this);
+        }
+    }
+
+    private async void ReceiveMany(HotCall call)
+    {
+        if (await call.ExecuteMany(_clients, this, Execute))
+        {
+            await Settle();
+            call.Return(this);
+        }
+    }
+
+    private async void AnswerSlow(HotCall call, ValueTask<FrontReply> pending)
+    {
+        var reply = await pending;
+        await Settle();
         Answer(call, reply);
     }
+
+    private ValueTask Settle() =>
+        Cluster.Plan.Bug is PlantedBug.AnswerBeforeDurable ? ValueTask.CompletedTask : Agent.Log.CommitAsync();
 
     private void Answer(HotCall call, in FrontReply reply)
     {
@@ -147,6 +194,6 @@ internal sealed class MapActivation : PartActivation
 
     private sealed class PartIsLost(int gen) : Letter
     {
-        public override void Arrive(Activation at) => ((DeviceActivation)at).LosePart(gen);
+        public override void Arrive(Activation at) => ((DeviceActivation)at).CheckParts(gen);
     }
 }

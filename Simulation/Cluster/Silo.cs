@@ -20,6 +20,12 @@ internal sealed class Silo(int number, string name, FleetContext context)
     /// <summary>Given up by the cluster: what it hosted is placed elsewhere, whether it still runs or not.</summary>
     public bool IsDeclaredDead { get; set; }
 
+    /// <summary>Until when it may answer for its objects; set once it joined.</summary>
+    public SiloTerm Term { get; set; } = null!;
+
+    /// <summary>The database is not reached.</summary>
+    public bool IsCutFromDatabase { get; set; }
+
     /// <summary>What it hosts, as far as it knows itself.</summary>
     public Dictionary<Grain, Activation> Hosted { get; } = [];
 

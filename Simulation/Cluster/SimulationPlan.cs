@@ -46,7 +46,11 @@ public sealed record LoadPlan(
     IReadOnlyList<(long Bytes, double Weight)> Sizes,
     HoldPlan Hold,
     IReadOnlyList<double> DeviceWeights,
-    TimeSpan Deadline);
+    TimeSpan Deadline)
+{
+    /// <summary>Operations per call.</summary>
+    public int VectorLength { get; init; } = 1;
+}
 
 /// <summary>When the operations of one client are due, in order.</summary>
 public interface IArrivals
@@ -101,6 +105,15 @@ public enum SimulatedFault : byte
     MessageDrop,
     MessageDuplicate,
     SurpriseRemove,
+
+    /// <summary>One silo does not reach the database.</summary>
+    DatabaseCut,
+
+    /// <summary>Two silos do not reach each other.</summary>
+    Partition,
+
+    /// <summary>One silo reaches neither the others nor the database; its clients reach it.</summary>
+    Isolate,
 }
 
 /// <summary>One kind of fault and when it strikes.</summary>

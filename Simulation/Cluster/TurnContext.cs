@@ -11,6 +11,9 @@ internal class TurnContext(VirtualCluster cluster) : SynchronizationContext
 
     protected VirtualCluster Cluster => cluster;
 
+    /// <summary>The silo in which it runs; null for the clients' process.</summary>
+    public virtual Silo? Process => null;
+
     /// <summary>Its memory is gone: nothing of it runs any more.</summary>
     public bool IsOver { get; protected set; }
 
@@ -79,6 +82,10 @@ internal class TurnContext(VirtualCluster cluster) : SynchronizationContext
         }
     }
 
+    /// <summary>What ended a turn that nobody awaits.</summary>
+    /// <returns>False for a defect: it ends the simulation.</returns>
+    protected virtual bool Takes(Exception failure) => false;
+
     /// <returns>Whether the turn has to be kept for later.</returns>
     protected virtual bool Holds(Occurrence turn) => false;
 
@@ -92,6 +99,16 @@ internal class TurnContext(VirtualCluster cluster) : SynchronizationContext
             }
         }
 
-        private void Execute() => what(state);
+        private void Execute()
+        {
+            try
+            {
+                what(state);
+            }
+            catch (Exception failure) when (owner.Takes(failure))
+            {
+                return;
+            }
+        }
     }
 }

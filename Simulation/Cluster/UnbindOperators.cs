@@ -258,8 +258,13 @@ internal sealed class Ask<T>(TurnContext asker, VirtualCluster cluster, Func<Dev
 
     private async void Execute(DeviceActivation at)
     {
+        if (!await at.MayServe())
+        {
+            return;
+        }
+
         var result = await ask(at);
-        cluster.Carry(isLocal: false, new Reply(asker, _answer, result), static one => one);
+        cluster.Carry(at.Silo, null, new Reply(asker, _answer, result), static one => one);
     }
 
     private sealed class Reply(TurnContext asker, TaskCompletionSource<T> answer, T result) : Occurrence

@@ -11,12 +11,14 @@ namespace Fleet.Simulation.Cluster;
 /// Written as turns instead of an async method: it is the hot path of a simulation. Of an operation without an answer
 /// it asks what became of it before it does anything else, so nothing is freed while an access to it is unresolved.
 /// </remarks>
-internal sealed class VirtualClient
+internal sealed partial class VirtualClient
 {
     private const int HoldingsMax = 256;
     private const int PagesMax = 16;
     private const int PageShift = 12;
-    private const long AskAgainNs = 50_000_000;
+
+    /// <summary>A larger request is split by the block layer.</summary>
+    private const ulong RequestBytesMax = 64 * 1024;
 
     private readonly VirtualLoad _load;
     private readonly VirtualCluster _cluster;
@@ -26,7 +28,6 @@ internal sealed class VirtualClient
     private readonly IArrivals? _arrivals;
     private readonly int _index;
     private HotCall? _call;
-    private HotCall? _unresolved;
     private Grain? _asked;
     private int _place;
     private long _deadlineNs;
@@ -47,6 +48,9 @@ internal sealed class VirtualClient
         public long UntilNs;
         public ulong Tag;
         public bool IsReadBack;
+
+        /// <summary>A pinned page rather than memory or a request of the client's own.</summary>
+        public bool IsPin;
     }
 
     public VirtualClient(VirtualLoad load, int index, int number)
@@ -64,8 +68,6 @@ internal sealed class VirtualClient
 
     /// <summary>It holds nothing, waits for nothing, and will send nothing more.</summary>
     public bool IsDone { get; private set; }
-
-    public bool IsUnresolved => _unresolved is not null;
 
     /// <summary>The phase changed: whoever waited for nothing else looks again.</summary>
     public void Poke()
@@ -92,13 +94,20 @@ internal sealed class VirtualClient
         }
         else
         {
-            ref readonly var reply = ref call.Reply;
-            ref var operation = ref call.Operation;
-            operation.Err = reply.Err;
-            operation.Outcome = reply.Err is Errno.OK ? OperationOutcome.Ok : OperationOutcome.Fail;
-            Apply(ref operation, reply);
-            Record(ref operation);
-            Use(operation, reply);
+            for (var element = 0; element < call.Count; element++)
+            {
+                ref readonly var reply = ref call.ReplyOf(element);
+                ref var operation = ref call.At(element);
+                operation.Err = reply.Err;
+                operation.Outcome = reply.Err is Errno.OK ? OperationOutcome.Ok : OperationOutcome.Fail;
+                Apply(ref operation, reply);
+                Record(ref operation);
+            }
+
+            for (var element = 0; element < call.Count; element++)
+            {
+                Use(call.At(element), call.ReplyOf(element));
+            }
         }
 
         if (_load.IsClosed)
@@ -117,7 +126,7 @@ internal sealed class VirtualClient
             return;
         }
 
-        if (_unresolved is not null)
+        if (IsUnresolved)
         {
             Ask();
         }
@@ -190,7 +199,7 @@ internal sealed class VirtualClient
         if (NextDue() is >= 0 and var due
             && (_holdings[due].UntilNs <= _cluster.NowNs || _holdings.Count >= HoldingsMax))
         {
-            Free(due);
+            FreeDue(due);
             return;
         }
 
@@ -199,10 +208,10 @@ internal sealed class VirtualClient
             case 1 when _holdings.Count > 0:
                 var place = _random.Below(_holdings.Count);
                 var isWrite = _holdings[place].Tag == 0 || _random.Share() < 0.5;
-                Access(place, isWrite ? AccessDirection.Write : AccessDirection.Read);
+                AccessSome(place, isWrite ? AccessDirection.Write : AccessDirection.Read);
                 break;
             case 2 when _holdings.Count > 0:
-                Free(_random.Below(_holdings.Count));
+                FreeDue(_random.Below(_holdings.Count));
                 break;
             case 3:
                 _load.Operators.Ask(
@@ -215,78 +224,119 @@ internal sealed class VirtualClient
         }
     }
 
+    /// <summary>Takes what the driver of a device gives: memory, a request in flight or a pinned page.</summary>
     private void Alloc()
     {
         var device = _load.DeviceChoice.Next(_random);
-        var call = Begin(OperationKind.Alloc, device, _load.KnownGens[device]);
-        call.Operation.SizeBytes = (ulong)_load.Sizes[_load.SizeChoice.Next(_random)];
+        var sizeBytes = NextSize();
+        var plan = _cluster.Devices[device];
+        if (plan.HasPins && (!plan.HasQueue || _random.Share() < 0.5))
+        {
+            Pin(device);
+            return;
+        }
+
+        if (plan.HasQueue)
+        {
+            sizeBytes = Math.Min(sizeBytes, RequestBytesMax);
+        }
+        else if (_load.VectorLength > 1 && !plan.HasPins)
+        {
+            AllocMany(device, sizeBytes);
+            return;
+        }
+
+        var call = Call(BeginAlloc(device, sizeBytes), _load.KnownGens[device]);
         Send(call, _cluster.DeviceGrain(device));
+    }
+
+    /// <summary>Pins a page, any of the range: several holders may pin one.</summary>
+    private void Pin(int device)
+    {
+        var pages = (long)(_cluster.Devices[device].Resources[0].LengthBytes >> PageShift);
+        var operation = Begin(OperationKind.Alloc, device);
+        operation.Map = _load.MapIds[device][0];
+        operation.SizeBytes = 1 << PageShift;
+        operation.PageCount = 1;
+        var call = Call(operation, _load.KnownGens[device]);
+        call.Page = _random.Below((int)pages);
+        Send(call, _cluster.MapGrain(device, 0));
     }
 
     private void Access(int place, AccessDirection direction)
     {
+        _place = place;
         var holding = _holdings[place];
-        var call = Begin(OperationKind.Access, holding.Device, holding.Gen);
-        ref var operation = ref call.Operation;
+        Send(Call(BeginAccess(holding, direction), holding.Gen), AccessedAt(holding));
+    }
+
+    private void Free(int place)
+    {
+        _place = place;
+        var holding = _holdings[place];
+        var grain = holding.IsPin ? _cluster.MapGrain(holding.Device, 0) : _cluster.DeviceGrain(holding.Device);
+        Send(Call(BeginFree(holding), holding.Gen), grain);
+    }
+
+    private ulong NextSize() => (ulong)_load.Sizes[_load.SizeChoice.Next(_random)];
+
+    /// <summary>A device without a page map serves the accesses of its requests itself.</summary>
+    private Grain AccessedAt(in Holding holding) => _cluster.Devices[holding.Device].HasPlainMapping
+        ? _cluster.DeviceGrain(holding.Device) : _cluster.MapGrain(holding.Device, holding.Resource);
+
+    private Operation BeginAlloc(int device, ulong sizeBytes)
+    {
+        var operation = Begin(OperationKind.Alloc, device);
+        operation.SizeBytes = sizeBytes;
+        return operation;
+    }
+
+    private Operation BeginAccess(in Holding holding, AccessDirection direction)
+    {
+        // Several may pin one page, so what one writes is no other's to read back: a pin is read through.
+        direction = holding.IsPin ? AccessDirection.Read : direction;
+        var operation = Begin(OperationKind.Access, holding.Device);
         operation.Alloc = new(_load.DeviceIds[holding.Device], holding.Gen, holding.Number);
         operation.Address = holding.Address;
         operation.Map = _load.MapIds[holding.Device][holding.Resource];
         operation.Pfn = holding.Address >> PageShift;
         operation.PageCount = holding.PageCount;
         operation.Direction = direction;
-        operation.Via = AccessVia.Cpu;
+        operation.Via = holding.IsPin && _cluster.Devices[holding.Device].HasQueue ? AccessVia.Dma : AccessVia.Cpu;
         operation.Tag = direction is AccessDirection.Write
             ? unchecked((ulong)operation.Number * 0x9e3779b97f4a7c15) | 1 : 0;
-        _place = place;
-        Send(call, _cluster.MapGrain(holding.Device, holding.Resource));
+        return operation;
     }
 
-    private void Free(int place)
+    private Operation BeginFree(in Holding holding)
     {
-        var holding = _holdings[place];
-        var call = Begin(OperationKind.Free, holding.Device, holding.Gen);
-        ref var operation = ref call.Operation;
+        var operation = Begin(OperationKind.Free, holding.Device);
         operation.Alloc = new(_load.DeviceIds[holding.Device], holding.Gen, holding.Number);
         operation.Address = holding.Address;
         operation.SizeBytes = holding.SizeBytes;
-        _place = place;
-        Send(call, _cluster.DeviceGrain(holding.Device));
+        if (holding.IsPin)
+        {
+            operation.Map = _load.MapIds[holding.Device][0];
+            operation.Pfn = holding.Address >> PageShift;
+            operation.PageCount = 1;
+        }
+
+        return operation;
     }
 
-    /// <summary>Asks the object that would have executed it; until that answers, nothing else is done.</summary>
-    private void Ask()
+    private Operation Begin(OperationKind kind, int device) => new()
     {
-        var lost = _unresolved!.Operation;
-        var call = new HotCall(_cluster, this) { KnownGen = _load.KnownGens[_asked!.Device] };
-        _intendedNs = _cluster.NowNs;
-        call.Operation = lost with
-        {
-            Number = _load.NextNumber(),
-            Kind = OperationKind.Query,
-            Of = lost.Number,
-            IntendedNs = _intendedNs,
-            SentNs = _cluster.NowNs,
-            DoneNs = 0,
-            Outcome = OperationOutcome.Unknown,
-            Tag = 0,
-        };
-        Send(call, _asked);
-    }
-
-    private HotCall Begin(OperationKind kind, int device, int gen) => new(_cluster, this)
-    {
-        KnownGen = gen,
-        Operation =
-        {
-            Number = _load.NextNumber(),
-            Client = Number,
-            Session = _load.Session,
-            Device = _load.DeviceIds[device],
-            Kind = kind,
-            IntendedNs = _intendedNs,
-            SentNs = _cluster.NowNs,
-        },
+        Number = _load.NextNumber(),
+        Client = Number,
+        Session = _load.Session,
+        Device = _load.DeviceIds[device],
+        Kind = kind,
+        IntendedNs = _intendedNs,
+        SentNs = _cluster.NowNs,
     };
+
+    private HotCall Call(in Operation operation, int knownGen) =>
+        new(_cluster, this) { Operation = operation, KnownGen = knownGen };
 
     private void Send(HotCall call, Grain grain)
     {
@@ -319,54 +369,21 @@ internal sealed class VirtualClient
         }
 
         _call = null;
-        Record(ref call.Operation);
-        if (!call.IsQuestion)
+        for (var element = 0; element < call.Count; element++)
         {
-            _unresolved = call;
-            _load.Counts.Unknown++;
+            Record(ref call.At(element));
         }
 
+        Lose(call);
         _cluster.Time.After(AskAgainNs, Next);
-    }
-
-    private void Resolved(HotCall question)
-    {
-        var lost = _unresolved!.Operation;
-        _unresolved = null;
-        ref readonly var reply = ref question.Reply;
-        ref var operation = ref question.Operation;
-        if (question.Stand is CallStand.Refused)
-        {
-            (operation.Outcome, operation.Err) = (OperationOutcome.Fail, Errno.ENOENT);
-            Record(ref operation);
-            _load.Counts.ResolvedNotSeen++;
-            return;
-        }
-
-        operation.Err = reply.Err;
-        operation.Outcome = reply.Err is Errno.OK ? OperationOutcome.Ok : OperationOutcome.Fail;
-        operation.Kind = lost.Kind;
-        Apply(ref operation, reply);
-        operation.Kind = OperationKind.Query;
-        Record(ref operation);
-        _load.Counts.ResolvedExecuted++;
-        lost.Err = reply.Err;
-        lost.DoneNs = operation.DoneNs;
-        lost.Outcome = operation.Outcome;
-        Use(lost, reply);
     }
 
     /// <summary>What the answer adds to the record.</summary>
     private void Apply(ref Operation operation, in FrontReply reply)
     {
         var device = _asked!.Device;
-        var obj = operation.Kind is OperationKind.Access ? operation.Map : operation.Device;
+        var obj = operation.Map == 0 ? operation.Device : operation.Map;
         operation.At = reply.At.Seq == 0 ? default : new(obj, reply.At.Gen, reply.At.Seq, reply.At.Life);
-        if (operation.Kind is not OperationKind.Access && reply.At.Gen > _load.KnownGens[device])
-        {
-            _load.KnownGens[device] = reply.At.Gen;
-        }
-
         if (operation.Kind is OperationKind.Access)
         {
             operation.Tag = operation.Direction is AccessDirection.Write && operation.Tag != 0
@@ -374,6 +391,21 @@ internal sealed class VirtualClient
             return;
         }
 
+        if (operation.Map != 0)
+        {
+            // A pin: its name is the page map's to give, under the device's incarnation.
+            if (operation.Kind is OperationKind.Alloc && reply.Err is Errno.OK)
+            {
+                var pin = reply.ToPin();
+                operation.Alloc = new(operation.Device, pin.Gen, pin.Number);
+                operation.Pfn = pin.Pfn;
+                operation.Address = pin.Pfn << PageShift;
+            }
+
+            return;
+        }
+
+        _load.KnownGens[device] = Math.Max(_load.KnownGens[device], reply.At.Gen);
         operation.Owner = reply.Owner < 0 ? 0 : _load.RefIds[device][reply.Owner];
         if (operation.Kind is OperationKind.Alloc && reply.Err is Errno.OK)
         {
@@ -392,27 +424,27 @@ internal sealed class VirtualClient
                 break;
             case OperationKind.Access when reply.Err is Errno.ENODEV or Errno.ESTALE:
                 // What a fence refused is gone already.
-                Forget(_place);
+                Forget(PlaceOf(operation));
                 break;
             case OperationKind.Access when reply.Err is not Errno.OK:
                 // It faulted: no further use, it is given back at the next chance.
-                ref var faulted = ref At(_place);
+                ref var faulted = ref At(PlaceOf(operation));
                 (faulted.UntilNs, faulted.IsReadBack) = (0, true);
                 break;
             case OperationKind.Access:
-                ref var holding = ref At(_place);
+                ref var holding = ref At(PlaceOf(operation));
                 if (operation.Direction is AccessDirection.Write)
                 {
                     holding.Tag = reply.Tag;
                 }
-                else if (reply.Tag != holding.Tag)
+                else if (!holding.IsPin && reply.Tag != holding.Tag)
                 {
                     _load.Counts.TagMismatches++;
                 }
 
                 break;
             case OperationKind.Free:
-                Forget(_place);
+                Forget(PlaceOf(operation));
                 break;
             default:
                 break;
@@ -422,13 +454,15 @@ internal sealed class VirtualClient
     private void Hold(in Operation operation, in FrontReply reply)
     {
         var device = _asked!.Device;
+        var isPin = operation.Map != 0;
         _holdings.Add(new Holding
         {
             Device = device,
-            Gen = reply.At.Gen,
+            Gen = isPin ? reply.ToPin().Gen : reply.At.Gen,
             Number = reply.Number,
             Resource = reply.Resource,
-            Address = reply.Address,
+            Address = isPin ? reply.Address << PageShift : reply.Address,
+            IsPin = isPin,
             SizeBytes = operation.SizeBytes,
             PageCount = (int)Math.Min((operation.SizeBytes + (1 << PageShift) - 1) >> PageShift, PagesMax),
             UntilNs = _cluster.NowNs + _load.HoldNs(_random),
@@ -463,6 +497,29 @@ internal sealed class VirtualClient
 
         return first;
     }
+
+    /// <summary>Where it holds what an operation names.</summary>
+    private int PlaceOf(in Operation operation)
+    {
+        if (_place < _holdings.Count && Names(operation, _holdings[_place]))
+        {
+            return _place;
+        }
+
+        for (var place = 0; place < _holdings.Count; place++)
+        {
+            if (Names(operation, _holdings[place]))
+            {
+                return place;
+            }
+        }
+
+        throw new InvalidOperationException("A client used what it does not hold.");
+    }
+
+    private bool Names(in Operation operation, in Holding holding) =>
+        operation.Alloc.Number == holding.Number && operation.Alloc.Gen == holding.Gen
+        && operation.Device == _load.DeviceIds[holding.Device];
 
     private ref Holding At(int place) => ref CollectionsMarshal.AsSpan(_holdings)[place];
 

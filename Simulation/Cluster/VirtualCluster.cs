@@ -24,6 +24,8 @@ internal sealed class VirtualCluster : IEventClock
     private readonly Dictionary<string, Grain> _byKey = new(StringComparer.Ordinal);
     private readonly List<Silo> _placing = [];
     private readonly List<Silo> _silos = [];
+    private readonly List<Cut> _cuts = [];
+    private readonly List<(Silo? From, Silo? To, Occurrence What)> _stalled = [];
     private readonly IObjectStreams? _streams;
     private int _processes;
 
@@ -84,20 +86,6 @@ internal sealed class VirtualCluster : IEventClock
 
     public Grain ResourceGrain(string key) => _byKey["ref:" + key];
 
-    public IEnumerable<Grain> Below(int place)
-    {
-        var device = Devices[place];
-        for (var resource = 0; resource < device.Resources.Count; resource++)
-        {
-            yield return MapGrain(device.ResourceKey(resource));
-        }
-
-        for (var resource = -1; resource < device.Resources.Count; resource++)
-        {
-            yield return _byKey[device.RefName(resource)];
-        }
-    }
-
     /// <summary>The caller's thread is the only one from here on: nothing else runs between two calls.</summary>
     public void AdoptThread() => _thread = Environment.CurrentManagedThreadId;
 
@@ -120,15 +108,15 @@ internal sealed class VirtualCluster : IEventClock
             return;
         }
 
-        var isLocal = ReferenceEquals(from, to);
         letter.Address(this, to, grain);
-        Carry(isLocal, letter, static letter => letter.Repeat());
+        Carry(from, to, letter, static letter => letter.Repeat());
     }
 
-    /// <summary>Takes an answer back.</summary>
-    public void Carry<T>(bool isLocal, T what, Func<T, T>? repeat = null)
+    /// <summary>Takes a message from one process to another; null is the clients'.</summary>
+    public void Carry<T>(Silo? from, Silo? to, T what, Func<T, T>? repeat = null)
         where T : Occurrence
     {
+        var isLocal = ReferenceEquals(from, to);
         if (Messages.AreOn)
         {
             if (Messages.DropShare > 0 && _network.Share() < Messages.DropShare)
@@ -140,11 +128,91 @@ internal sealed class VirtualCluster : IEventClock
             if (repeat is not null && Messages.DuplicateShare > 0 && _network.Share() < Messages.DuplicateShare)
             {
                 Counts.Duplicated++;
-                Time.After(HopNs(isLocal) + _network.Between(TimeSpan.Zero, Plan.Network.DelayMost), repeat(what));
+                Bring(from, to, isLocal, repeat(what), _network.Between(TimeSpan.Zero, Plan.Network.DelayMost));
             }
         }
 
-        Time.After(HopNs(isLocal), what);
+        Bring(from, to, isLocal, what, 0);
+    }
+
+    private void Bring(Silo? from, Silo? to, bool isLocal, Occurrence what, long moreNs)
+    {
+        var hopNs = HopNs(isLocal) + moreNs;
+        if (_cuts.Count > 0 && !isLocal && _cuts.Exists(cut => cut.Parts(from, to)))
+        {
+            Counts.Stalled++;
+            _stalled.Add((from, to, what));
+            return;
+        }
+
+        Time.After(hopNs, what);
+    }
+
+    /// <summary>Two silos do not reach each other; what they send arrives once it is healed.</summary>
+    public void Partition(Silo one, Silo other, long forNs)
+    {
+        Counts.Partitions++;
+        CutOff(new(one, other), forNs);
+
+        // One that is suspected by a single other one is dropped only where that is half of the cluster.
+        if (_placing.Count <= 2)
+        {
+            DeclareDeadLater(other, forNs);
+        }
+    }
+
+    /// <summary>A silo reaches neither the others nor the database; its clients reach it.</summary>
+    public void Isolate(Silo silo, long forNs)
+    {
+        Counts.Isolations++;
+        CutOff(new(silo, null), forNs);
+        CutFromDatabase(silo, forNs);
+        DeclareDeadLater(silo, forNs);
+    }
+
+    /// <summary>A silo does not reach the database; transactions under way are answered once it is healed.</summary>
+    public void CutFromDatabase(Silo silo, long forNs)
+    {
+        silo.IsCutFromDatabase = true;
+        Time.After(forNs, () => silo.IsCutFromDatabase = false);
+    }
+
+    private void CutOff(Cut cut, long forNs)
+    {
+        _cuts.Add(cut);
+        Time.After(forNs, () => Heal(cut));
+    }
+
+    private void Heal(Cut cut)
+    {
+        if (!_cuts.Remove(cut))
+        {
+            return;
+        }
+
+        foreach (var stalled in _stalled.ToArray())
+        {
+            if (!_cuts.Exists(other => other.Parts(stalled.From, stalled.To)))
+            {
+                _stalled.Remove(stalled);
+                Time.After(HopNs(false), stalled.What);
+            }
+        }
+
+        NoticeDeath(cut.One);
+        if (cut.Other is { } second)
+        {
+            NoticeDeath(second);
+        }
+    }
+
+    private void DeclareDeadLater(Silo silo, long forNs)
+    {
+        var detectNs = DetectNs();
+        if (forNs > detectNs)
+        {
+            Time.After(detectNs, () => DeclareDead(silo));
+        }
     }
 
     public void Deliver(Silo to, Grain grain, Letter letter)
@@ -207,12 +275,7 @@ internal sealed class VirtualCluster : IEventClock
     {
         Counts.SiloPauses++;
         silo.IsPaused = true;
-        var detectNs = DetectNs();
-        if (forNs > detectNs)
-        {
-            Time.After(detectNs, () => DeclareDead(silo));
-        }
-
+        DeclareDeadLater(silo, forNs);
         Time.After(forNs, () => Resume(silo));
     }
 
@@ -220,6 +283,7 @@ internal sealed class VirtualCluster : IEventClock
     public void Restart(Silo silo)
     {
         Counts.SiloRestarts++;
+        Database.Leave(silo);
         End(silo);
         DeclareDead(silo);
         Time.After(RandomChoice.Nanoseconds(Plan.Liveness.RestartAfter), () => Rejoin(silo));
@@ -230,13 +294,25 @@ internal sealed class VirtualCluster : IEventClock
     {
         Messages.Clear();
         (Database.DownUntilNs, Database.SlowUntilNs) = (0, 0);
+        foreach (var silo in _silos)
+        {
+            silo.IsCutFromDatabase = false;
+        }
+
+        foreach (var cut in _cuts.ToArray())
+        {
+            Heal(cut);
+        }
+
         foreach (var silo in _silos.Where(silo => silo.IsPaused).ToList())
         {
             Resume(silo);
         }
     }
 
-    public bool IsServing(Silo silo) => silo is { IsUp: true, IsPaused: false, IsDeclaredDead: false };
+    public bool IsServing(Silo silo) =>
+        silo is { IsUp: true, IsPaused: false, IsDeclaredDead: false, IsCutFromDatabase: false }
+        && !_cuts.Exists(cut => cut.Hits(silo));
 
     private bool IsTearingDown(Grain grain) =>
         grain.Current is DeviceActivation { Agent: { Log.IsOpen: true } agent }
@@ -257,17 +333,20 @@ internal sealed class VirtualCluster : IEventClock
     {
         var device = Devices[place];
         var placement = Hash(device.Key);
-        _byKey.Add(device.Key, new(GrainKind.Device, device.Key, place, placement));
-        for (var resource = -1; resource < device.Resources.Count; resource++)
+        Add(device.Key, GrainKind.Device, device.Key);
+        foreach (var key in device.RefKeys())
         {
-            var name = device.RefName(resource);
-            _byKey.Add(name, new(GrainKind.Resource, name["ref:".Length..], place, placement));
-            if (resource >= 0)
-            {
-                var key = device.ResourceKey(resource);
-                _byKey.Add("map:" + key, new(GrainKind.Map, key, place, placement));
-            }
+            Add("ref:" + key, GrainKind.Resource, key);
         }
+
+        for (var resource = 0; resource < device.Resources.Count && !device.HasPlainMapping; resource++)
+        {
+            var key = device.ResourceKey(resource);
+            Add("map:" + key, GrainKind.Map, key);
+        }
+
+        void Add(string name, GrainKind kind, string key) =>
+            _byKey.Add(name, new(kind, key, place, placement) { Spread = Plan.Run.IsSpread ? Hash(name) : placement });
     }
 
     private void Join(int number)
@@ -277,10 +356,12 @@ internal sealed class VirtualCluster : IEventClock
         Objects.NameProcess(process, name);
         Silo? silo = null;
         silo = new(number, name, new(
-            Objects, _streams, Database.LogOf(() => silo!), Database.IncarnationsOf(), this, name, process));
+            Objects, _streams, Database.LogOf(() => silo!), Database.IncarnationsOf(() => silo!), this, name, process));
+        silo.Term = new(this, silo);
         _silos.Add(silo);
         _placing.Add(silo);
         _placing.Sort((left, right) => left.Number.CompareTo(right.Number));
+        silo.Term.Begin();
     }
 
     private void Rejoin(Silo silo)
@@ -304,7 +385,7 @@ internal sealed class VirtualCluster : IEventClock
 
     private void DeclareDead(Silo silo)
     {
-        if (silo.IsDeclaredDead)
+        if (silo.IsDeclaredDead || (silo.IsUp && !silo.IsPaused && !_cuts.Exists(cut => cut.Hits(silo))))
         {
             return;
         }
@@ -347,7 +428,13 @@ internal sealed class VirtualCluster : IEventClock
             Time.After(0, occurrence);
         }
 
-        if (silo.IsDeclaredDead)
+        NoticeDeath(silo);
+    }
+
+    /// <summary>A silo that was declared dead finds out once it reaches anybody.</summary>
+    private void NoticeDeath(Silo silo)
+    {
+        if (silo is { IsDeclaredDead: true, IsUp: true })
         {
             Counts.Woken++;
             Time.After(_liveness.Between(TimeSpan.Zero, Plan.Liveness.NoticeMost), () =>
@@ -376,7 +463,7 @@ internal sealed class VirtualCluster : IEventClock
             _ => new MapActivation(this, grain, silo),
         };
         silo.Hosted[grain] = activation;
-        grain.Current = activation;
+        (grain.Current, grain.WasActive) = (activation, true);
         activation.Start();
         return activation;
     }
@@ -406,7 +493,7 @@ internal sealed class VirtualCluster : IEventClock
         }
 
         return grain.Current is { Silo: { IsDeclaredDead: false, IsUp: false } gone } ? gone
-            : _placing.Count > 0 ? _placing[(int)(grain.Placement % (uint)_placing.Count)]
+            : _placing.Count > 0 ? _placing[(int)(grain.NextPlacement % (uint)_placing.Count)]
             : null;
     }
 
@@ -433,6 +520,17 @@ internal sealed class VirtualCluster : IEventClock
         {
         }
     }
+}
+
+/// <summary>Silos that do not reach each other.</summary>
+/// <param name="Other">Null for all others.</param>
+internal sealed record Cut(Silo One, Silo? Other)
+{
+    public bool Hits(Silo silo) => ReferenceEquals(One, silo) || ReferenceEquals(Other, silo);
+
+    public bool Parts(Silo? from, Silo? to) =>
+        from is not null && to is not null
+        && (Other is null ? Hits(from) || Hits(to) : Hits(from) && Hits(to));
 }
 
 /// <summary>What the network does to messages at the moment.</summary>
@@ -485,6 +583,13 @@ internal sealed class FaultCounts
     public long Duplicated { get; set; }
 
     public long Delayed { get; set; }
+
+    /// <summary>Messages that a cut held back until it was healed.</summary>
+    public long Stalled { get; set; }
+
+    public long Partitions { get; set; }
+
+    public long Isolations { get; set; }
 
     public long Failovers { get; set; }
 

@@ -12,8 +12,13 @@ namespace Fleet.Simulation.Cluster;
 /// </remarks>
 internal sealed class VirtualDatabase(VirtualCluster cluster, DatabasePlan plan, PlantedBug bug)
 {
+    /// <summary>Share of the transactions under way that had not left a process when it was killed.</summary>
+    private const double LostWithProcess = 0.5;
+
     private readonly RandomChoice _random = new(cluster.Plan.Run.Seed, "database");
-    private readonly Dictionary<string, int> _gens = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, (int Gen, Silo? Owner)> _gens = new(StringComparer.Ordinal);
+    private readonly Dictionary<Silo, long> _terms = [];
+    private readonly Dictionary<Silo, List<(string Name, int Gen)>> _taken = [];
     private readonly Dictionary<int, int> _gensById = [];
     private readonly Dictionary<int, DeviceState> _devices = [];
 
@@ -29,11 +34,13 @@ internal sealed class VirtualDatabase(VirtualCluster cluster, DatabasePlan plan,
 
     public DeviceState StateOf(int device) => _devices.GetValueOrDefault(device);
 
-    public int GenOf(string name) => _gens.GetValueOrDefault(name);
+    public int GenOf(string name) => _gens.GetValueOrDefault(name).Gen;
+
+    private bool IsFencing => bug is not PlantedBug.NoFencing && cluster.Plan.Run.IsFenced;
 
     public ILifecycleLog LogOf(Func<Silo> silo) => new Port(this, silo);
 
-    public IIncarnations IncarnationsOf() => new Numbers(this);
+    public IIncarnations IncarnationsOf(Func<Silo> silo) => new Numbers(this, silo);
 
     /// <summary>One way to the database or back.</summary>
     public long HopNs()
@@ -52,32 +59,76 @@ internal sealed class VirtualDatabase(VirtualCluster cluster, DatabasePlan plan,
 
         void Try()
         {
-            if (cluster.Time.NowNs < DownUntilNs)
+            if (cluster.Time.NowNs < DownUntilNs || asker.Process is { IsCutFromDatabase: true })
             {
                 // Whoever asked may be gone by the time; a transaction that was not begun is then never begun.
-                cluster.Time.After(RandomChoice.Nanoseconds(plan.RetryAfter), () =>
-                {
-                    if (!asker.IsOver)
-                    {
-                        Try();
-                    }
-                });
+                Again(Try);
+                return;
+            }
+
+            // A process gathers what goes into one commit: of what it had not sent yet nobody will hear.
+            if (asker.Process is { IsUp: false } && _random.Share() < LostWithProcess)
+            {
                 return;
             }
 
             var result = transaction();
-            asker.After(HopNs(), () => answer.TrySetResult(result));
+            cluster.Time.After(HopNs(), Tell);
+
+            void Tell()
+            {
+                if (asker.Process is { IsCutFromDatabase: true })
+                {
+                    Again(Tell);
+                    return;
+                }
+
+                asker.After(0, () => answer.TrySetResult(result));
+            }
         }
+
+        void Again(Action what) => cluster.Time.After(RandomChoice.Nanoseconds(plan.RetryAfter), () =>
+        {
+            if (!asker.IsOver)
+            {
+                what();
+            }
+        });
     }
+
+    /// <summary>Prolongs the term of a silo.</summary>
+    /// <returns>What was taken from it since the last time.</returns>
+    public IReadOnlyList<(string Name, int Gen)> Renew(Silo silo)
+    {
+        _terms[silo] = cluster.NowNs + SiloTerm.LengthNs;
+        return _taken.Remove(silo, out var taken) ? taken : [];
+    }
+
+    /// <summary>A silo that stops of its own will leaves its objects: nobody waits for it.</summary>
+    public void Leave(Silo silo) => _terms.Remove(silo);
 
     private int IdOf(string name) => cluster.Objects.Intern(name);
 
-    private int Next(string name)
+    /// <summary>Begins the next incarnation of an object, and says how long the one before it may still
+    /// answer.</summary>
+    private (int Gen, long WaitNs) Next(string name, Silo silo)
     {
-        var next = bug is PlantedBug.NoFencing ? 1 : _gens.GetValueOrDefault(name) + 1;
-        _gens[name] = next;
+        var (gen, owner) = _gens.GetValueOrDefault(name);
+        var next = bug is PlantedBug.NoFencing ? 1 : gen + 1;
+        _gens[name] = (next, silo);
         _gensById[cluster.Objects.Intern(name)] = next;
-        return next;
+        if (owner is null || ReferenceEquals(owner, silo))
+        {
+            return (next, 0);
+        }
+
+        if (!_taken.TryGetValue(owner, out var taken))
+        {
+            _taken[owner] = taken = [];
+        }
+
+        taken.Add((name, next));
+        return (next, Math.Max(0, _terms.GetValueOrDefault(owner) - cluster.NowNs));
     }
 
     /// <returns>False when a newer incarnation is known: nothing was stored.</returns>
@@ -85,7 +136,7 @@ internal sealed class VirtualDatabase(VirtualCluster cluster, DatabasePlan plan,
     {
         var obj = events[0].At.Obj;
         Commits++;
-        if (bug is not PlantedBug.NoFencing && events[0].At.Gen < _gensById.GetValueOrDefault(obj))
+        if (IsFencing && events[0].At.Gen < _gensById.GetValueOrDefault(obj))
         {
             Refused++;
             return false;
@@ -131,15 +182,29 @@ internal sealed class VirtualDatabase(VirtualCluster cluster, DatabasePlan plan,
         }
     }
 
-    private sealed class Numbers(VirtualDatabase database) : IIncarnations
+    private sealed class Numbers(VirtualDatabase database, Func<Silo> silo) : IIncarnations
     {
-        /// <summary>A planted bug takes the fence away, never a plan.</summary>
-        public bool IsFencing { get; set; } = true;
+        public bool IsFencing
+        {
+            get => silo().Term.IsBinding;
+            set => silo().Term.IsBinding = value && database.IsFencing;
+        }
 
-        /// <summary>A silo that wakes is cut off before it hears of anything else for long: it has no term.
-        /// </summary>
-        public ValueTask<Tenure> BeginAsync(string name, string? plan = null) => new(database.Ask(() => new Tenure(
-            database.Next(name), database.StateOf(database.IdOf(name)), ServingTerm.Unlimited)));
+        public async ValueTask<Tenure> BeginAsync(string name, string? plan = null)
+        {
+            var at = silo();
+            await at.Term.RenewedAsync();
+            var ((gen, waitNs), before) = await database.Ask(
+                () => (database.Next(name, at), database.StateOf(database.IdOf(name))));
+            var tenure = new Tenure(gen, before, at.Term);
+            at.Term.Add(name, tenure);
+            if (database.IsFencing && waitNs > 0)
+            {
+                await ((TurnContext)SynchronizationContext.Current!).Delay(waitNs);
+            }
+
+            return tenure;
+        }
 
         public ValueTask<DurableObject> KnownAsync(string name) => new(database.Ask(() => new DurableObject(
             database.GenOf(name), database.StateOf(database.IdOf(name)), null)));

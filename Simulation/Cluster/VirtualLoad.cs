@@ -62,6 +62,9 @@ internal sealed class VirtualLoad
 
     public int Clients => _plan.Clients;
 
+    /// <summary>Operations per call.</summary>
+    public int VectorLength => _plan.VectorLength;
+
     public bool IsClosed => _plan.ArrivalsOf is null;
 
     public long BeginNs { get; private set; }

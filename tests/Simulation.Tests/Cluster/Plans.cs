@@ -1,6 +1,8 @@
+using Fleet.Kernel.History;
 using Fleet.Kernel.P2pdma;
 using Fleet.Protocol.Plans;
 using Fleet.Simulation.Cluster;
+using Xunit.Abstractions;
 
 namespace Fleet.Simulation.Tests.Cluster;
 
@@ -53,4 +55,135 @@ internal static class Plans
             forSeconds > 0 ? TimeSpan.FromSeconds(forSeconds) : null, null, expect);
 
     public static FaultPlan Share(SimulatedFault kind, double share) => new(kind, null, null, share, null, null, []);
+
+    /// <summary>Everything that may strike.</summary>
+    public static FaultPlan[] AllFaults() => FaultsOf("all");
+
+    public static FaultPlan[] FaultsOf(string name)
+    {
+        FaultPlan[] silos =
+        [
+            Every(SimulatedFault.SiloKill, 15),
+            Every(SimulatedFault.SiloPause, 20, 10),
+            Every(SimulatedFault.SiloRestart, 20),
+        ];
+        var remove = Every(SimulatedFault.SurpriseRemove, 4);
+        FaultPlan[] database =
+        [
+            Every(SimulatedFault.DatabaseDown, 10, 1), Every(SimulatedFault.DatabaseSlow, 10, 2),
+        ];
+        FaultPlan[] messages =
+        [
+            Share(SimulatedFault.MessageDelay, 0.05), Share(SimulatedFault.MessageDrop, 0.02),
+            Share(SimulatedFault.MessageDuplicate, 0.05),
+        ];
+        FaultPlan[] cuts =
+        [
+            Every(SimulatedFault.Partition, 15, 6), Every(SimulatedFault.Isolate, 20, 8),
+            Every(SimulatedFault.DatabaseCut, 15, 5),
+        ];
+        return name switch
+        {
+            "kill" => [silos[0]],
+            "kill-slow" => [Every(SimulatedFault.SiloKill, 3), Every(SimulatedFault.DatabaseSlow, 1, 20)],
+            "pause" => [silos[1]],
+            "restart" => [silos[2]],
+            "remove" => [remove],
+            "db" => database,
+            "messages" => messages,
+            "cuts" => cuts,
+            _ => [.. silos, remove, .. database, .. messages, .. cuts],
+        };
+    }
+
+    /// <summary>Long enough for each fault to strike.</summary>
+    public static SimulationPlan Short(this SimulationPlan plan) => plan.For(25);
+
+    public static SimulationPlan For(this SimulationPlan plan, double seconds) => plan with
+    {
+        Phases = [plan.Phases[0] with { For = TimeSpan.FromSeconds(seconds) }, plan.Phases[1]],
+    };
+
+    /// <summary>How many seeds are tried: FLEET_SIM_SEEDS asks for more than a run in CI has time for.</summary>
+    public static ulong Seeds(ulong absent) =>
+        ulong.TryParse(Environment.GetEnvironmentVariable("FLEET_SIM_SEEDS"), out var asked) ? asked : absent;
+
+    /// <summary>Demands that some seed shows a planted defect, and that the same seed is valid without it.</summary>
+    public static void DemandFound(ITestOutputHelper output, PlantedBug bug, Func<ulong, SimulationPlan> planOf)
+    {
+        const ulong seedsMax = 300;
+        for (var seed = 1UL; seed <= seedsMax; seed++)
+        {
+            var plan = planOf(seed);
+            SimulationResult? result = null;
+            var thrown = Record.Exception(() => result = ClusterSimulation.Run(plan with { Bug = bug }));
+            if (thrown is not null || result!.Verdict is not RunVerdict.Valid)
+            {
+                output.WriteLine($"{bug}: seed {seed}: {thrown?.Message}");
+                if (result is not null)
+                {
+                    Shown.Show(output, result);
+                }
+
+                var sound = ClusterSimulation.Run(plan);
+                if (sound.Verdict is not RunVerdict.Valid)
+                {
+                    output.WriteLine("Without it:");
+                    Shown.Show(output, sound);
+                    Shown.Keep(sound);
+                }
+
+                Assert.Equal(RunVerdict.Valid, sound.Verdict);
+                return;
+            }
+        }
+
+        Assert.Fail($"{bug} was not found with {seedsMax} seeds.");
+    }
+
+    /// <summary>Scatter lists of eight: one call allocates, uses or frees several.</summary>
+    public static SimulationPlan Vectors(string profile, ulong seed, params FaultPlan[] faults)
+    {
+        var plan = Of(profile, seed, resources: 1, resourceBytes: 1 << 20, faults);
+        return plan with { Load = plan.Load with { VectorLength = 8 } };
+    }
+
+    /// <summary>Devices of all five drivers, with holders that use what they hold again and again.</summary>
+    public static SimulationPlan Mixed(string profile, ulong seed, params FaultPlan[] faults)
+    {
+        var plan = Of(profile, seed, resources: 1, resourceBytes: 1 << 20, faults);
+        string[] drivers =
+        [
+            DriverNames.P2pdma, DriverNames.Dax, DriverNames.PmemFsdax, DriverNames.PmemRaw, DriverNames.Hmm,
+        ];
+        return plan with
+        {
+            Hosts =
+            [
+                .. plan.Hosts.Select(host => host with
+                {
+                    Devices =
+                    [
+                        .. Enumerable.Range(0, 5).Select(place => new DevicePlan(
+                            drivers[place] switch
+                            {
+                                DriverNames.P2pdma => $"{host.Name}/0000:01:00.0",
+                                DriverNames.Hmm => $"{host.Name}/hmm:{place}",
+                                _ => $"{host.Name}/nd:region{place}",
+                            },
+                            drivers[place],
+                            [new PciBar(0, true, 0x40_0000_0000UL + ((ulong)place << 27), 1 << 20)])),
+                    ],
+                }),
+            ],
+            Load = plan.Load with
+            {
+                AllocWeight = 30,
+                AccessWeight = 60,
+                FreeWeight = 10,
+                DeviceWeights = [.. Enumerable.Repeat(1.0, 10)],
+                Hold = new(HoldKind.Exponential, TimeSpan.FromMilliseconds(100), TimeSpan.FromSeconds(2)),
+            },
+        };
+    }
 }
