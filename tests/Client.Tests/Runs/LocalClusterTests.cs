@@ -2,7 +2,7 @@ using System.Diagnostics;
 using System.Text.Json;
 using Fleet.Client.Cluster;
 using Fleet.Client.Commands;
-using Fleet.Silo.Tests.Tls;
+using Fleet.Tests;
 
 namespace Fleet.Client.Tests.Runs;
 
