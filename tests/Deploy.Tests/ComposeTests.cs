@@ -38,12 +38,13 @@ public sealed partial class ComposeTests
         Assert.All(Services.Values, service => Assert.False(service["image"].IsMissing));
     }
 
+    // Method: the client alone reads and resolves the file; no engine is asked.
     [ValidatorFact("docker-compose")]
     public async Task The_program_docker_compose_takes_it()
     {
         var folder = Checkout.In("deploy", "compose");
         var said = await Tool.RunAsync(
-            "docker-compose", ["--env-file", ".env.example", "config", "--quiet"], folder: folder);
+            Tool.Find("docker-compose")!, ["--env-file", ".env.example", "config", "--quiet"], folder: folder);
         said.MustBeFine();
     }
 

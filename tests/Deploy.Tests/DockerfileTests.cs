@@ -27,7 +27,8 @@ public sealed partial class DockerfileTests
         Assert.Empty(file.Stages.SelectMany(stage => stage).Select(one => one.Name).Except(Known));
         Assert.Contains(
             file.Stages[0], one => one.Name == "RUN"
-                && one.Text.StartsWith($"dotnet publish {project} --configuration Release", StringComparison.Ordinal));
+                && one.Text.StartsWith($"dotnet publish {project} --configuration Release", StringComparison.Ordinal)
+                && one.Words.Contains("-p:PublishReadyToRun=true"));
         Assert.Contains(
             file.Final, one => one.Name == "COPY" && one.Text.StartsWith("--from=build", StringComparison.Ordinal));
     }
