@@ -37,6 +37,7 @@ internal static class Program
         Of(RecoveryBench.Name, 300, 600, Benchmark.AtOnce(RecoveryBench.RunAsync), isUnasked: false),
         Of(SimulatedScaling.Name, 150, 600, Benchmark.AtOnce(SimulatedScaling.RunAsync)),
         Of(SettingsBench.Name, 120, 480, SettingsBench.RunAsync, isUnasked: false),
+        Of(PlacementBench.Name, 240, 420, PlacementBench.RunAsync, isUnasked: false),
         Of(ScalingBench.Name, 240, 1500, ScalingBench.RunAsync, isUnasked: false),
         Of(ScalingBench.Silos, 120, 360, ScalingBench.SilosAsync, isUnasked: false),
         Of(ScalingBench.Clients, 120, 420, ScalingBench.ClientsAsync, isUnasked: false),
@@ -61,7 +62,8 @@ internal static class Program
 
         var names = new Argument<string[]>("NAME")
         {
-            Description = "Benchmarks to run, and when none is named all but recovery, settings and scaling: " + Names(),
+            Description = "Benchmarks to run; when none is named all but recovery, settings, placement and scaling: "
+                + Names(),
             Arity = ArgumentArity.ZeroOrMore,
         };
         var quick = new Option<bool>("--quick") { Description = "Short rounds: figures to look at, not to quote." };

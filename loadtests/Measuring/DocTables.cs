@@ -42,6 +42,7 @@ internal static class DocTables
                 if (Table(rounds, names) is { Count: > 0 } table)
                 {
                     text.AddRange(table);
+                    text.AddRange(Figures(Path.GetDirectoryName(document)!, names));
                     table.ForEach(row => written.AppendLine(row));
                     i = end - 1;
                 }
@@ -53,37 +54,47 @@ internal static class DocTables
         return written.ToString();
     }
 
+    /// <summary>What was drawn of the same benchmarks.</summary>
+    private static IEnumerable<string> Figures(string folder, string[] names) =>
+        from name in names
+        let file = $"figures/{name}.png"
+        where File.Exists(Path.Combine(folder, file))
+        from line in (string[])["", $"![{name}]({file})"]
+        select line;
+
     private static List<string> Table(IReadOnlyList<BenchFile> rounds, string[] names)
     {
-        var courses = rounds.Select(round => names.SelectMany(
-            name => round.Courses.Where(course => course.Benchmark == name)).ToList()).ToArray();
-        var keys = courses.SelectMany(all => all).SelectMany(course => course.Lines)
+        var told = rounds.Select((round, i) => (Number: i + 1, Courses: round.Courses.Where(
+            course => course.Lines.Any(line => names.Contains(line.Benchmark))).ToArray()))
+            .Where(round => round.Courses.Length > 0).ToArray();
+        var keys = names.SelectMany(name => told.SelectMany(round => round.Courses)
+            .SelectMany(course => course.Lines).Where(line => line.Benchmark == name))
             .Select(line => (line.Benchmark, line.What)).Distinct().ToList();
         if (keys.Count == 0)
         {
             return [];
         }
 
-        var numbers = Enumerable.Range(1, rounds.Count).ToArray();
+        var compares = told.Length > 1;
         List<string> table =
         [
-            $"| what | {Each(numbers, n => $"figure, run {n} | floor | ratio (spread)")} |"
-                + (rounds.Count > 1 ? " agree |" : "") + " aim |",
-            $"|---|{string.Concat(numbers.Select(_ => "---|---|---|"))}{(rounds.Count > 1 ? "---|" : "")}---|",
+            $"| what | {Each(told, round => $"figure, run {round.Number} | floor | ratio (spread)")} |"
+                + (compares ? " agree |" : "") + " aim |",
+            $"|---|{string.Concat(told.Select(_ => "---|---|---|"))}{(compares ? "---|" : "")}---|",
         ];
         foreach (var key in keys)
         {
-            var lines = courses.Select(all => all.SelectMany(course => course.Lines)
+            var lines = told.Select(round => round.Courses.SelectMany(course => course.Lines)
                 .FirstOrDefault(line => (line.Benchmark, line.What) == key)).ToArray();
             var any = lines.First(line => line is not null)!;
             var floor = any.FloorName is { } name ? $"; floor: {name}" : "";
             table.Add(
                 $"| {Cell($"{key.Benchmark}: {key.What}{floor}")} | {Each(lines, Figures)} |"
-                + (rounds.Count > 1 ? $" {Agreement(lines)} |" : "") + $" {Cell(any.Aim)} |");
+                + (compares ? $" {Agreement(lines)} |" : "") + $" {Cell(any.Aim)} |");
         }
 
         table.Add("");
-        table.AddRange(courses.SelectMany((all, i) => all.Select(course => Told(i + 1, course))).Distinct());
+        table.AddRange(told.SelectMany(round => round.Courses.Select(course => Told(round.Number, course))));
         return table;
     }
 

@@ -111,6 +111,7 @@ internal static class ScalingBench
             [
                 new("silos", Values(one => one.SiloCpu)), new("generator", Values(one => one.GeneratorCpu)),
                 new("PostgreSQL", Values(one => one.DatabaseCpu)),
+                new("all", Values(one => one.Cpu)),
                 new("all, by the model", Values(one => CapacityModel.Cpu(one.Point))),
             ]),
             new("Memory of all silos", "MiB",

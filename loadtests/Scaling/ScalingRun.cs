@@ -12,7 +12,8 @@ namespace Fleet.LoadTests.Scaling;
 /// What counts lies between the first and the last line of progress of the steady phase: building, warming up, storing
 /// and judging do not. Rows and commits are those of PostgreSQL's own statistics over the same time.
 /// </remarks>
-internal sealed class ScalingRun(MeasuredDatabase database, TimeSpan steady)
+/// <param name="settings">Values of scaling.yaml that are others, as <c>--set</c> has them.</param>
+internal sealed class ScalingRun(MeasuredDatabase database, TimeSpan steady, params string[] settings)
 {
     private const string Steady = "steady";
 
@@ -128,6 +129,7 @@ internal sealed class ScalingRun(MeasuredDatabase database, TimeSpan steady)
         [
             "run", file, "--store", StoreOf(), "--devices", Text(point.Devices), "--clients", Text(point.Clients),
             "--silos", Text(point.Silos), "--duration", $"{steady.TotalSeconds:0}s", "--json",
+            .. settings.SelectMany(setting => new[] { "--set", setting }),
         ]);
     }
 
