@@ -31,7 +31,10 @@ internal static class SettingsBench
         ("no tiered PGO", new() { ["DOTNET_TieredPGO"] = "0" }),
         ("no tiered compilation", new() { ["DOTNET_TieredCompilation"] = "0" }),
         ("no quick JIT for loops", new() { ["DOTNET_TC_QuickJitForLoops"] = "0" }),
-        ("threads of the pool sleep at once", new() { ["DOTNET_ThreadPool_UnfairSemaphoreSpinLimit"] = "0" }),
+        ("threads of the pool spin before they sleep, as the runtime's default is", new()
+        {
+            ["DOTNET_ThreadPool_UnfairSemaphoreSpinLimit"] = "46",
+        }),
     ];
 
     public static async IAsyncEnumerable<Line> RunAsync(bool isQuick, [EnumeratorCancellation] CancellationToken ct)
