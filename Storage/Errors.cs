@@ -2,7 +2,7 @@ namespace Fleet.Storage;
 
 /// <summary>The world said no, surely: nothing was changed. The message is one sentence meant for a person.</summary>
 /// <remarks>Made at the edge of storage; the command line prints the message and exits with 64.</remarks>
-public sealed class StorageException : Exception
+public class StorageException : Exception
 {
     public StorageException(string message)
         : base(message)
@@ -14,6 +14,10 @@ public sealed class StorageException : Exception
     {
     }
 }
+
+/// <summary>A server that was there stopped answering while it was read: the same may be asked again once it is
+/// back.</summary>
+public sealed class StoreLostException(string message, Exception inner) : StorageException(message, inner);
 
 /// <summary>It may or may not have happened: read back before doing it again.</summary>
 public sealed class OutcomeUnknownException(string message, Exception inner) : Exception(message, inner);

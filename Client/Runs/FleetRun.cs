@@ -121,12 +121,12 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         progress.Begin("checking what is stored");
         var checking = Stopwatch.StartNew();
         var isQuiescent = generator.IsDrained;
-        var verdict = await StoredCheck.CheckAsync(
-            writer.Reader,
-            request.Profile.Name,
-            counts.AreEqual,
-            isQuiescent,
-            Scenario.RequiredProbes,
+        var verdict = await StoredCheck.CheckPatientlyAsync(
+            writer,
+            reader => StoredCheck.CheckAsync(
+                reader, request.Profile.Name, counts.AreEqual, isQuiescent, Scenario.RequiredProbes,
+                CancellationToken.None),
+            progress,
             CancellationToken.None);
         _seconds["check"] = checking.Elapsed.TotalSeconds;
         _seconds["total"] = _total.Elapsed.TotalSeconds;

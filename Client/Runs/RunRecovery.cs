@@ -64,7 +64,11 @@ public static class RunRecovery
         progress.Begin("checking what is stored");
         var isComplete = stored.Count > 0 && stored.TrueForAll(one => one.IsExact);
         var probes = ProbesOf(writer.Info.Settings);
-        var verdict = await StoredCheck.CheckAsync(writer.Reader, null, isComplete, isQuiescent: false, probes, ct);
+        var verdict = await StoredCheck.CheckPatientlyAsync(
+            writer,
+            reader => StoredCheck.CheckAsync(reader, null, isComplete, isQuiescent: false, probes, ct),
+            progress,
+            ct);
         var report = verdict.Report;
         List<string> reasons =
         [

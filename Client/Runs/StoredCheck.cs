@@ -26,6 +26,8 @@ public static class StoredCheck
     /// hanging.</summary>
     private static readonly SqlLimits SqlLimits = new(TimeSpan.FromMinutes(10), 10);
 
+    private static readonly TimeSpan StoreLook = TimeSpan.FromSeconds(1);
+
     /// <param name="profile">Judged as this kernel; null takes the run's own.</param>
     /// <param name="isComplete">No record was lost.</param>
     /// <param name="isQuiescent">Every client was drained, every session closed; only waits remained.</param>
@@ -48,7 +50,7 @@ public static class StoredCheck
         {
             sql = await SqlChecks.RunAsync(reader, report.Complete, isQuiescent, SqlLimits, ct);
         }
-        catch (StorageException e)
+        catch (StorageException e) when (e is not StoreLostException)
         {
             // A history too long for the second checker is still judged by the first; the reader is told.
             return new(
@@ -58,6 +60,25 @@ public static class StoredCheck
         var counts = report.Rules
             .Select(rule => new RuleEvidence("stored", rule.Rule, rule.Ok, rule.Violated, rule.Undecided)).ToList();
         return new(report, sql, SqlChecks.Disagreements(sql, counts));
+    }
+
+    /// <summary>Checks a run that is not sealed: a store that goes away is waited for, and the check begins
+    /// again.</summary>
+    public static async Task<StoredVerdict> CheckPatientlyAsync(
+        IRunWriter writer, Func<IRunReader, Task<StoredVerdict>> check, IRunProgress progress, CancellationToken ct)
+    {
+        while (true)
+        {
+            try
+            {
+                return await check(writer.Reader);
+            }
+            catch (StoreLostException e)
+            {
+                progress.Say($"{e.Message}; the check begins again once it answers.");
+                await Task.Delay(StoreLook, ct);
+            }
+        }
     }
 
     /// <summary>Judges a run once more for one of its findings, and keeps the records that explain it.</summary>

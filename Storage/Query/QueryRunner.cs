@@ -2,6 +2,7 @@ using System.Data.Common;
 using System.Diagnostics;
 using System.Globalization;
 using System.Numerics;
+using Fleet.Storage.Results.Postgres;
 
 namespace Fleet.Storage.Query;
 
@@ -30,6 +31,8 @@ internal static class QueryRunner
                     "The query took longer than "
                     + $"{limits.TimeMax.TotalSeconds.ToString(CultureInfo.InvariantCulture)} s "
                     + "and was stopped.", e)
+                : e is Npgsql.NpgsqlException && Transience.IsConnectionLoss(e)
+                ? new StoreLostException($"The store stopped answering in the middle of a query: {FirstLine(e)}", e)
                 : new StorageException($"The query is not accepted: {FirstLine(e)}", e);
         }
     }

@@ -126,6 +126,8 @@ public interface IRunReader : IAsyncDisposable
     /// Passes on every record with a position: grouped by device (its maps, refs, pool, then the device itself), each
     /// object in (gen, seq) order.
     /// </summary>
+    /// <exception cref="StoreLostException">The server went away; what was passed on until then is part of
+    /// it.</exception>
     Task StreamAsync(IHistorySink sink, CancellationToken ct);
 
     /// <summary>Passes on the operations that no object gave a position, by their numbers.</summary>

@@ -17,70 +17,11 @@ internal abstract class SqlRunReader(StoredRun run, ObjectTable objects) : IRunR
 
     public ObjectTable Objects { get; } = objects;
 
-    public async Task StreamAsync(IHistorySink sink, CancellationToken ct)
-    {
-        foreach (var process in await ProcessesAsync(ct))
-        {
-            Objects.NameProcess(process.Proc, process.Name);
-        }
+    public Task StreamAsync(IHistorySink sink, CancellationToken ct) =>
+        AnsweredAsync(() => StreamPlacedAsync(sink, ct));
 
-        var texts = await TextsAsync(ct);
-        var sessions = await SessionsAsync(ct);
-        await using var operations = await OpenAsync(
-            $"SELECT o.sort_key, {Prefixed("h", HistoryTables.OperationColumns)} "
-            + $"FROM {Table("operations")} h JOIN {Table("objects")} o ON o.id = h.obj "
-            + "ORDER BY o.sort_key, coalesce(h.gen, 1), coalesce(h.seq_large, h.seq)", ct);
-        await using var events = await OpenAsync(
-            $"SELECT o.sort_key, {Prefixed("h", HistoryTables.EventColumns)} "
-            + $"FROM {Table("events")} h JOIN {Table("objects")} o ON o.id = h.obj "
-            + "ORDER BY o.sort_key, h.gen, h.seq", ct);
-        await using var afters = await OpenAsync(
-            $"SELECT h.after_obj, h.after_gen, h.after_seq, h.after_life FROM {Table("event_after")} h "
-            + $"JOIN {Table("objects")} o ON o.id = h.obj ORDER BY o.sort_key, h.gen, h.seq, h.n", ct);
-
-        var hasEvent = await events.Rows.ReadAsync(ct);
-        var nextEvent = hasEvent ? Event(events.Rows, afters.Rows, texts) : default;
-        var count = 0;
-        while (operations.Rows.Read())
-        {
-            if ((++count & 0xFFF) == 0)
-            {
-                ct.ThrowIfCancellationRequested();
-            }
-
-            RunRows.Operation(operations.Rows, 1, Objects, sessions, out var op);
-            var at = (operations.Rows.GetInt64(0), op.At.Gen, op.At.Seq);
-            while (hasEvent && nextEvent.Key.CompareTo(at) < 0)
-            {
-                sink.Observe(nextEvent.Record);
-                hasEvent = events.Rows.Read();
-                nextEvent = hasEvent ? Event(events.Rows, afters.Rows, texts) : default;
-            }
-
-            sink.Observe(op);
-        }
-
-        while (hasEvent)
-        {
-            sink.Observe(nextEvent.Record);
-            hasEvent = events.Rows.Read();
-            nextEvent = hasEvent ? Event(events.Rows, afters.Rows, texts) : default;
-        }
-    }
-
-    public async Task StreamUnplacedAsync(IHistorySink sink, CancellationToken ct)
-    {
-        var sessions = await SessionsAsync(ct);
-        await using var operations = await OpenAsync(
-            $"SELECT {HistoryTables.OperationColumns} FROM {Table("operations")} WHERE obj IS NULL "
-            + "ORDER BY number_code",
-            ct);
-        while (await operations.Rows.ReadAsync(ct))
-        {
-            RunRows.Operation(operations.Rows, 0, Objects, sessions, out var op);
-            sink.Observe(op);
-        }
-    }
+    public Task StreamUnplacedAsync(IHistorySink sink, CancellationToken ct) =>
+        AnsweredAsync(() => StreamWithoutPlaceAsync(sink, ct));
 
     public Task<IReadOnlyList<ProcessInfo>> ProcessesAsync(CancellationToken ct) => ListAsync(
         $"SELECT proc, name, clock, host, pid FROM {Table("processes")}{Where} ORDER BY proc",
@@ -141,6 +82,12 @@ internal abstract class SqlRunReader(StoredRun run, ObjectTable objects) : IRunR
     /// <summary>Name of the table, or of this run's part of it.</summary>
     protected virtual string Table(string name) => name;
 
+    /// <summary>True when the server is gone or stopping, which says nothing about what was asked.</summary>
+    protected virtual bool IsLost(Exception e) => false;
+
+    /// <summary>Runs what may be asked twice; beside a writer a server that is away is waited for.</summary>
+    protected virtual Task PatientlyAsync(Func<CancellationToken, Task> read, CancellationToken ct) => read(ct);
+
     protected abstract Task ExportViewAsync(string view, string file, ExportFormat format, CancellationToken ct);
 
     /// <summary>Runs one query on a connection of its own.</summary>
@@ -165,6 +112,71 @@ internal abstract class SqlRunReader(StoredRun run, ObjectTable objects) : IRunR
 
         var record = RunRows.Event(r, 1, texts, after);
         return ((r.GetInt64(0), record.At.Gen, record.At.Seq), record);
+    }
+
+    private async Task StreamPlacedAsync(IHistorySink sink, CancellationToken ct)
+    {
+        foreach (var process in await ProcessesAsync(ct))
+        {
+            Objects.NameProcess(process.Proc, process.Name);
+        }
+
+        var texts = await TextsAsync(ct);
+        var sessions = await SessionsAsync(ct);
+        await using var operations = await OpenAsync(
+            $"SELECT o.sort_key, {Prefixed("h", HistoryTables.OperationColumns)} "
+            + $"FROM {Table("operations")} h JOIN {Table("objects")} o ON o.id = h.obj "
+            + "ORDER BY o.sort_key, coalesce(h.gen, 1), coalesce(h.seq_large, h.seq)", ct);
+        await using var events = await OpenAsync(
+            $"SELECT o.sort_key, {Prefixed("h", HistoryTables.EventColumns)} "
+            + $"FROM {Table("events")} h JOIN {Table("objects")} o ON o.id = h.obj "
+            + "ORDER BY o.sort_key, h.gen, h.seq", ct);
+        await using var afters = await OpenAsync(
+            $"SELECT h.after_obj, h.after_gen, h.after_seq, h.after_life FROM {Table("event_after")} h "
+            + $"JOIN {Table("objects")} o ON o.id = h.obj ORDER BY o.sort_key, h.gen, h.seq, h.n", ct);
+
+        var hasEvent = await events.Rows.ReadAsync(ct);
+        var nextEvent = hasEvent ? Event(events.Rows, afters.Rows, texts) : default;
+        var count = 0;
+        while (operations.Rows.Read())
+        {
+            if ((++count & 0xFFF) == 0)
+            {
+                ct.ThrowIfCancellationRequested();
+            }
+
+            RunRows.Operation(operations.Rows, 1, Objects, sessions, out var op);
+            var at = (operations.Rows.GetInt64(0), op.At.Gen, op.At.Seq);
+            while (hasEvent && nextEvent.Key.CompareTo(at) < 0)
+            {
+                sink.Observe(nextEvent.Record);
+                hasEvent = events.Rows.Read();
+                nextEvent = hasEvent ? Event(events.Rows, afters.Rows, texts) : default;
+            }
+
+            sink.Observe(op);
+        }
+
+        while (hasEvent)
+        {
+            sink.Observe(nextEvent.Record);
+            hasEvent = events.Rows.Read();
+            nextEvent = hasEvent ? Event(events.Rows, afters.Rows, texts) : default;
+        }
+    }
+
+    private async Task StreamWithoutPlaceAsync(IHistorySink sink, CancellationToken ct)
+    {
+        var sessions = await SessionsAsync(ct);
+        await using var operations = await OpenAsync(
+            $"SELECT {HistoryTables.OperationColumns} FROM {Table("operations")} WHERE obj IS NULL "
+            + "ORDER BY number_code",
+            ct);
+        while (await operations.Rows.ReadAsync(ct))
+        {
+            RunRows.Operation(operations.Rows, 0, Objects, sessions, out var op);
+            sink.Observe(op);
+        }
     }
 
     private async Task<Dictionary<int, string>> TextsAsync(CancellationToken ct)
@@ -194,13 +206,31 @@ internal abstract class SqlRunReader(StoredRun run, ObjectTable objects) : IRunR
     private async Task<IReadOnlyList<T>> ListAsync<T>(string sql, Func<DbDataReader, T> read, CancellationToken ct)
     {
         var list = new List<T>();
-        await using var rows = await OpenAsync(sql, ct);
-        while (await rows.Rows.ReadAsync(ct))
-        {
-            list.Add(read(rows.Rows));
-        }
-
+        await AnsweredAsync(() => PatientlyAsync(
+            async token =>
+            {
+                list.Clear();
+                await using var rows = await OpenAsync(sql, token);
+                while (await rows.Rows.ReadAsync(token))
+                {
+                    list.Add(read(rows.Rows));
+                }
+            },
+            ct));
         return list;
+    }
+
+    private async Task AnsweredAsync(Func<Task> read)
+    {
+        try
+        {
+            await read();
+        }
+        catch (Exception e) when (IsLost(e))
+        {
+            throw new StoreLostException(
+                $"The store stopped answering while {Run.Info.Run} was read: {e.Message.Split('\n', 2)[0].Trim()}", e);
+        }
     }
 }
 

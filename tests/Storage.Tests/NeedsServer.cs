@@ -1,3 +1,4 @@
+using Fleet.Storage.Results;
 using Fleet.Storage.Server;
 using Xunit.Abstractions;
 using Xunit.Sdk;
@@ -67,6 +68,40 @@ public sealed class SkippedTestCase : XunitTestCase
     }
 
     protected override string GetSkipReason(IAttributeInfo factAttribute) => NeedsServerAttribute.Missing!;
+}
+
+/// <summary>A private server of one test, which may be killed and started again; stopped and removed after it.</summary>
+internal sealed class OwnServer : IAsyncDisposable
+{
+    private readonly Folder _folder = new();
+
+    private OwnServer()
+    {
+        // The server's own user must be able to enter it.
+        File.SetUnixFileMode(_folder.Path, (UnixFileMode)0b111_101_101);
+        Server = PrivateServer.In(Directory);
+    }
+
+    public PrivateServer Server { get; }
+
+    public string Directory => _folder.In("pg");
+
+    public StoreAddress Address { get; private set; } = null!;
+
+    public static async Task<OwnServer> StartAsync()
+    {
+        var own = new OwnServer();
+        own.Address = StoreAddress.Parse((await own.Server.UpAsync(default)).Address);
+        return own;
+    }
+
+    public string In(string name) => _folder.In(name);
+
+    public async ValueTask DisposeAsync()
+    {
+        await Server.DownAsync(default);
+        _folder.Dispose();
+    }
 }
 
 /// <summary>One private server for all tests that need one; stopped and removed after them.</summary>

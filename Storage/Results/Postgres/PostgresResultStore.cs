@@ -50,7 +50,12 @@ internal sealed class PostgresResultStore : IResultStore
     public async Task<IRunWriter> CreateRunAsync(RunInfo info, ObjectTable objects, CancellationToken ct)
     {
         RunName.Check(info.Run);
-        await using var connection = await _source.OpenConnectionAsync(ct);
+        return await AskAsync(token => CreateAsync(info, token), ct);
+    }
+
+    private async Task<IRunWriter> CreateAsync(RunInfo info, CancellationToken ct)
+    {
+        await using var connection = await ConnectAsync(ct);
         await using var transaction = await connection.BeginTransactionAsync(ct);
         await using var insert = new NpgsqlCommand(
             "INSERT INTO runs (run, scenario, profile, seed, source, ordering, clock, clock_bound_ns, "
@@ -69,6 +74,7 @@ internal sealed class PostgresResultStore : IResultStore
             insert.Parameters.Add(new NpgsqlParameter { Value = value });
         }
 
+        insert.CommandTimeout = 0; // A server that has just started on a busy machine takes its time.
         int runId;
         try
         {
@@ -85,6 +91,7 @@ internal sealed class PostgresResultStore : IResultStore
 
         await using (var partitions = new NpgsqlCommand($"SELECT create_run_partitions({runId})", connection))
         {
+            partitions.CommandTimeout = 0;
             await partitions.ExecuteNonQueryAsync(ct);
         }
 
@@ -104,25 +111,28 @@ internal sealed class PostgresResultStore : IResultStore
     {
         var (runId, stored) = await FindAsync(run, ct) ?? throw NoSuchRun(run);
         return stored.State is RunState.Sealed
-            ? await PostgresRunReader.OpenAsync(_source, stored, runId, ct)
+            ? await AskAsync(token => PostgresRunReader.OpenAsync(_source, stored, runId, token), ct)
             : throw new StorageException(
                 $"The run {run} is still going, or was cut off and waits for `fleet resume {run}`: "
                 + "it can be read when it is sealed.");
     }
 
-    public async Task<IReadOnlyList<StoredRun>> ListRunsAsync(CancellationToken ct)
-    {
-        await using var command = _source.CreateCommand(
-            $"SELECT {RunRows.RunColumns} FROM runs ORDER BY started_utc DESC");
-        await using var rows = await command.ExecuteReaderAsync(ct);
-        var runs = new List<StoredRun>();
-        while (await rows.ReadAsync(ct))
+    public Task<IReadOnlyList<StoredRun>> ListRunsAsync(CancellationToken ct) => AskAsync(
+        async token =>
         {
-            runs.Add(RunRows.Run(rows, LocationOf(rows.GetString(0))));
-        }
+            await using var connection = await ConnectAsync(token);
+            await using var command = new NpgsqlCommand(
+                $"SELECT {RunRows.RunColumns} FROM runs ORDER BY started_utc DESC", connection);
+            await using var rows = await command.ExecuteReaderAsync(token);
+            var runs = new List<StoredRun>();
+            while (await rows.ReadAsync(token))
+            {
+                runs.Add(RunRows.Run(rows, LocationOf(rows.GetString(0))));
+            }
 
-        return runs;
-    }
+            return (IReadOnlyList<StoredRun>)runs;
+        },
+        ct);
 
     public async Task DropRunAsync(string run, CancellationToken ct)
     {
@@ -131,7 +141,7 @@ internal sealed class PostgresResultStore : IResultStore
         command.CommandTimeout = 0; // The function has a bound of its own.
         try
         {
-            await command.ExecuteNonQueryAsync(ct);
+            await AskAsync(command.ExecuteNonQueryAsync, ct);
         }
         catch (PostgresException e) when (e.SqlState is PostgresErrorCodes.InsufficientPrivilege)
         {
@@ -146,15 +156,35 @@ internal sealed class PostgresResultStore : IResultStore
 
     public ValueTask DisposeAsync() => _source.DisposeAsync();
 
-    private async Task<(int RunId, StoredRun Run)?> FindAsync(string run, CancellationToken ct)
+    private Task<(int RunId, StoredRun Run)?> FindAsync(string run, CancellationToken ct) => AskAsync(
+        async token =>
+        {
+            await using var connection = await ConnectAsync(token);
+            await using var command = new NpgsqlCommand(
+                $"SELECT {RunRows.RunColumns}, run_id FROM runs WHERE run = $1", connection);
+            command.Parameters.Add(new NpgsqlParameter { Value = RunName.Check(run) });
+            await using var rows = await command.ExecuteReaderAsync(token);
+            return await rows.ReadAsync(token)
+                ? (rows.GetInt32(rows.FieldCount - 1), RunRows.Run(rows, LocationOf(run)))
+                : ((int, StoredRun)?)null;
+        },
+        ct);
+
+    private ValueTask<NpgsqlConnection> ConnectAsync(CancellationToken ct) =>
+        Transience.Opening.ExecuteAsync(token => _source.OpenConnectionAsync(token), ct);
+
+    /// <exception cref="StorageException">The server stopped answering: no defect of ours, and said in a
+    /// sentence.</exception>
+    private async Task<T> AskAsync<T>(Func<CancellationToken, Task<T>> act, CancellationToken ct)
     {
-        await using var command = _source.CreateCommand(
-            $"SELECT {RunRows.RunColumns}, run_id FROM runs WHERE run = $1");
-        command.Parameters.Add(new NpgsqlParameter { Value = RunName.Check(run) });
-        await using var rows = await command.ExecuteReaderAsync(ct);
-        return await rows.ReadAsync(ct)
-            ? (rows.GetInt32(rows.FieldCount - 1), RunRows.Run(rows, LocationOf(run)))
-            : null;
+        try
+        {
+            return await act(ct);
+        }
+        catch (Exception e) when (Transience.IsConnectionLoss(e))
+        {
+            throw new StorageException(Unreachable(Address, e), e);
+        }
     }
 
     private string LocationOf(string run) => $"{Address} run {run}";

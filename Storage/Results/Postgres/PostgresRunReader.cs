@@ -53,6 +53,13 @@ internal sealed class PostgresRunReader : SqlRunReader
 
     public override ValueTask DisposeAsync() => ValueTask.CompletedTask;
 
+    protected override bool IsLost(Exception e) => Transience.IsConnectionLoss(e);
+
+    protected override Task PatientlyAsync(Func<CancellationToken, Task> read, CancellationToken ct) =>
+        Run.State is RunState.Running
+            ? Transience.Patient().ExecuteAsync(async token => await read(token), ct).AsTask()
+            : read(ct);
+
     protected override string Table(string name) => Partitioned.Contains(name) ? $"{name}_{_runId}" : name;
 
     protected override async Task ExportViewAsync(string view, string file, ExportFormat format, CancellationToken ct)
@@ -136,7 +143,7 @@ internal sealed class PostgresRunReader : SqlRunReader
         }
         catch (Exception e) when (e is NpgsqlException or SocketException or TimeoutException)
         {
-            throw new StorageException($"The database does not answer: {e.Message.Split('\n', 2)[0].Trim()}", e);
+            throw new StoreLostException($"The database does not answer: {e.Message.Split('\n', 2)[0].Trim()}", e);
         }
     }
 

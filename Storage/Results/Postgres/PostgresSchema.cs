@@ -32,7 +32,8 @@ internal static class PostgresSchema
     public static async Task EnsureAsync(
         NpgsqlDataSource source, string connectionString, string address, CancellationToken ct)
     {
-        await using var connection = await source.OpenConnectionAsync(ct);
+        await using var connection = await Transience.Opening.ExecuteAsync(
+            token => source.OpenConnectionAsync(token), ct);
         if (connection.PostgreSqlVersion.Major < VersionMin)
         {
             throw new StorageException(
@@ -107,7 +108,7 @@ internal static class PostgresSchema
 
     private static async Task ExecuteAsync(NpgsqlConnection connection, string sql, CancellationToken ct)
     {
-        await using var command = new NpgsqlCommand(sql, connection);
+        await using var command = new NpgsqlCommand(sql, connection) { CommandTimeout = 0 }; // Waits for who migrates.
         await command.ExecuteNonQueryAsync(ct);
     }
 }

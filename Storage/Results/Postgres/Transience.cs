@@ -23,6 +23,27 @@ internal static class Transience
     };
 
     /// <summary>
+    /// Waits up to a minute for a server that is starting and tries a busy one a few times more; one that is not there
+    /// is not waited for. For connecting only, which may be done twice.
+    /// </summary>
+    public static ResiliencePipeline Opening { get; } = new ResiliencePipelineBuilder()
+        .AddRetry(new RetryStrategyOptions
+        {
+            ShouldHandle = new PredicateBuilder().Handle<PostgresException>(
+                e => e.SqlState is PostgresErrorCodes.CannotConnectNow),
+            MaxRetryAttempts = 120,
+            Delay = TimeSpan.FromMilliseconds(500),
+        })
+        .AddRetry(new RetryStrategyOptions
+        {
+            ShouldHandle = new PredicateBuilder().Handle<NpgsqlException>(e => e.InnerException is TimeoutException)
+                .Handle<TimeoutException>(),
+            MaxRetryAttempts = 3,
+            Delay = TimeSpan.FromMilliseconds(500),
+        })
+        .Build();
+
+    /// <summary>
     /// Waits from 50 ms up to 1 s, with jitter, until cancelled; asks nothing for 1 s after 8 failures in a row.
     /// </summary>
     public static ResiliencePipeline Patient() => new ResiliencePipelineBuilder()
