@@ -1,6 +1,5 @@
 using System.CommandLine;
 using System.Globalization;
-using System.Runtime.InteropServices;
 using Fleet.Client.Cluster;
 using Fleet.Client.Runs;
 
@@ -53,27 +52,20 @@ internal static class ClusterCommand
                     + "postgres://USER@HOST:PORT/DATABASE, private[:DIR], or no --store.");
             }
 
-            using var interrupt = CancellationTokenSource.CreateLinkedTokenSource(ct);
-            using var onInterrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Interrupt);
-            using var onTerminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Interrupt);
+            using var interruption = new Interruption(ct, () => terminal.SayProgress(
+                "fleet: interrupted; stopping what was started (interrupt again to stop at once)."));
             try
             {
                 var status = await new LocalCluster(parsed.GetRequiredValue(directory)).UpAsync(
                     parsed.GetRequiredValue(name), parsed.GetValue(silos) ?? SilosDefault, address,
-                    parsed.GetValue(patience) ?? PatienceDefault, terminal.SayProgress, interrupt.Token);
+                    parsed.GetValue(patience) ?? PatienceDefault, terminal.SayProgress, interruption.Token);
                 Show(terminal, status, parsed.GetValue(json));
                 return ExitCode.Valid;
             }
-            catch (OperationCanceledException) when (interrupt.IsCancellationRequested)
+            catch (OperationCanceledException) when (interruption.IsRequested)
             {
                 terminal.SayProgress("fleet: interrupted; nothing was left behind.");
                 return ExitCode.Interrupted;
-            }
-
-            void Interrupt(PosixSignalContext context)
-            {
-                context.Cancel = !interrupt.IsCancellationRequested;
-                interrupt.Cancel();
             }
         });
         return command;

@@ -15,10 +15,7 @@ internal static class ExportCommand
 
     public static Command Create(Terminal terminal)
     {
-        var run = new Argument<string>("RUN")
-        {
-            Description = "Name of a run, the beginning of it, its file, or 'last'.",
-        };
+        var run = StoreOptions.Run();
         var format = new Option<string>("--format")
         {
             Description = "jsonl: one file in the history format; csv or parquet: one file for each view; edn: as "
@@ -35,28 +32,28 @@ internal static class ExportCommand
         var store = new StoreOptions();
         var command = new Command("export", "Writes a stored run to files.") { run, format, to };
         store.AddTo(command);
-        command.SetAction(async (parsed, ct) =>
-        {
-            var (opened, reader) = await RunStore.OpenRunAsync(
-                parsed.GetRequiredValue(run), parsed.GetValue(store.Store), parsed.GetValue(store.Results), ct);
-            await using var _ = opened;
-            await using var __ = reader;
-            var (name, kind) = (reader.Run.Info.Run, parsed.GetRequiredValue(format));
-            IReadOnlyList<string> files = kind is "jsonl"
-                ? [await ExportAsync(reader, parsed.GetValue(to) ?? $"{name}.jsonl", ct)]
-                : kind is "edn" or "porcupine"
-                ? [await ExportAsync(
-                    reader, kind, parsed.GetValue(to) ?? $"{name}.{(kind is "edn" ? kind : "json")}", ct)]
-                : await reader.ExportAsync(
-                    parsed.GetValue(to) ?? $"{name}-{kind}",
-                    kind is "csv" ? ExportFormat.Csv : ExportFormat.Parquet, ct);
-            if (parsed.GetValue(store.Json))
-                terminal.WriteJson(new { run = name, format = kind, files });
-            else
-                foreach (var file in files)
-                    terminal.Say(ForeignText.Clean(file, 4096));
-            return ExitCode.Valid;
-        });
+        command.SetAction((parsed, ct) => store.ReadAsync(
+            parsed,
+            run,
+            async reader =>
+            {
+                var (name, kind) = (reader.Run.Info.Run, parsed.GetRequiredValue(format));
+                IReadOnlyList<string> files = kind is "jsonl"
+                    ? [await ExportAsync(reader, parsed.GetValue(to) ?? $"{name}.jsonl", ct)]
+                    : kind is "edn" or "porcupine"
+                    ? [await ExportAsync(
+                        reader, kind, parsed.GetValue(to) ?? $"{name}.{(kind is "edn" ? kind : "json")}", ct)]
+                    : await reader.ExportAsync(
+                        parsed.GetValue(to) ?? $"{name}-{kind}",
+                        kind is "csv" ? ExportFormat.Csv : ExportFormat.Parquet, ct);
+                if (parsed.GetValue(store.Json))
+                    terminal.WriteJson(new { run = name, format = kind, files });
+                else
+                    foreach (var file in files)
+                        terminal.Say(ForeignText.Clean(file, 4096));
+                return ExitCode.Valid;
+            },
+            ct));
         return command;
     }
 

@@ -11,37 +11,33 @@ internal static class FindingsCommand
 {
     public static Command Create(Terminal terminal)
     {
-        var run = new Argument<string>("RUN")
-        {
-            Description = "Name of a run, the beginning of it, its file, or 'last'.",
-            DefaultValueFactory = _ => RunStore.Last,
-        };
+        var run = StoreOptions.RunOrLast();
         var store = new StoreOptions();
         var command = new Command("findings", "Lists the findings of a run.") { run };
         store.AddTo(command);
-        command.SetAction(async (parsed, ct) =>
-        {
-            var (opened, reader) = await RunStore.OpenRunAsync(
-                parsed.GetRequiredValue(run), parsed.GetValue(store.Store), parsed.GetValue(store.Results), ct);
-            await using var _ = opened;
-            await using var __ = reader;
-            var findings = await reader.FindingsAsync(ct);
-            if (parsed.GetValue(store.Json))
+        command.SetAction((parsed, ct) => store.ReadAsync(
+            parsed,
+            run,
+            async reader =>
             {
-                terminal.WriteJson(new { run = reader.Run.Info.Run, findings = findings.Select(ToJson) });
-                return ExitCode.Valid;
-            }
+                var findings = await reader.FindingsAsync(ct);
+                if (parsed.GetValue(store.Json))
+                {
+                    terminal.WriteJson(new { run = reader.Run.Info.Run, findings = findings.Select(ToJson) });
+                    return ExitCode.Valid;
+                }
 
-            if (findings.Count == 0)
-            {
-                terminal.Say($"Run {reader.Run.Info.Run} has no finding.");
-                return ExitCode.Valid;
-            }
+                if (findings.Count == 0)
+                {
+                    terminal.Say($"Run {reader.Run.Info.Run} has no finding.");
+                    return ExitCode.Valid;
+                }
 
-            terminal.Screen.Write(TableOf(reader.Run.Info.Run, findings));
-            terminal.Say("fleet explain RUN#NUMBER shows one with what proves it.");
-            return ExitCode.Valid;
-        });
+                terminal.Screen.Write(TableOf(reader.Run.Info.Run, findings));
+                terminal.Say("fleet explain RUN#NUMBER shows one with what proves it.");
+                return ExitCode.Valid;
+            },
+            ct));
         return command;
     }
 

@@ -1,6 +1,5 @@
 using System.CommandLine;
 using System.Globalization;
-using System.Runtime.InteropServices;
 using Fleet.Client.Inventory;
 using Fleet.Client.Runs;
 using Fleet.Client.Scenarios;
@@ -185,13 +184,18 @@ internal static class RunCommand
                 "--join needs the store that the run's silos share; accepted: --store postgres://USER@HOST/DATABASE, "
                 + "or --store private.");
 
-        using var interrupt = CancellationTokenSource.CreateLinkedTokenSource(ct);
-        using var onInterrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, context =>
+        using var interruption = new Interruption(ct, () => terminal.SayProgress(
+            "fleet: interrupted; storing what this share recorded (interrupt again to stop at once)."));
+        JoinedSummary summary;
+        try
         {
-            context.Cancel = !interrupt.IsCancellationRequested;
-            interrupt.Cancel();
-        });
-        var summary = await JoinedRun.RunAsync(run, store, new PartProgress(terminal), interrupt.Token);
+            summary = await JoinedRun.RunAsync(run, store, new PartProgress(terminal), interruption.Token);
+        }
+        catch (OperationCanceledException) when (interruption.IsRequested)
+        {
+            return BeforeTheLoad(terminal);
+        }
+
         if (asJson)
             terminal.WriteJson(summary);
         else
@@ -199,26 +203,24 @@ internal static class RunCommand
                 CultureInfo.InvariantCulture,
                 $"{summary.Generator} of {summary.Run}: {summary.Operations:N0} operations, {summary.Stored:N0} "
                 + $"stored; the first generator says the verdict."));
-        return interrupt.IsCancellationRequested ? ExitCode.Interrupted : ExitCode.Valid;
+        return interruption.IsRequested ? ExitCode.Interrupted : ExitCode.Valid;
     }
 
     internal static async Task<int> RunAsync(Terminal terminal, RunRequest request, bool asJson, CancellationToken ct)
     {
-        using var interrupt = CancellationTokenSource.CreateLinkedTokenSource(ct);
-        using var onInterrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Interrupt);
-        using var onTerminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Interrupt);
+        using var interruption = new Interruption(ct, () => terminal.SayProgress(
+            "fleet: interrupted; storing and checking what was recorded (interrupt again to stop at once)."));
         RunSummary summary;
         var form = asJson ? ProgressForm.Json : terminal.IsInteractive ? ProgressForm.Picture : ProgressForm.Lines;
         await using (var progress = new RunProgress(terminal, request, form))
         {
             try
             {
-                summary = await new FleetRun(request, progress).RunAsync(interrupt.Token);
+                summary = await new FleetRun(request, progress).RunAsync(interruption.Token);
             }
-            catch (OperationCanceledException) when (interrupt.IsCancellationRequested)
+            catch (OperationCanceledException) when (interruption.IsRequested)
             {
-                terminal.SayProgress("fleet: interrupted before the load began; nothing was recorded.");
-                return ExitCode.Interrupted;
+                return BeforeTheLoad(terminal);
             }
         }
 
@@ -227,17 +229,12 @@ internal static class RunCommand
         else
             SummaryView.Show(terminal, summary);
         return summary.ExitCode;
+    }
 
-        // The first signal ends the load and keeps what was recorded; a second one ends the process.
-        void Interrupt(PosixSignalContext context)
-        {
-            if (interrupt.IsCancellationRequested)
-                return;
-
-            context.Cancel = true;
-            terminal.SayProgress(
-                "fleet: interrupted; storing and checking what was recorded (interrupt again to stop at once).");
-            interrupt.Cancel();
-        }
+    /// <summary>Says that an interrupted run left nothing behind.</summary>
+    internal static int BeforeTheLoad(Terminal terminal)
+    {
+        terminal.SayProgress("fleet: interrupted before the load began; nothing was recorded.");
+        return ExitCode.Interrupted;
     }
 }

@@ -32,6 +32,8 @@ internal static class RunsCommand
             }
 
             terminal.Screen.Write(TableOf(runs));
+            if (runs.Any(run => run.State is not RunState.Sealed))
+                terminal.Say("What is not finished still runs, or was cut off: fleet resume RUN goes on with it.");
             return ExitCode.Valid;
         });
         return command;
@@ -78,13 +80,19 @@ internal static class RunsCommand
                 Terminal.Safe(run.Info.Profile),
                 run.Outcome is { } outcome ? outcome.Verdict.ToString().ToLowerInvariant() : "not finished",
                 run.Outcome?.ExitCode.ToString(CultureInfo.InvariantCulture) ?? "-",
-                run.Operations.ToString("N0", CultureInfo.InvariantCulture),
-                run.Events.ToString("N0", CultureInfo.InvariantCulture),
-                run.Findings.ToString("N0", CultureInfo.InvariantCulture));
+                CountOf(run, run.Operations),
+                CountOf(run, run.Events),
+                CountOf(run, run.Findings));
         }
 
         return table;
     }
+
+    /// <summary>A run is counted when it is sealed; before that nothing is known, and nothing is not zero.</summary>
+    private static long? CountIn(StoredRun run, long count) => run.State is RunState.Sealed ? count : null;
+
+    private static string CountOf(StoredRun run, long count) =>
+        CountIn(run, count)?.ToString("N0", CultureInfo.InvariantCulture) ?? "-";
 
     public static object ToJson(StoredRun run) => new
     {
@@ -100,9 +108,9 @@ internal static class RunsCommand
         exitCode = run.Outcome?.ExitCode,
         complete = run.Outcome?.Complete,
         quiescent = run.Outcome?.Quiescent,
-        operations = run.Operations,
-        events = run.Events,
-        findings = run.Findings,
+        operations = CountIn(run, run.Operations),
+        events = CountIn(run, run.Events),
+        findings = CountIn(run, run.Findings),
         location = run.Location,
     };
 }

@@ -15,37 +15,37 @@ internal static class ShowCommand
 
     public static Command Create(Terminal terminal)
     {
-        var run = new Argument<string>("RUN")
-        {
-            Description = "Name of a run, the beginning of it, its file, or 'last'.",
-            DefaultValueFactory = _ => RunStore.Last,
-        };
+        var run = StoreOptions.RunOrLast();
         var store = new StoreOptions();
         var command = new Command("show", "Shows the summary of a stored run.") { run };
         store.AddTo(command);
-        command.SetAction(async (parsed, ct) =>
-        {
-            var (opened, reader) = await RunStore.OpenRunAsync(
-                parsed.GetRequiredValue(run), parsed.GetValue(store.Store), parsed.GetValue(store.Results), ct);
-            await using var _ = opened;
-            await using var __ = reader;
-            var summary = SummaryOf(reader.Run.Outcome?.Summary);
-            if (parsed.GetValue(store.Json))
+        command.SetAction((parsed, ct) => store.ReadAsync(
+            parsed,
+            run,
+            async reader =>
             {
-                terminal.WriteJson(
-                    new { run = RunsCommand.ToJson(reader.Run), commandLine = reader.Run.Info.CommandLine, summary });
-                return ExitCode.Valid;
-            }
+                var summary = SummaryOf(reader.Run.Outcome?.Summary);
+                if (parsed.GetValue(store.Json))
+                {
+                    terminal.WriteJson(new
+                    {
+                        run = RunsCommand.ToJson(reader.Run),
+                        commandLine = reader.Run.Info.CommandLine,
+                        summary,
+                    });
+                    return ExitCode.Valid;
+                }
 
-            terminal.Say($"{reader.Run.Info.Run}: {ForeignText.Clean(reader.Run.Info.CommandLine, 1000)}");
-            if (summary is null)
-                terminal.Say(
-                    $"{reader.Run.Operations} operations, {reader.Run.Events} events, {reader.Run.Findings} "
-                    + $"findings; the run stored no summary.");
-            else
-                SummaryView.Show(terminal, summary with { Location = reader.Run.Location });
-            return ExitCode.Valid;
-        });
+                terminal.Say($"{reader.Run.Info.Run}: {ForeignText.Clean(reader.Run.Info.CommandLine, 1000)}");
+                if (summary is null)
+                    terminal.Say(
+                        $"{reader.Run.Operations} operations, {reader.Run.Events} events, {reader.Run.Findings} "
+                        + $"findings; the run stored no summary.");
+                else
+                    SummaryView.Show(terminal, summary with { Location = reader.Run.Location });
+                return ExitCode.Valid;
+            },
+            ct));
         return command;
     }
 

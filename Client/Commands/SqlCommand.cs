@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Globalization;
 using Fleet.Client.Runs;
 using Fleet.Storage.Query;
+using Fleet.Storage.Results;
 using Spectre.Console;
 
 namespace Fleet.Client.Commands;
@@ -11,9 +12,7 @@ internal static class SqlCommand
 {
     public static Command Create(Terminal terminal)
     {
-        var run = new Argument<string>(
-            "RUN")
-        { Description = "Name of a run, the beginning of it, its file, or 'last'." };
+        var run = StoreOptions.Run();
         var query = new Argument<string>("QUERY")
         {
             Description =
@@ -35,28 +34,29 @@ internal static class SqlCommand
                 throw new UsageException("fleet sql prints one form at a time; accepted: --csv or --json.");
             var limits = new SqlLimits(
                 parsed.GetValue(time) ?? SqlLimits.Default.TimeMax, parsed.GetValue(rows) ?? SqlLimits.Default.RowsMax);
-            var (opened, reader) = await RunStore.OpenRunAsync(
-                parsed.GetRequiredValue(run), parsed.GetValue(store.Store), parsed.GetValue(store.Results), ct);
-            await using var _ = opened;
-            await using var __ = reader;
-            var answer = await reader.QueryAsync(parsed.GetRequiredValue(query), limits, ct);
-            if (parsed.GetValue(store.Json))
+            return await store.ReadAsync(parsed, run, ReadAsync, ct);
+
+            async Task<int> ReadAsync(IRunReader reader)
             {
-                terminal.WriteJson(new
+                var answer = await reader.QueryAsync(parsed.GetRequiredValue(query), limits, ct);
+                if (parsed.GetValue(store.Json))
                 {
-                    run = reader.Run.Info.Run,
-                    columns = answer.Columns.Select(column => new { name = column.Name, type = column.Type }),
-                    rows = answer.Rows,
-                    isCut = answer.IsCut,
-                });
+                    terminal.WriteJson(new
+                    {
+                        run = reader.Run.Info.Run,
+                        columns = answer.Columns.Select(column => new { name = column.Name, type = column.Type }),
+                        rows = answer.Rows,
+                        isCut = answer.IsCut,
+                    });
+                    return ExitCode.Valid;
+                }
+
+                if (parsed.GetValue(csv))
+                    WriteCsv(terminal, answer);
+                else
+                    Show(terminal, answer);
                 return ExitCode.Valid;
             }
-
-            if (parsed.GetValue(csv))
-                WriteCsv(terminal, answer);
-            else
-                Show(terminal, answer);
-            return ExitCode.Valid;
         });
         return command;
     }

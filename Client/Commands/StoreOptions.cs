@@ -1,4 +1,6 @@
 using System.CommandLine;
+using Fleet.Client.Runs;
+using Fleet.Storage.Results;
 
 namespace Fleet.Client.Commands;
 
@@ -19,6 +21,32 @@ internal sealed class StoreOptions
     };
 
     public Option<bool> Json { get; } = CommonOptions.Json();
+
+    /// <summary>The run that a command reads.</summary>
+    public static Argument<string> Run() => new("RUN")
+    {
+        Description = "Name of a run, the beginning of it, its file, or 'last'.",
+    };
+
+    /// <summary>The run that a command reads, the newest where none is named.</summary>
+    public static Argument<string> RunOrLast()
+    {
+        var run = Run();
+        run.DefaultValueFactory = _ => RunStore.Last;
+        return run;
+    }
+
+    /// <summary>Reads the run that is named.</summary>
+    /// <exception cref="UsageException">No run is meant, or several.</exception>
+    public async Task<int> ReadAsync(
+        ParseResult parsed, Argument<string> run, Func<IRunReader, Task<int>> read, CancellationToken ct)
+    {
+        var (opened, reader) = await RunStore.OpenRunAsync(
+            parsed.GetRequiredValue(run), parsed.GetValue(Store), parsed.GetValue(Results), ct);
+        await using var _ = opened;
+        await using var __ = reader;
+        return await read(reader);
+    }
 
     public void AddTo(Command command)
     {

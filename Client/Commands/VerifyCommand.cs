@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Runtime.InteropServices;
 using Fleet.Client.Runs;
 using Fleet.Client.Scenarios;
 using Fleet.Client.Simulate;
@@ -48,12 +47,8 @@ internal static class VerifyCommand
         store.AddTo(command);
         command.SetAction(async (parsed, ct) =>
         {
-            using var interrupt = CancellationTokenSource.CreateLinkedTokenSource(ct);
-            using var onInterrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, context =>
-            {
-                context.Cancel = !interrupt.IsCancellationRequested;
-                interrupt.Cancel();
-            });
+            using var interruption = new Interruption(ct, () => terminal.SayProgress(
+                "fleet: interrupted; ending the run that is under way (interrupt again to stop at once)."));
             var overrides = ScenarioCommand.Overrides(parsed.GetValue(set));
             var address = RunStore.AddressOf(parsed.GetValue(store.Store), parsed.GetValue(store.Results));
             var options = new RunOptions
@@ -65,18 +60,25 @@ internal static class VerifyCommand
             var named = parsed.GetValue(names) is { Length: > 0 } some ? some : [.. Defaults(options)];
             var requests = Requests(named, options, address);
             var results = new List<VerifiedRun>();
-            foreach (var request in requests.TakeWhile(_ => !interrupt.IsCancellationRequested))
+            foreach (var request in requests.TakeWhile(_ => !interruption.IsRequested))
             {
                 terminal.SayProgress(Invariant(
                     $"fleet: {results.Count + 1} of {requests.Count}, {request.Scenario.Name} {request.Profile.Name}"));
-                results.Add(await RunAsync(request, parsed.GetValue(silos), interrupt.Token));
+                try
+                {
+                    results.Add(await RunAsync(request, parsed.GetValue(silos), interruption.Token));
+                }
+                catch (OperationCanceledException) when (interruption.IsRequested)
+                {
+                    RunCommand.BeforeTheLoad(terminal);
+                }
             }
 
             if (parsed.GetValue(store.Json))
                 terminal.WriteJson(new { runs = results, asDeclared = results.TrueForAll(one => one.AsDeclared) });
             else
                 Show(terminal, results);
-            return interrupt.IsCancellationRequested ? ExitCode.Interrupted
+            return interruption.IsRequested ? ExitCode.Interrupted
                 : results.Exists(one => one.ExitCode == ExitCode.Harness) ? ExitCode.Harness
                 : results.TrueForAll(one => one.AsDeclared) ? ExitCode.Valid
                 : ExitCode.Invalid;

@@ -6,7 +6,7 @@ namespace Fleet.Grains.Shells;
 /// <summary>One machine's map of page maps: decodes, lets <see cref="PgmapArrayAgent"/> decide, encodes.</summary>
 /// <remarks>Concurrency: each call is one turn. It calls nobody.</remarks>
 [Reentrant]
-internal sealed class PgmapArrayGrain : Grain, IPgmapArrayGrain
+internal sealed class PgmapArrayGrain : LastingGrain, IPgmapArrayGrain
 {
     private readonly PgmapArrayAgent _agent = new();
 
@@ -14,7 +14,7 @@ internal sealed class PgmapArrayGrain : Grain, IPgmapArrayGrain
 
     public ValueTask Store(MapRange range)
     {
-        DelayDeactivation(TimeSpan.FromDays(3650));
+        StayActive();
         _agent.Store(range);
         return default;
     }

@@ -47,7 +47,7 @@ internal sealed class SeatState
 /// <remarks>Concurrency: what interleaves only waits, or reads and writes one seat.</remarks>
 internal sealed class RunGrain(
     TimeProvider time, LongPoll longPoll, [PersistentState("run", "fleet")] IPersistentState<RunState> store)
-    : Grain, IRunGrain
+    : LastingGrain, IRunGrain
 {
     /// <summary>A generator tells twice a second; what is silent for so long is gone, or as good as gone.</summary>
     private static readonly TimeSpan SilenceMax = TimeSpan.FromSeconds(10);
@@ -69,7 +69,7 @@ internal sealed class RunGrain(
     {
         if (Run.Generators > 0)
         {
-            DelayDeactivation(TimeSpan.FromDays(3650));
+            StayActive();
         }
 
         if (Run.HasBegun)
@@ -94,7 +94,7 @@ internal sealed class RunGrain(
         }
 
         (Run.Plan, Run.Generators) = (plan, generators);
-        DelayDeactivation(TimeSpan.FromDays(3650));
+        StayActive();
         Seat(1, 1, process);
         await SaveAsync();
     }

@@ -74,16 +74,3 @@ public sealed class ValidatorFactAttribute : FactAttribute
         }
     }
 }
-
-/// <summary>Needs PostgreSQL's server binaries: skips without them, fails where CI=true.</summary>
-[AttributeUsage(AttributeTargets.Method)]
-public sealed class ServerFactAttribute : FactAttribute
-{
-    public ServerFactAttribute()
-    {
-        if (PrivateServer.FindBinaries() is null && Environment.GetEnvironmentVariable("CI") != "true")
-        {
-            Skip = "No PostgreSQL server binaries in /usr/lib/postgresql/*/bin or PATH.";
-        }
-    }
-}

@@ -5,17 +5,6 @@ using Fleet.Storage.Server;
 
 namespace Fleet.Client.Tests.Runs;
 
-/// <summary>A fact that needs PostgreSQL's server binaries: skips without them, fails where CI=true.</summary>
-[AttributeUsage(AttributeTargets.Method)]
-public sealed class ServerFactAttribute : FactAttribute
-{
-    public ServerFactAttribute()
-    {
-        if (PrivateServer.FindBinaries() is null && Environment.GetEnvironmentVariable("CI") != "true")
-            Skip = "No PostgreSQL server binaries in /usr/lib/postgresql/*/bin or PATH.";
-    }
-}
-
 /// <summary>A server made by <c>fleet db up</c> for the tests of a class, stopped and removed after them.</summary>
 public sealed class PrivateDatabase : IAsyncLifetime
 {

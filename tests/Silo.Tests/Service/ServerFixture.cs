@@ -2,19 +2,6 @@ using Fleet.Storage.Server;
 
 namespace Fleet.Silo.Tests.Service;
 
-/// <summary>A fact that needs PostgreSQL's server binaries: skips without them, fails where CI=true.</summary>
-[AttributeUsage(AttributeTargets.Method)]
-public sealed class ServerFactAttribute : FactAttribute
-{
-    public ServerFactAttribute()
-    {
-        if (PrivateServer.FindBinaries() is null && Environment.GetEnvironmentVariable("CI") != "true")
-        {
-            Skip = "No PostgreSQL server binaries in /usr/lib/postgresql/*/bin or PATH.";
-        }
-    }
-}
-
 /// <summary>A server of our own for the tests of a class, and a directory beside it.</summary>
 public sealed class ServerFixture : IAsyncLifetime
 {
