@@ -7,7 +7,7 @@ namespace Fleet.Deploy.Tests;
 /// <summary>A silo process that was started by its variables alone.</summary>
 internal sealed class DeployedSilo : IAsyncDisposable
 {
-    private static readonly TimeSpan StopPatience = TimeSpan.FromSeconds(45);
+    private static readonly TimeSpan StopPatience = TimeSpan.FromMinutes(5);
     private static readonly TimeSpan Look = TimeSpan.FromMilliseconds(100);
 
     private readonly Process _process;

@@ -15,7 +15,7 @@ namespace Fleet.Deploy.Tests;
 [Trait("tier", "cluster")]
 public sealed partial class ProcessTests(ITestOutputHelper output) : IAsyncLifetime, IDisposable
 {
-    private static readonly TimeSpan ReadyPatience = TimeSpan.FromSeconds(90);
+    private static readonly TimeSpan ReadyPatience = TimeSpan.FromMinutes(5);
 
     private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("fleet-deploy-");
     private readonly HttpClient _http = new();

@@ -168,7 +168,7 @@ public sealed class LocalClusterTests : IAsyncLifetime
     /// <summary>Silos change back to the idle cluster after a run: asks until so many are ready.</summary>
     private async Task AwaitAsync(int ready)
     {
-        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(60));
+        using var patience = new CancellationTokenSource(TimeSpan.FromMinutes(5));
         using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(100));
         while ((await new LocalCluster(Place).StatusAsync(patience.Token)).Silos.Count(silo => silo.IsReady) != ready)
         {

@@ -13,11 +13,11 @@ namespace Fleet.Silo.Tests.Service;
 internal sealed class RunningSilo : IAsyncDisposable
 {
     private static readonly TimeSpan Look = TimeSpan.FromMilliseconds(50);
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(90);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(5);
 
     private readonly Process _process;
     private readonly string _portsFile;
-    private readonly HttpClient _http = new() { Timeout = TimeSpan.FromSeconds(10) };
+    private readonly HttpClient _http = new() { Timeout = TimeSpan.FromMinutes(1) };
 
     private RunningSilo(Process process, string portsFile) => (_process, _portsFile) = (process, portsFile);
 
@@ -69,7 +69,7 @@ internal sealed class RunningSilo : IAsyncDisposable
                     last = await answer.Content.ReadAsStringAsync();
                     return answer.StatusCode == code && last.Contains(text, StringComparison.Ordinal);
                 }
-                catch (HttpRequestException e)
+                catch (Exception e) when (e is HttpRequestException or TaskCanceledException)
                 {
                     last = e.Message;
                     return false;

@@ -209,7 +209,7 @@ public sealed class SiloServiceTests(ServerFixture server) : IClassFixture<Serve
     /// <summary>Connects as a stranger: the other end closes without a word of its own.</summary>
     private static async Task AwaitRefusalAsync(IPEndPoint to, (string Cert, string Key)? own, bool isTls)
     {
-        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(30));
+        using var patience = new CancellationTokenSource(TimeSpan.FromMinutes(5));
         using var client = new TcpClient();
         await client.ConnectAsync(to, patience.Token);
         Stream stream = client.GetStream();
@@ -303,7 +303,7 @@ public sealed class SiloServiceTests(ServerFixture server) : IClassFixture<Serve
         /// <summary>Names stand in protobuf as they are.</summary>
         public async Task AwaitAsync(string path, string text)
         {
-            using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(60));
+            using var patience = new CancellationTokenSource(TimeSpan.FromMinutes(5));
             using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(50));
             while (!_taken.Any(one => one.Path == path && one.Text.Contains(text, StringComparison.Ordinal)))
             {

@@ -421,8 +421,8 @@ public abstract partial class StoreContract
         var error = await Assert.ThrowsAsync<StorageException>(() => reader.QueryAsync(
             "SELECT count(*) FROM generate_series(1, 10000000) AS a(x), generate_series(1, 100000) AS b(y) "
             + "WHERE x * y % 7 = 3",
-            new SqlLimits(TimeSpan.FromSeconds(0.3), 10), default));
-        Assert.Contains("took longer than 0.3 s", error.Message, StringComparison.Ordinal);
+            new SqlLimits(TimeSpan.FromSeconds(3), 10), default));
+        Assert.Contains("took longer than 3 s", error.Message, StringComparison.Ordinal);
     }
 
     [StoreFact]

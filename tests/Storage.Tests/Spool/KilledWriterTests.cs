@@ -61,7 +61,7 @@ public sealed class KilledWriterTests(ServerFixture fixture)
         try
         {
             acknowledged = await AcknowledgedAsync(victim);
-            using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(60));
+            using var patience = new CancellationTokenSource(TimeSpan.FromMinutes(5));
             using var tick = new PeriodicTimer(TimeSpan.FromMilliseconds(20));
             while (await NumberAsync($"SELECT count(*) FROM batches WHERE {Key}") == 0
                 || await NumberAsync(
@@ -104,7 +104,7 @@ public sealed class KilledWriterTests(ServerFixture fixture)
         var acknowledged = new long[2];
         for (var reports = 0; reports < 12; reports++)
         {
-            var words = (await victim.StandardOutput.ReadLineAsync().WaitAsync(TimeSpan.FromSeconds(60)))!.Split(' ');
+            var words = (await victim.StandardOutput.ReadLineAsync().WaitAsync(TimeSpan.FromMinutes(5)))!.Split(' ');
             acknowledged[int.Parse(words[0], CultureInfo.InvariantCulture)] = long.Parse(
                 words[1], CultureInfo.InvariantCulture);
         }

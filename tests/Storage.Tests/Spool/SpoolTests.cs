@@ -264,7 +264,7 @@ public sealed class SpoolTests
         Assert.Equal(spool.Operations, batch.OperationCount);
         var spent = reader.TakeSpent();
         spool.Stored(spent);
-        await waiting.WaitAsync(TimeSpan.FromSeconds(10));
+        await waiting.WaitAsync(TimeSpan.FromMinutes(5));
         Assert.True(spool.HasRoom);
     }
 
