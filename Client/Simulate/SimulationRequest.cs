@@ -16,9 +16,6 @@ public static class SimulationRequest
     /// <exception cref="UsageException">The scenario asks for something that the simulation does not model.</exception>
     public static void Demand(Scenario scenario)
     {
-        if (scenario.Fleet.Sections is Inventory.SectionPlacement.Shared)
-            Refuse(scenario, "fleet.sections: shared", "own");
-
         foreach (var fault in scenario.Faults)
             Demand(scenario, fault);
     }
@@ -68,6 +65,10 @@ public static class SimulationRequest
             scenario.RequiredProbes)
         {
             Silos = silos,
+
+            // The first generator drives the run and is never killed.
+            Generators = Math.Max(
+                request.Generators, scenario.Faults.Any(fault => fault.Kind is FaultKind.GeneratorKill) ? 2 : 1),
         };
     }
 
@@ -101,6 +102,7 @@ public static class SimulationRequest
             FaultKind.DbCut => [SimulatedFault.DatabaseCut],
             FaultKind.Partition => [SimulatedFault.Partition],
             FaultKind.Isolate => [SimulatedFault.Isolate],
+            FaultKind.GeneratorKill => [SimulatedFault.GeneratorKill],
             _ => MessageFaultsOf(fault),
         };
         return kinds.Select(kind => new FaultPlan(
@@ -124,9 +126,6 @@ public static class SimulationRequest
     private static void Demand(Scenario scenario, Fault fault)
     {
         var isInjection = fault.Kind is FaultKind.Inject;
-        if (fault.Kind is FaultKind.GeneratorKill)
-            Refuse(scenario, $"faults: {Word(fault.Kind)}", "every other kind");
-
         if (isInjection && fault.When is not (FaultSchedule.Probability or FaultSchedule.Nth))
         {
             Refuse(

@@ -1,5 +1,6 @@
 using Fleet.Protocol.Calls;
 using Fleet.Protocol.Devices;
+using Fleet.Protocol.Machines;
 using Fleet.Protocol.Maps;
 using Fleet.Protocol.Refs;
 using Fleet.Protocol.Resources;
@@ -23,6 +24,8 @@ internal sealed class AgentLinks(VirtualCluster cluster, Activation owner) : IFl
 
     public IMapLink Map(string key) => new MapLink(To(cluster.MapGrain(key)));
 
+    public IPgmapArrayLink PgmapArray(string host) => new PgmapArrayLink(To(cluster.PgmapArrayGrain(host)));
+
     /// <summary>One for each grain: its numbers go on from life to life.</summary>
     private Channel To(Grain grain)
     {
@@ -32,6 +35,25 @@ internal sealed class AgentLinks(VirtualCluster cluster, Activation owner) : IFl
         }
 
         return channel;
+    }
+
+    private sealed class PgmapArrayLink(Channel channel) : IPgmapArrayLink
+    {
+        public ValueTask<string?> Conflict(MapRange range) =>
+            channel.Always<PgmapArrayActivation, string?>(at => new(at.Agent.Conflict(range)));
+
+        public ValueTask Store(MapRange range) => Do(agent => agent.Store(range));
+
+        public ValueTask Kill(string map) => Do(agent => agent.Kill(map));
+
+        public ValueTask Erase(string map) => Do(agent => agent.Erase(map));
+
+        private async ValueTask Do(Action<PgmapArrayAgent> what) =>
+            await channel.Once<PgmapArrayActivation, bool>(at =>
+            {
+                what(at.Agent);
+                return new(true);
+            });
     }
 
     private sealed class ResourceLink(Channel channel) : IResourceLink

@@ -86,8 +86,7 @@ public static class ClusterSimulation
         private readonly VirtualCluster _cluster;
         private readonly VirtualLoad _load;
         private readonly TurnContext _main;
-        private readonly TaskCompletionSource _never = new();
-        private long _reaped;
+                private long _reaped;
         private bool _isDrained;
 
         public Course(SimulationPlan plan)
@@ -137,7 +136,7 @@ public static class ClusterSimulation
         {
             await BuildAsync();
             _cluster.OnFenced = _load.Operators.Revive;
-            var tape = new FaultTape(_cluster);
+            var tape = new FaultTape(_cluster, _load);
             tape.Begin();
             _load.Begin();
             foreach (var phase in _plan.Phases.Where(phase => !phase.IsDrain))
@@ -156,11 +155,12 @@ public static class ClusterSimulation
             await AwaitQuietAsync();
 
             // Closing the session frees what no client could; that may end a wait.
-            await EachDeviceAsync(async place =>
+            foreach (var generator in _load.Generators.Where(one => !one.IsReaped).ToList())
             {
-                var reaped = await AskAsync(place, at => at.Agent.ReapSession(_load.Session, "session:gen-1"));
-                _reaped += reaped;
-            });
+                var here = await _load.ReapAsync(generator);
+                _reaped += here;
+            }
+
             if (_reaped > 0)
             {
                 await AwaitQuietAsync();
@@ -172,26 +172,26 @@ public static class ClusterSimulation
                 await _main.Delay(QuickLookNs);
             }
 
-            await EachDeviceAsync(async place => await AskAsync(place, async at =>
+            await _load.EachDeviceAsync(async place => await _load.AskAsync(place, async at =>
             {
                 await at.Agent.Close();
                 return true;
             }));
         }
 
-        private Task BuildAsync() => EachDeviceAsync(async place =>
+        private Task BuildAsync() => _load.EachDeviceAsync(async place =>
         {
-            var reply = await AskAsync(place, at => at.Begin(TicketKind.Bind, 0, 1));
+            var reply = await _load.AskAsync(place, at => at.Begin(TicketKind.Bind, 0, 1));
             while (!reply.IsDone)
             {
                 var ticket = reply.Ticket;
-                if (await AskAsync<bool>(
+                if (await _load.AskAsync<bool>(
                     place, at => new(at.Agent.Report().Open.Any(open => open.Ticket == ticket && open.IsStuck))))
                 {
                     return;
                 }
 
-                reply = await AskAsync(place, at => at.AwaitTicket(ticket, LongPollNs));
+                reply = await _load.AskAsync(place, at => at.AwaitTicket(ticket, LongPollNs));
             }
 
             _load.KnownGens[place] = reply.At.Gen;
@@ -211,33 +211,6 @@ public static class ClusterSimulation
                     <= RandomChoice.Nanoseconds(_plan.Unbind.Patience))
             {
                 await _main.Delay(QuickLookNs);
-            }
-        }
-
-        private async Task EachDeviceAsync(Func<int, Task> work)
-        {
-            var open = new List<Task>();
-            for (var place = 0; place < _cluster.Devices.Count; place++)
-            {
-                open.Add(work(place));
-            }
-
-            foreach (var task in open)
-            {
-                await task;
-            }
-        }
-
-        private async Task<T> AskAsync<T>(int place, Func<DeviceActivation, ValueTask<T>> ask)
-            where T : struct
-        {
-            while (true)
-            {
-                if (await Ask<T>.SendAsync(_cluster, _main, _cluster.DeviceGrain(place), _never.Task, ask)
-                    is { } reply)
-                {
-                    return reply;
-                }
             }
         }
 
@@ -356,7 +329,8 @@ public static class ClusterSimulation
                 ("unknown-operation", _load.Counts.Unknown),
                 ("unknown-resolved-executed", _load.Counts.ResolvedExecuted),
                 ("unknown-resolved-not-seen", _load.Counts.ResolvedNotSeen),
-                ("reaped", _reaped),
+                ("generator-kill", counts.GeneratorKills),
+                ("reaped", _reaped + _load.ReapedOfKilled),
                 ("tag-mismatch", _load.Counts.TagMismatches),
             };
             return named.Where(one => one.Count > 0).ToDictionary(one => one.Name, one => one.Count);

@@ -1,11 +1,12 @@
 namespace Fleet.Simulation.Cluster;
 
 /// <summary>Lets the faults of a plan strike while the load lasts, all of it drawn from one stream.</summary>
-internal sealed class FaultTape(VirtualCluster cluster)
+internal sealed class FaultTape(VirtualCluster cluster, VirtualLoad load)
 {
     private static readonly TimeSpan PauseDefault = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan DatabaseDefault = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan MessagesDefault = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan AwayDefault = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan PartedDefault = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan IsolatedDefault = TimeSpan.FromSeconds(5);
 
@@ -88,6 +89,9 @@ internal sealed class FaultTape(VirtualCluster cluster)
             case SimulatedFault.Isolate:
                 With(fault, silo => cluster.Isolate(silo, RandomChoice.Nanoseconds(fault.For ?? IsolatedDefault)));
                 break;
+            case SimulatedFault.GeneratorKill:
+                KillGenerator(fault);
+                break;
             case SimulatedFault.SurpriseRemove:
                 Remove(fault);
                 break;
@@ -119,6 +123,17 @@ internal sealed class FaultTape(VirtualCluster cluster)
     {
         var others = cluster.Silos.Where(other => cluster.IsServing(other) && !ReferenceEquals(other, silo)).ToList();
         cluster.Partition(silo, others[_random.Below(others.Count)], forNs);
+    }
+
+    /// <summary>Never the first, which drives the run.</summary>
+    private void KillGenerator(FaultPlan fault)
+    {
+        var living = load.Generators.Where(one => one.Place > 0 && !one.IsDead
+            && (fault.Target is null || fault.Target == $"{one.Place + 1}")).ToList();
+        if (living.Count > 0)
+        {
+            load.Kill(living[_random.Below(living.Count)], RandomChoice.Nanoseconds(fault.For ?? AwayDefault));
+        }
     }
 
     private void Remove(FaultPlan fault)

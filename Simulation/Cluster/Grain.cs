@@ -3,7 +3,7 @@ using Fleet.Protocol.Streams;
 
 namespace Fleet.Simulation.Cluster;
 
-internal enum GrainKind : byte { Device, Resource, Map }
+internal enum GrainKind : byte { Device, Resource, Map, PgmapArray }
 
 /// <summary>An identity that a message may be sent to, and where the directory says that it lives.</summary>
 internal sealed class Grain(GrainKind kind, string key, int device, uint placement)
@@ -68,7 +68,8 @@ internal abstract class Activation(VirtualCluster cluster, Grain grain, Silo sil
 
     public override Silo? Process => silo;
 
-    protected abstract ObjectLog Log { get; }
+    /// <summary>Its stream; null where nothing of it is recorded.</summary>
+    protected abstract ObjectLog? Log { get; }
 
     /// <summary>Loads what is durable; messages wait until it is done.</summary>
     public void Start() => Run(static self => self.StartTurn(), this);
@@ -95,15 +96,15 @@ internal abstract class Activation(VirtualCluster cluster, Grain grain, Silo sil
     /// <returns>False where a newer incarnation is known: this activation is over.</returns>
     public async ValueTask<bool> MayServe()
     {
-        while (!Log.Serves && Log.IsOpen)
+        while (Log is { Serves: false, IsOpen: true } log)
         {
-            if (Log.IsOver)
+            if (log.IsOver)
             {
                 Stop();
                 return false;
             }
 
-            await Log.Tenure!.Term.RenewedAsync();
+            await log.Tenure!.Term.RenewedAsync();
         }
 
         return true;

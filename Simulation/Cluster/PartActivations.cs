@@ -1,5 +1,6 @@
 using Fleet.Kernel.History;
 using Fleet.Protocol.Calls;
+using Fleet.Protocol.Machines;
 using Fleet.Protocol.Maps;
 using Fleet.Protocol.Resources;
 using Fleet.Protocol.Streams;
@@ -17,16 +18,25 @@ internal abstract class PartActivation(VirtualCluster cluster, Grain grain, Silo
     public CallLedger<object> Calls { get; } = new();
 
     /// <summary>A later incarnation is known here.</summary>
-    public bool IsReplaced => Log.IsOver;
+    public bool IsReplaced => Log is { IsOver: true };
 
     public async ValueTask<At> Committed(At at)
     {
-        await Log.CommitAsync();
+        await Log!.CommitAsync();
         return at;
     }
 
     /// <summary>Nothing is loaded: a part begins with the life that its device gives it.</summary>
     protected override ValueTask StartAsync() => ValueTask.CompletedTask;
+}
+
+/// <summary>One machine's map of page maps in the memory of one process; it goes with that.</summary>
+internal sealed class PgmapArrayActivation(VirtualCluster cluster, Grain grain, Silo silo)
+    : PartActivation(cluster, grain, silo)
+{
+    public PgmapArrayAgent Agent { get; } = new();
+
+    protected override ObjectLog? Log => null;
 }
 
 internal sealed class ResourceActivation : PartActivation

@@ -17,6 +17,9 @@ public sealed record SimulationPlan(
     /// <summary>Processes that host the fleet.</summary>
     public int Silos { get; init; } = 3;
 
+    /// <summary>Processes that share the clients, each with a session of its own.</summary>
+    public int Generators { get; init; } = 1;
+
     public NetworkPlan Network { get; init; } = new();
 
     public DatabasePlan Database { get; init; } = new();
@@ -114,6 +117,9 @@ public enum SimulatedFault : byte
 
     /// <summary>One silo reaches neither the others nor the database; its clients reach it.</summary>
     Isolate,
+
+    /// <summary>A generator after the first dies; another goes on with its share a while later.</summary>
+    GeneratorKill,
 }
 
 /// <summary>One kind of fault and when it strikes.</summary>
@@ -192,6 +198,11 @@ public enum PlantedBug : byte
 
     /// <summary>A question about a lost answer does not bar the operation.</summary>
     ResolveIsNoBarrier,
+
+    /// <summary>
+    /// Who goes on for a generator that was killed uses what that one held, although its session was reaped.
+    /// </summary>
+    HeirUsesWhatWasReaped,
 
     /// <summary>An answer leaves before the events that precede its position are durable.</summary>
     AnswerBeforeDurable,

@@ -25,8 +25,7 @@ internal sealed partial class VirtualClient
     private readonly RandomChoice _random;
     private readonly List<Holding> _holdings = [];
     private readonly DeadlineAlarm _alarm;
-    private readonly IArrivals? _arrivals;
-    private readonly int _index;
+    private readonly VirtualGenerator _generator;
     private HotCall? _call;
     private Grain? _asked;
     private int _place;
@@ -53,21 +52,59 @@ internal sealed partial class VirtualClient
         public bool IsPin;
     }
 
-    public VirtualClient(VirtualLoad load, int index, int number)
+    /// <param name="index">Its place among the clients of the scenario.</param>
+    /// <param name="arrivals">What is due of its share, also of a dead client before it; null in a closed loop.</param>
+    public VirtualClient(VirtualLoad load, VirtualGenerator generator, int index, int number, IArrivals? arrivals)
     {
-        (_load, _cluster, _index, Number) = (load, load.Cluster, index, number);
-        _random = new(load.Cluster.Plan.Run.Seed, "client", index);
+        (_load, _cluster, _generator, Index, Number) = (load, load.Cluster, generator, index, number);
+        var plan = load.Cluster.Plan;
+        _random = new(
+            plan.Run.Seed, "client", index + (load.Generators.Count <= plan.Generators ? 0 : number * load.Clients));
         _alarm = new(this);
-        _arrivals = load.ArrivalsOf(index);
+        Arrivals = arrivals;
     }
+
+    public int Index { get; }
+
+    public IArrivals? Arrivals { get; }
 
     /// <summary>Its object's number in the history, and its number in the ledgers.</summary>
     public int Number { get; }
 
-    public int Session => _load.Session;
+    public int Session => _generator.Session;
 
     /// <summary>It holds nothing, waits for nothing, and will send nothing more.</summary>
     public bool IsDone { get; private set; }
+
+    /// <summary>Its process is gone: what it had asked is never answered, and nobody asks again.</summary>
+    public void Die()
+    {
+        if (_call is { IsQuestion: false } call)
+        {
+            for (var element = 0; element < call.Count; element++)
+            {
+                Record(ref call.At(element));
+            }
+        }
+
+        foreach (var held in _holdings)
+        {
+            _load.Live[held.Device]--;
+        }
+
+        (_call, _isIdle, IsDone) = (null, false, true);
+        _unresolved.Clear();
+    }
+
+    /// <summary>A planted defect: uses what a dead client held.</summary>
+    public void TakeOver(VirtualClient dead)
+    {
+        foreach (var held in dead._holdings)
+        {
+            _holdings.Add(held with { UntilNs = _cluster.NowNs + _load.HoldNs(_random) });
+            _load.Live[held.Device]++;
+        }
+    }
 
     /// <summary>The phase changed: whoever waited for nothing else looks again.</summary>
     public void Poke()
@@ -121,7 +158,7 @@ internal sealed partial class VirtualClient
     private void Next()
     {
         _isIdle = false;
-        if (_call is not null)
+        if (_call is not null || _generator.IsDead)
         {
             return;
         }
@@ -134,9 +171,9 @@ internal sealed partial class VirtualClient
         {
             DrainOne();
         }
-        else if (_arrivals is { HasNext: true })
+        else if (Arrivals is { HasNext: true })
         {
-            var dueNs = _load.BeginNs + _arrivals.DueNs;
+            var dueNs = _load.BeginNs + Arrivals.DueNs;
             if (dueNs > _cluster.NowNs)
             {
                 WakeAt(dueNs);
@@ -144,10 +181,10 @@ internal sealed partial class VirtualClient
             }
 
             _intendedNs = dueNs;
-            _arrivals.Advance();
+            Arrivals.Advance();
             Step();
         }
-        else if (_load.IsClosed && _index < _load.ClientsActive)
+        else if (_load.IsClosed && Index < _load.ClientsActive)
         {
             Step();
         }
@@ -328,7 +365,7 @@ internal sealed partial class VirtualClient
     {
         Number = _load.NextNumber(),
         Client = Number,
-        Session = _load.Session,
+        Session = _generator.Session,
         Device = _load.DeviceIds[device],
         Kind = kind,
         IntendedNs = _intendedNs,

@@ -44,6 +44,13 @@ internal sealed class VirtualCluster : IEventClock
             Register(place);
         }
 
+        foreach (var host in plan.Hosts.Where(_ => plan.Run.SharesSections))
+        {
+            var placement = Hash(host.Name);
+            _byKey.Add(
+                "array:" + host.Name, new(GrainKind.PgmapArray, host.Name, 0, placement) { Spread = placement });
+        }
+
         for (var number = 1; number <= plan.Silos; number++)
         {
             Join(number);
@@ -83,6 +90,8 @@ internal sealed class VirtualCluster : IEventClock
     public Grain MapGrain(int place, int resource) => _byKey["map:" + Devices[place].ResourceKey(resource)];
 
     public Grain MapGrain(string key) => _byKey["map:" + key];
+
+    public Grain PgmapArrayGrain(string host) => _byKey["array:" + host];
 
     public Grain ResourceGrain(string key) => _byKey["ref:" + key];
 
@@ -460,6 +469,7 @@ internal sealed class VirtualCluster : IEventClock
         {
             GrainKind.Device => new DeviceActivation(this, grain, silo),
             GrainKind.Resource => new ResourceActivation(this, grain, silo),
+            GrainKind.PgmapArray => new PgmapArrayActivation(this, grain, silo),
             _ => new MapActivation(this, grain, silo),
         };
         silo.Hosted[grain] = activation;
@@ -586,6 +596,8 @@ internal sealed class FaultCounts
 
     /// <summary>Messages that a cut held back until it was healed.</summary>
     public long Stalled { get; set; }
+
+    public long GeneratorKills { get; set; }
 
     public long Partitions { get; set; }
 

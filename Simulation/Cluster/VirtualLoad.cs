@@ -6,7 +6,9 @@ namespace Fleet.Simulation.Cluster;
 internal sealed class VirtualLoad
 {
     private readonly LoadPlan _plan;
-    private readonly List<VirtualClient> _clients = [];
+    private readonly List<VirtualGenerator> _generators = [];
+    private readonly TurnContext _reaper;
+    private readonly TaskCompletionSource _never = new();
     private long _lastNumber;
     private TaskCompletionSource? _allDone;
 
@@ -14,7 +16,7 @@ internal sealed class VirtualLoad
     {
         (Cluster, _plan) = (cluster, cluster.Plan.Load);
         var objects = cluster.Objects;
-        Session = objects.Intern("session:gen-1");
+        _reaper = new(cluster);
         DeviceIds = [.. cluster.Devices.Select(device => objects.Intern(device.Name))];
         MapIds = [.. cluster.Devices.Select(device => Enumerable.Range(0, device.Resources.Count)
             .Select(resource => objects.Intern(device.MapName(resource))).ToArray())];
@@ -26,15 +28,27 @@ internal sealed class VirtualLoad
         SizeChoice = new(_plan.Sizes.Select(size => size.Weight));
         (Live, KnownGens) = (new int[DeviceIds.Length], new int[DeviceIds.Length]);
         Operators = new(this);
-        for (var index = 0; index < _plan.Clients; index++)
+        for (var place = 0; place < cluster.Plan.Generators; place++)
         {
-            _clients.Add(new(this, index, objects.Intern($"client:gen-1-{index + 1}")));
+            var generator = new VirtualGenerator(cluster, place + 1, place);
+            _generators.Add(generator);
+            for (var index = place; index < _plan.Clients; index += cluster.Plan.Generators)
+            {
+                generator.Clients.Add(NewClient(generator, index, _plan.ArrivalsOf?.Invoke(index)));
+            }
         }
     }
 
     public VirtualCluster Cluster { get; }
 
-    public int Session { get; }
+    /// <summary>Those that were killed included.</summary>
+    public IReadOnlyList<VirtualGenerator> Generators => _generators;
+
+    /// <summary>Of the first generator, which drives the run and unbinds devices.</summary>
+    public int Session => _generators[0].Session;
+
+    /// <summary>What sessions of killed generators held and was freed.</summary>
+    public long ReapedOfKilled { get; private set; }
 
     public int[] DeviceIds { get; }
 
@@ -76,9 +90,12 @@ internal sealed class VirtualLoad
     public long DeadlineNs => RandomChoice.Nanoseconds(_plan.Deadline);
 
     /// <summary>Clients that never got to know what became of an operation.</summary>
-    public int Unresolved => _clients.Count(client => client.IsUnresolved);
+    public int Unresolved => Living.Count(client => client.IsUnresolved);
 
-    public bool IsDrained => _clients.TrueForAll(client => client.IsDone);
+    public bool IsDrained => Living.All(client => client.IsDone);
+
+    private IEnumerable<VirtualClient> Living =>
+        _generators.Where(generator => !generator.IsDead).SelectMany(generator => generator.Clients);
 
     public long NextNumber() => ++_lastNumber;
 
@@ -99,8 +116,65 @@ internal sealed class VirtualLoad
         };
     }
 
-    /// <summary>When the n-th client's operations are due; null in a closed loop.</summary>
-    public IArrivals? ArrivalsOf(int client) => _plan.ArrivalsOf?.Invoke(client);
+    /// <summary>A generator is gone with its clients; its session ends when another goes on with its share, or its
+    /// lease is over.</summary>
+    /// <param name="awayNs">How long its share is nobody's.</param>
+    public void Kill(VirtualGenerator generator, long awayNs)
+    {
+        Cluster.Counts.GeneratorKills++;
+        generator.IsDead = true;
+        foreach (var client in generator.Clients)
+        {
+            client.Die();
+        }
+
+        ClientDone();
+        var leaseNs = RandomChoice.Nanoseconds(TimeSpan.FromSeconds(Cluster.Plan.Run.LeaseSeconds));
+        Cluster.Time.After(Math.Min(awayNs, leaseNs), () => _reaper.Run(
+            static one => one.self.FollowTurn(one.generator, one.goesOnNs),
+            (self: this, generator, goesOnNs: Cluster.NowNs + Math.Max(0, awayNs - leaseNs))));
+    }
+
+    /// <summary>Ends a session: it is refused everywhere, and what it holds is freed.</summary>
+    /// <returns>What was freed.</returns>
+    public async Task<long> ReapAsync(VirtualGenerator generator)
+    {
+        generator.IsReaped = true;
+        var reaped = 0L;
+        await EachDeviceAsync(async place =>
+        {
+            var here = await AskAsync(place, at => at.Agent.ReapSession(generator.Session, generator.SessionName));
+            reaped += here;
+        });
+        return reaped;
+    }
+
+    public async Task EachDeviceAsync(Func<int, Task> work)
+    {
+        var open = new List<Task>();
+        for (var place = 0; place < Cluster.Devices.Count; place++)
+        {
+            open.Add(work(place));
+        }
+
+        foreach (var task in open)
+        {
+            await task;
+        }
+    }
+
+    /// <summary>Asks a device until it answers.</summary>
+    public async Task<T> AskAsync<T>(int place, Func<DeviceActivation, ValueTask<T>> ask)
+        where T : struct
+    {
+        while (true)
+        {
+            if (await Ask<T>.SendAsync(Cluster, _reaper, Cluster.DeviceGrain(place), _never.Task, ask) is { } reply)
+            {
+                return reply;
+            }
+        }
+    }
 
     /// <summary>The first phase begins.</summary>
     public void Begin() => BeginNs = Cluster.NowNs;
@@ -132,11 +206,40 @@ internal sealed class VirtualLoad
 
     private void Poke()
     {
-        foreach (var client in _clients)
+        foreach (var client in Living.ToList())
         {
             client.Poke();
         }
     }
+
+    private async void FollowTurn(VirtualGenerator killed, long goesOnNs)
+    {
+        var reaped = await ReapAsync(killed);
+        ReapedOfKilled += reaped;
+        await _reaper.Delay(goesOnNs - Cluster.NowNs);
+        if (IsDraining)
+        {
+            return;
+        }
+
+        var heir = new VirtualGenerator(Cluster, _generators.Count + 1, killed.Place);
+        _generators.Add(heir);
+        foreach (var dead in killed.Clients)
+        {
+            var client = NewClient(heir, dead.Index, dead.Arrivals);
+            heir.Clients.Add(client);
+            if (Cluster.Plan.Bug is PlantedBug.HeirUsesWhatWasReaped)
+            {
+                client.TakeOver(dead);
+            }
+
+            client.Poke();
+        }
+    }
+
+    private VirtualClient NewClient(VirtualGenerator generator, int index, IArrivals? arrivals) => new(
+        this, generator, index,
+        Cluster.Objects.Intern($"client:{generator.Name}-{(index / Cluster.Plan.Generators) + 1}"), arrivals);
 }
 
 /// <summary>Operations by kind and outcome, and what became of the unanswered ones.</summary>

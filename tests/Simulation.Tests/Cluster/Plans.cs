@@ -148,6 +148,46 @@ internal static class Plans
         return plan with { Load = plan.Load with { VectorLength = 8 } };
     }
 
+    /// <summary>Two generators, of which the second is killed again and again and another goes on.</summary>
+    public static SimulationPlan Shared(string profile, ulong seed, params FaultPlan[] faults) =>
+        Smoke(profile, seed, [Every(SimulatedFault.GeneratorKill, 6), .. faults]) with { Generators = 2 };
+
+    /// <summary>Every object of a device on a silo of its own.</summary>
+    public static SimulationPlan Spread(string profile, ulong seed, params FaultPlan[] faults)
+    {
+        var plan = Smoke(profile, seed, faults);
+        return plan with { Run = plan.Run with { IsSpread = true } };
+    }
+
+    /// <summary>Resources side by side, so that each is in the way of its neighbours.</summary>
+    public static SimulationPlan Sections(string profile, ulong seed, params FaultPlan[] faults)
+    {
+        var plan = Smoke(profile, seed, faults);
+        return plan with
+        {
+            Run = plan.Run with { SharesSections = true },
+            Hosts =
+            [
+                .. plan.Hosts.Select(host => host with
+                {
+                    Devices =
+                    [
+                        .. host.Devices.Select((device, place) => device with
+                        {
+                            Resources =
+                            [
+                                device.Resources[0] with
+                                {
+                                    StartAddress = 0x40_0000_0000UL + ((ulong)place * 256 * 1024),
+                                },
+                            ],
+                        }),
+                    ],
+                }),
+            ],
+        };
+    }
+
     /// <summary>Devices of all five drivers, with holders that use what they hold again and again.</summary>
     public static SimulationPlan Mixed(string profile, ulong seed, params FaultPlan[] faults)
     {
