@@ -16,7 +16,13 @@ public sealed class SimulatedHistory(ObjectTable objects, bool isDigestOnly)
     private ulong _digest = StateHash.Seed;
     private int _free;
 
-    private readonly record struct Place(int Device, byte Rank, int Obj, int Gen, long Seq, int Index);
+    private readonly record struct Place(int Gen, long Seq, int Index) : IComparable<Place>
+    {
+        public int CompareTo(Place other) =>
+            Gen != other.Gen ? Gen.CompareTo(other.Gen)
+            : Seq != other.Seq ? Seq.CompareTo(other.Seq)
+            : Index.CompareTo(other.Index);
+    }
 
     public ObjectTable Objects => objects;
 
@@ -93,7 +99,6 @@ public sealed class SimulatedHistory(ObjectTable objects, bool isDigestOnly)
     /// </summary>
     private IEnumerable<HistoryRecord> InOrder()
     {
-        var places = new List<Place>(_events.Count + (int)Operations);
         for (var i = 0; i < Operations; i++)
         {
             ref var operation = ref At(i);
@@ -101,44 +106,71 @@ public sealed class SimulatedHistory(ObjectTable objects, bool isDigestOnly)
             {
                 yield return operation;
             }
-            else
+        }
+
+        var (places, ends) = ByObject();
+        foreach (var obj in ObjectsInOrder())
+        {
+            var first = obj == 0 ? 0 : ends[obj - 1];
+            Array.Sort(places, first, ends[obj] - first);
+            for (var i = first; i < ends[obj]; i++)
             {
-                places.Add(PlaceOf(operation.At, i));
+                var index = places[i].Index;
+                if (index < 0)
+                {
+                    yield return _events[~index];
+                }
+                else
+                {
+                    yield return At(index);
+                }
+            }
+        }
+    }
+
+    /// <summary>Everything with a position, counted out by its object; each object's end, by its number.</summary>
+    private (Place[] Places, int[] Ends) ByObject()
+    {
+        var ends = new int[objects.LastId + 1];
+        for (var i = 0; i < Operations; i++)
+        {
+            ends[At(i).At.Obj] += At(i).At.IsNone ? 0 : 1;
+        }
+
+        foreach (var happened in _events)
+        {
+            ends[happened.At.Obj]++;
+        }
+
+        var next = new int[ends.Length];
+        for (var obj = 1; obj < ends.Length; obj++)
+        {
+            next[obj] = ends[obj - 1];
+            ends[obj] += ends[obj - 1];
+        }
+
+        var places = new Place[ends[^1]];
+        for (var i = 0; i < Operations; i++)
+        {
+            ref var operation = ref At(i);
+            if (!operation.At.IsNone)
+            {
+                places[next[operation.At.Obj]++] = new(operation.At.Gen, operation.At.Seq, i);
             }
         }
 
         for (var i = 0; i < _events.Count; i++)
         {
-            places.Add(PlaceOf(_events[i].At, ~i));
+            var at = _events[i].At;
+            places[next[at.Obj]++] = new(at.Gen, at.Seq, ~i);
         }
 
-        var sorted = places.ToArray();
-        Array.Sort(sorted, Compare);
-        foreach (var place in sorted)
-        {
-            if (place.Index < 0)
-            {
-                yield return _events[~place.Index];
-            }
-            else
-            {
-                yield return At(place.Index);
-            }
-        }
+        return (places, ends);
     }
 
-    private static int Compare(Place left, Place right) =>
-        left.Device != right.Device ? left.Device.CompareTo(right.Device)
-        : left.Rank != right.Rank ? left.Rank.CompareTo(right.Rank)
-        : left.Obj != right.Obj ? left.Obj.CompareTo(right.Obj)
-        : left.Gen != right.Gen ? left.Gen.CompareTo(right.Gen)
-        : left.Seq != right.Seq ? left.Seq.CompareTo(right.Seq)
-        : left.Index.CompareTo(right.Index);
-
-    private Place PlaceOf(in Position at, int index) => new(
-        objects.DeviceOf(at.Obj),
-        objects.Kind(at.Obj) switch { ObjectKind.Ref => 0, ObjectKind.Map => 1, _ => 2 },
-        at.Obj, at.Gen, at.Seq, index);
+    private IEnumerable<int> ObjectsInOrder() => Enumerable.Range(0, objects.LastId + 1)
+        .OrderBy(obj => obj == 0 ? 0 : objects.DeviceOf(obj))
+        .ThenBy(obj => obj == 0 ? 0 : objects.Kind(obj) switch { ObjectKind.Ref => 0, ObjectKind.Map => 1, _ => 2 });
 
     private ref Operation At(int index) => ref _operations[index / ChunkSize][index % ChunkSize];
 

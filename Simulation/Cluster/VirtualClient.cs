@@ -385,8 +385,8 @@ internal sealed partial class VirtualClient
             _cluster.Time.At(_deadlineNs, _alarm);
         }
 
-        // What is on its way is a copy: a late one must not change what was recorded meanwhile.
-        _cluster.Send(null, grain, call.Repeat());
+        // A network that delivers it twice copies it; of what is on its way only its answer changes.
+        _cluster.Send(null, grain, call);
     }
 
     /// <summary>The alarm is set once for many calls: most are answered long before.</summary>
