@@ -65,7 +65,8 @@ internal sealed class PostgresTerm : ServingTerm, IAsyncDisposable
     public override ValueTask RenewedAsync() =>
         Holds || _over.IsCancellationRequested ? ValueTask.CompletedTask : new(Volatile.Read(ref _renewed).Task);
 
-    /// <summary>Answers nobody from here on, and says so to the database: who takes an object waits for nothing.</summary>
+    /// <summary>Answers nobody from here on, and says so to the database: who takes an object waits for
+    /// nothing.</summary>
     /// <returns>Completes when the database knows, or does not answer: then the term runs out.</returns>
     public async Task ResignAsync()
     {
