@@ -27,7 +27,8 @@ internal sealed class BenchRun(bool isQuick, string? path, bool isResumed)
                 continue;
             }
 
-            isSound &= await RunAsync(benchmark, ct);
+            var finished = await RunAsync(benchmark, ct);
+            isSound &= finished;
         }
 
         Report.Print(_lines);

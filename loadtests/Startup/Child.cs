@@ -130,7 +130,8 @@ internal static class Child
         for (var cpu = Environment.CpuUsage.TotalTime;
             (Environment.CpuUsage.TotalTime - cpu).TotalSeconds < cpuSeconds;)
         {
-            operations += await load.RecordedAsync(Slice);
+            var done = await load.RecordedAsync(Slice);
+            operations += done;
             fleet.Empty();
         }
 
