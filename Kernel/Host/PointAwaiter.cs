@@ -9,17 +9,28 @@ namespace Fleet.Kernel.Host;
 public abstract class KernelActor
 {
     [NotState]
+    private ProcedureFrame? _frame;
+
+    /// <summary>Of an awaiter whose method has another builder than Fleet's.</summary>
+    [NotState]
     private Action? _continuation;
 
     /// <summary>Set while points complete at once: a prologue, or a procedure that is drained.</summary>
     public bool RunsFree { get; set; }
 
     /// <summary>Stands at a point: <see cref="Resume"/> runs the step.</summary>
-    public bool IsSuspended => _continuation is not null;
+    public bool IsSuspended => _frame is not null || _continuation is not null;
 
     /// <summary>Runs the step that the actor stands before, up to its next point or its end.</summary>
     public void Resume()
     {
+        if (_frame is { } frame)
+        {
+            _frame = null;
+            frame.MoveNext();
+            return;
+        }
+
         var continuation = _continuation;
         _continuation = null;
         continuation!();
@@ -28,10 +39,18 @@ public abstract class KernelActor
     /// <summary>Forgets where the actor stood; its procedure is dropped and never runs on.</summary>
     public void Drop()
     {
-        var frame = _continuation?.Target as ProcedureFrame;
+        var frame = _frame;
+        _frame = null;
         _continuation = null;
         frame?.Recycle();
     }
+
+    internal ProcedureFrame? Frame => _frame;
+
+    /// <summary>Its innermost procedure has another builder than Fleet's.</summary>
+    internal bool StandsElsewhere => _continuation is not null;
+
+    internal void Suspend(ProcedureFrame frame) => _frame = frame;
 
     internal void Suspend(Action continuation) => _continuation = continuation;
 }
@@ -55,6 +74,8 @@ public readonly struct PointAwaiter<THost>(KernelActor? actor) : ICriticalNotify
     public void OnCompleted(Action continuation) => actor!.Suspend(continuation);
 
     public void UnsafeOnCompleted(Action continuation) => actor!.Suspend(continuation);
+
+    void IPointAwaiter.Suspend(ProcedureFrame frame) => actor!.Suspend(frame);
 }
 
 /// <summary>Awaits what never comes: an oops or BUG ended its actor, with its locks held.</summary>
@@ -77,6 +98,10 @@ public readonly struct DeathAwaiter(bool survives) : ICriticalNotifyCompletion, 
     }
 
     public void UnsafeOnCompleted(Action continuation)
+    {
+    }
+
+    void IPointAwaiter.Suspend(ProcedureFrame frame)
     {
     }
 }

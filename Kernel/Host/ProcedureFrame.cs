@@ -4,8 +4,12 @@ using System.Threading.Tasks.Sources;
 
 namespace Fleet.Kernel.Host;
 
-/// <summary>Marks awaiters at which a procedure neither leaves its thread nor its execution context.</summary>
-internal interface IPointAwaiter;
+/// <summary>An awaiter at which a procedure neither leaves its thread nor its execution context.</summary>
+internal interface IPointAwaiter
+{
+    /// <summary>The frame stands here until it is run on.</summary>
+    void Suspend(ProcedureFrame frame);
+}
 
 /// <summary>A suspended procedure, whatever it gives.</summary>
 internal abstract class ProcedureFrame
@@ -18,6 +22,10 @@ internal abstract class ProcedureFrame
     /// <summary>Whose procedure waits for this one, where that is a frame of a scheduled world too.</summary>
     [NotState]
     private protected ProcedureFrame? _caller;
+
+    /// <summary>The next one that no call uses.</summary>
+    [NotState]
+    internal ProcedureFrame? Next;
 
     /// <summary>Gives back the frames of a procedure that will not be run on, from the innermost outwards.</summary>
     internal void Recycle()
@@ -33,8 +41,25 @@ internal abstract class ProcedureFrame
 
     internal void BeScheduled() => _isScheduled = true;
 
+    /// <summary>The last time when a frame that was put back was in use.</summary>
+    [NotState]
+    internal long InUse;
+
+    internal ProcedureFrame? Caller => _caller;
+
+    /// <summary>Somebody waits for it who is no frame of a scheduled world.</summary>
+    internal abstract bool IsAwaitedByOthers { get; }
+
+    /// <summary>A frame that holds the same, but is nobody's.</summary>
+    internal abstract ProcedureFrame Copy();
+
+    /// <summary>Makes another one, suspended in a scheduled world, hold the same.</summary>
+    internal abstract void CopyTo(ProcedureFrame other);
+
+    internal abstract void ReleaseCopy();
+
     /// <summary>Ready for the next call of the same method.</summary>
-    private protected abstract void Return();
+    internal abstract void Return();
 }
 
 /// <summary>A procedure that has suspended: what its caller awaits.</summary>
@@ -115,9 +140,15 @@ internal abstract class ProcedureFrame<TResult> : ProcedureFrame, IValueTaskSour
         Complete();
     }
 
+    internal override bool IsAwaitedByOthers => _continuation is not null;
+
     private protected void BeginAnew()
     {
-        _core.Reset();
+        if (!_isScheduled)
+        {
+            _core.Reset();
+        }
+
         _caller = null;
         _isDone = false;
         _isScheduled = false;
@@ -166,32 +197,31 @@ internal abstract class ProcedureFrame<TResult> : ProcedureFrame, IValueTaskSour
 internal sealed class ProcedureFrame<TStateMachine, TResult> : ProcedureFrame<TResult>
     where TStateMachine : IAsyncStateMachine
 {
-    /// <summary>Most that a thread keeps: as many actors as a small world has.</summary>
-    private const int KeptMax = 16;
-
     private static readonly ContextCallback InContext = static frame =>
         ((ProcedureFrame<TStateMachine, TResult>)frame!)._stateMachine!.MoveNext();
 
     [ThreadStatic]
-    private static ProcedureFrame<TStateMachine, TResult>? Kept;
+    private static FramePool? Mine;
 
-    [NotState]
-    private readonly Action _moveNext;
     private TStateMachine? _stateMachine;
+    [NotState]
+    private Action? _moveNext;
     [NotState]
     private ExecutionContext? _context;
     [NotState]
-    private ProcedureFrame<TStateMachine, TResult>? _next;
-    [NotState]
-    private int _keptBelow;
+    private FramePool _home;
 
-    private ProcedureFrame() => _moveNext = MoveNext;
+    private ProcedureFrame(FramePool home) => _home = home;
 
-    /// <summary>Moves a state machine into its frame, unless it is there, and gives what resumes it.</summary>
+    /// <summary>What resumes the frame, for awaiters that ask for a delegate.</summary>
+    internal Action Continuation => _moveNext ??= MoveNext;
+
+    /// <summary>Moves a state machine into its frame, unless it is there.</summary>
     /// <param name="frame">The builder's own field, which the copy must already contain.</param>
-    internal static Action Suspend<TAwaiter>(ref TStateMachine stateMachine, ref ProcedureFrame<TResult>? frame)
+    internal static ProcedureFrame<TStateMachine, TResult> Suspend<TAwaiter>(
+        ref TStateMachine stateMachine, ref ProcedureFrame<TResult>? frame)
     {
-        var mine = (ProcedureFrame<TStateMachine, TResult>?)frame;
+        var mine = frame is null ? null : Unsafe.As<ProcedureFrame<TStateMachine, TResult>>(frame);
         if (mine is null)
         {
             mine = Rent();
@@ -210,34 +240,7 @@ internal sealed class ProcedureFrame<TStateMachine, TResult> : ProcedureFrame<TR
             mine._context = ExecutionContext.Capture();
         }
 
-        return mine._moveNext;
-    }
-
-    private protected override void Return()
-    {
-        BeginAnew();
-        _stateMachine = default;
-        _context = null;
-        var below = Kept;
-        var kept = below is null ? 0 : below._keptBelow + 1;
-        if (kept < KeptMax)
-        {
-            _next = below;
-            _keptBelow = kept;
-            Kept = this;
-        }
-    }
-
-    private static ProcedureFrame<TStateMachine, TResult> Rent()
-    {
-        if (Kept is not { } kept)
-        {
-            return new();
-        }
-
-        Kept = kept._next;
-        kept._next = null;
-        return kept;
+        return mine;
     }
 
     internal override void MoveNext()
@@ -250,5 +253,63 @@ internal sealed class ProcedureFrame<TStateMachine, TResult> : ProcedureFrame<TR
         {
             _stateMachine!.MoveNext();
         }
+    }
+
+    internal override void Return()
+    {
+        // What a scheduled frame held belongs to its world, which outlives it; the next call overwrites it.
+        var home = _home;
+        if (!_isScheduled)
+        {
+            home = _home = Mine ??= FrameStore.NewPool();
+            _stateMachine = default;
+            _context = null;
+        }
+
+        BeginAnew();
+        home.Add(this);
+    }
+
+    internal override ProcedureFrame Copy()
+    {
+        if (_home.Copies is { } copy)
+        {
+            _home.Copies = copy.Next;
+        }
+        else
+        {
+            copy = new ProcedureFrame<TStateMachine, TResult>(_home);
+        }
+
+        CopyTo(copy);
+        return copy;
+    }
+
+    internal override void CopyTo(ProcedureFrame other)
+    {
+        var to = Unsafe.As<ProcedureFrame<TStateMachine, TResult>>(other);
+        to.BeginAnew();
+        to._isScheduled = true;
+        to._caller = _caller;
+        to._stateMachine = _stateMachine;
+    }
+
+    internal override void ReleaseCopy()
+    {
+        Next = _home.Copies;
+        _home.Copies = this;
+    }
+
+    private static ProcedureFrame<TStateMachine, TResult> Rent()
+    {
+        var home = Mine ??= FrameStore.NewPool();
+        return home.Take() is { } kept ? Unsafe.As<ProcedureFrame<TStateMachine, TResult>>(kept) : Make(home);
+    }
+
+    private static ProcedureFrame<TStateMachine, TResult> Make(FramePool home)
+    {
+        var made = new ProcedureFrame<TStateMachine, TResult>(home);
+        FrameStore.Made(made);
+        return made;
     }
 }

@@ -13,14 +13,12 @@ namespace Fleet.Kernel.Host;
 /// </remarks>
 public struct ProcedureMethodBuilder
 {
-    private ProcedureFrame<NoResult>? _frame;
-    private Exception? _failure;
+    private ProcedureMethodBuilder<NoResult> _inner;
 
     /// <summary>What a procedure without a result gives.</summary>
     internal readonly struct NoResult;
 
-    public readonly ValueTask Task => _frame is { } frame ? new(frame, frame.Version)
-        : _failure is null ? default : ValueTask.FromException(_failure);
+    public readonly ValueTask Task => _inner.TaskWithoutResult;
 
     public static ProcedureMethodBuilder Create() => default;
 
@@ -30,31 +28,17 @@ public struct ProcedureMethodBuilder
 
     public readonly void SetStateMachine(IAsyncStateMachine stateMachine) => throw new NotSupportedException();
 
-    public readonly void SetResult() => _frame?.SetResult(default);
+    public void SetResult() => _inner.SetResult(default);
 
-    public void SetException(Exception exception)
-    {
-        if (_frame is null)
-        {
-            _failure = exception;
-        }
-        else
-        {
-            _frame.SetException(exception);
-        }
-    }
+    public void SetException(Exception exception) => _inner.SetException(exception);
 
     public void AwaitOnCompleted<TAwaiter, TStateMachine>(ref TAwaiter awaiter, ref TStateMachine stateMachine)
         where TAwaiter : INotifyCompletion
-        where TStateMachine : IAsyncStateMachine =>
-        awaiter.OnCompleted(
-            ProcedureFrame<TStateMachine, NoResult>.Suspend<TAwaiter>(ref stateMachine, ref _frame));
+        where TStateMachine : IAsyncStateMachine => _inner.AwaitOnCompleted(ref awaiter, ref stateMachine);
 
     public void AwaitUnsafeOnCompleted<TAwaiter, TStateMachine>(ref TAwaiter awaiter, ref TStateMachine stateMachine)
         where TAwaiter : ICriticalNotifyCompletion
-        where TStateMachine : IAsyncStateMachine =>
-        awaiter.UnsafeOnCompleted(
-            ProcedureFrame<TStateMachine, NoResult>.Suspend<TAwaiter>(ref stateMachine, ref _frame));
+        where TStateMachine : IAsyncStateMachine => _inner.AwaitUnsafeOnCompleted(ref awaiter, ref stateMachine);
 }
 
 /// <summary>The same for a procedure that gives a result.</summary>
@@ -67,6 +51,9 @@ public struct ProcedureMethodBuilder<TResult>
 
     public readonly ValueTask<TResult> Task => _frame is { } frame ? new(frame, frame.Version)
         : _failure is null ? new(_result) : ValueTask.FromException<TResult>(_failure);
+
+    internal readonly ValueTask TaskWithoutResult => _frame is { } frame ? new(frame, frame.Version)
+        : _failure is null ? default : ValueTask.FromException(_failure);
 
 #pragma warning disable CA1000 // The compiler asks for it on the type.
     public static ProcedureMethodBuilder<TResult> Create() => default;
@@ -106,11 +93,20 @@ public struct ProcedureMethodBuilder<TResult>
         where TAwaiter : INotifyCompletion
         where TStateMachine : IAsyncStateMachine =>
         awaiter.OnCompleted(
-            ProcedureFrame<TStateMachine, TResult>.Suspend<TAwaiter>(ref stateMachine, ref _frame));
+            ProcedureFrame<TStateMachine, TResult>.Suspend<TAwaiter>(ref stateMachine, ref _frame).Continuation);
 
     public void AwaitUnsafeOnCompleted<TAwaiter, TStateMachine>(ref TAwaiter awaiter, ref TStateMachine stateMachine)
         where TAwaiter : ICriticalNotifyCompletion
-        where TStateMachine : IAsyncStateMachine =>
-        awaiter.UnsafeOnCompleted(
-            ProcedureFrame<TStateMachine, TResult>.Suspend<TAwaiter>(ref stateMachine, ref _frame));
+        where TStateMachine : IAsyncStateMachine
+    {
+        var frame = ProcedureFrame<TStateMachine, TResult>.Suspend<TAwaiter>(ref stateMachine, ref _frame);
+        if (awaiter is IPointAwaiter)
+        {
+            ((IPointAwaiter)awaiter).Suspend(frame);
+        }
+        else
+        {
+            awaiter.UnsafeOnCompleted(frame.Continuation);
+        }
+    }
 }

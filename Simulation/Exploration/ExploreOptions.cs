@@ -60,6 +60,13 @@ public sealed record ExploreOptions
     /// <summary>Compares the world before and after each new step with what the step declared.</summary>
     public bool ChecksWrites { get; init; } = true;
 
+    /// <summary>
+    /// Goes back to a state in the middle of a schedule instead of running its first steps again; in a checking run
+    /// the states of the first schedules, and of one in some later, are compared with what they were. False is for
+    /// whoever compares the two ways.
+    /// </summary>
+    public bool GoesBack { get; init; } = true;
+
     /// <summary>Ends at the first schedule that breaks one of these.</summary>
     public Kernel.Judging.RuleSet StopAt { get; init; }
 

@@ -32,8 +32,11 @@ public sealed record ExploreReport
     /// <summary>Histories that ended blocked.</summary>
     public required long Blocked { get; init; }
 
-    /// <summary>Steps run, replays included.</summary>
+    /// <summary>Steps of all schedules, whether they were run again or gone back to.</summary>
     public required long Points { get; init; }
+
+    /// <summary>Steps that were run.</summary>
+    public required long Executed { get; init; }
 
     /// <summary>Most steps of one schedule.</summary>
     public required int DepthMax { get; init; }

@@ -20,9 +20,23 @@ internal sealed class Search(World world, ExploreOptions options, Strategy strat
     /// <summary>Most steps of one schedule: a vector clock holds one byte for each actor.</summary>
     internal const int DepthMax = 254;
 
+    /// <summary>Steps between two marks of the trail: fewer cost more copies, more cost more steps run again.</summary>
+    private const int MarkEvery = 4;
+
+    /// <summary>Of a checking run, the schedules whose marks are compared when they are gone back to.</summary>
+    private const int ComparedAtFirst = 400;
+    private const int ComparedOneOf = 16;
+
+    /// <summary>A trail is begun after so many schedules: smaller worlds are done before it pays.</summary>
+    private const int SchedulesBeforeTrail = 8;
+
     private readonly Frame[] _frames = new Frame[DepthMax + 1];
+    /// <summary>What the steps of the schedule read and write, apart from the frames: looked at together.</summary>
+    private readonly ulong[] _reads = new ulong[DepthMax + Vector256<ulong>.Count];
+    private readonly ulong[] _writes = new ulong[DepthMax + Vector256<ulong>.Count];
     private readonly ulong[] _pendingReads = new ulong[(DepthMax + 1) * World.ActorsMax];
     private readonly ulong[] _pendingWrites = new ulong[(DepthMax + 1) * World.ActorsMax];
+    private readonly ulong[] _keptDigests = new ulong[DepthMax + 1];
     private readonly int[] _races = new int[DepthMax + 1];
     private readonly int _actors = world.Actors.Count;
     private readonly Dictionary<KernelRule, FoundSchedule> _first = [];
@@ -36,6 +50,9 @@ internal sealed class Search(World world, ExploreOptions options, Strategy strat
     private readonly uint[] _identical = Identical(world);
     private readonly int[] _asked = new int[world.Asked.Length];
     private readonly HashSet<ulong> _covered = [];
+    private StateTrail? _trail;
+    private bool _canGoBack = options.GoesBack;
+    private int _nextMark = int.MaxValue;
     private RuleSet _broken;
     private FoundSchedule? _firstBlocked;
     private long _schedules;
@@ -43,14 +60,13 @@ internal sealed class Search(World world, ExploreOptions options, Strategy strat
     private long _bad;
     private long _blocked;
     private long _points;
+    private long _executed;
     private int _depthMax;
     private int _warningsMin = int.MaxValue;
     private int _warningsMax;
 
     private struct Frame
     {
-        internal ulong Reads;
-        internal ulong Writes;
         internal uint Enabled;
         internal uint Backtrack;
         internal uint Sleep;
@@ -74,6 +90,7 @@ internal sealed class Search(World world, ExploreOptions options, Strategy strat
             Bad = _bad,
             Blocked = _blocked,
             Points = _points,
+            Executed = _executed,
             DepthMax = _depthMax,
             Broken = _broken,
             Worst = _broken.Worst is { } worst && worst < WorldVerdict.Hang && _blocked > 0
@@ -123,13 +140,12 @@ internal sealed class Search(World world, ExploreOptions options, Strategy strat
             }
 
             _schedules++;
-            world.Begin();
-            var depth = 0;
-            for (; depth < prefix; depth++)
+            for (var at = BeginAt(prefix); at < prefix; at++)
             {
-                Step(_frames[depth].Chosen);
+                Step(_frames[at].Chosen);
             }
 
+            var depth = prefix;
             var isCut = false;
             if (options.ChecksWrites)
             {
@@ -168,13 +184,19 @@ internal sealed class Search(World world, ExploreOptions options, Strategy strat
                         break;
                     }
 
+                    // Where one actor can step nobody comes back to.
+                    if (depth >= _nextMark && (available & (available - 1)) != 0)
+                    {
+                        Keep(depth);
+                    }
+
                     frame.Chosen = (byte)BitOperations.TrailingZeroCount(available);
                     frame.Backtrack = reduces ? 1U << frame.Chosen : available;
                 }
 
                 var at = depth * World.ActorsMax + frame.Chosen;
-                frame.Reads = _pendingReads[at];
-                frame.Writes = _pendingWrites[at];
+                _reads[depth] = _pendingReads[at];
+                _writes[depth] = _pendingWrites[at];
                 if (reduces)
                 {
                     FindRaces(depth);
@@ -183,7 +205,7 @@ internal sealed class Search(World world, ExploreOptions options, Strategy strat
                 Step(frame.Chosen);
                 if (options.ChecksWrites)
                 {
-                    CheckWrites(frame.Chosen, frame.Writes);
+                    CheckWrites(frame.Chosen, _writes[depth]);
                 }
 
                 depth++;
@@ -194,6 +216,7 @@ internal sealed class Search(World world, ExploreOptions options, Strategy strat
                 }
             }
 
+            _points += depth;
             _depthMax = Math.Max(_depthMax, depth);
             if (!isCut)
             {
@@ -287,6 +310,7 @@ internal sealed class Search(World world, ExploreOptions options, Strategy strat
                 depth++;
             }
 
+            _points += depth;
             _depthMax = Math.Max(_depthMax, depth);
             Judge(depth);
             if (isNew)
@@ -322,8 +346,55 @@ internal sealed class Search(World world, ExploreOptions options, Strategy strat
 
     private void Step(int actor)
     {
-        _points++;
+        _executed++;
+        _trail?.Stepped(actor);
         world.StepActor(actor);
+    }
+
+    /// <summary>Puts the world where the first steps of the last schedule had led.</summary>
+    /// <returns>How many of them need not be run again.</returns>
+    private int BeginAt(int steps)
+    {
+        if (_trail is not null)
+        {
+            var at = _trail.GoBack(steps);
+            _nextMark = at + MarkEvery;
+            var kept = _keptDigests[_trail.Count - 1];
+            if (kept != 0 && kept != world.StateKey())
+            {
+                throw new ExplorationException(
+                    $"{world.Scenario.Id} under {world.Profile}: going back to step {at} gave another state.");
+            }
+
+            return at;
+        }
+
+        world.Begin();
+        if (_canGoBack && _schedules > SchedulesBeforeTrail && world.CanGoBack)
+        {
+            _trail = world.BeginTrail();
+            Keep(0);
+        }
+
+        return 0;
+    }
+
+    private void Keep(int depth)
+    {
+        _trail!.Keep(depth);
+        if (!_trail.IsWhole)
+        {
+            // A procedure of a foreign builder: every schedule is run from its beginning.
+            _trail = null;
+            _canGoBack = false;
+            _nextMark = int.MaxValue;
+            return;
+        }
+
+        _nextMark = depth + MarkEvery;
+        var isCompared = options.ChecksWrites
+            && (_schedules < ComparedAtFirst || _schedules % ComparedOneOf == 0);
+        _keptDigests[_trail.Count - 1] = isCompared ? world.StateKey() : 0;
     }
 
     /// <summary>Who has to be tried at a state: whoever slept at every earlier visit, where there was one.</summary>
@@ -493,7 +564,7 @@ internal sealed class Search(World world, ExploreOptions options, Strategy strat
             var sleeper = BitOperations.TrailingZeroCount(rest);
             var at = (depth - 1) * World.ActorsMax + sleeper;
             if (sleeper != before.Chosen
-                && !AreDependent(_pendingReads[at], _pendingWrites[at], before.Reads, before.Writes))
+                && !AreDependent(_pendingReads[at], _pendingWrites[at], _reads[depth - 1], _writes[depth - 1]))
             {
                 sleep |= 1U << sleeper;
             }
@@ -519,25 +590,35 @@ internal sealed class Search(World world, ExploreOptions options, Strategy strat
         // The clock to race with leaves out steps until which this actor was blocked; the clock to keep does not.
         var racing = clock;
         var races = 0;
-        for (var i = depth - 1; i >= 0; i--)
+        var (reads, writes) = (Vector256.Create(_reads[depth]), Vector256.Create(_writes[depth]));
+        var touches = reads | writes;
+        for (var four = (depth - 1) & ~3; four >= 0; four -= 4)
         {
-            ref var earlier = ref _frames[i];
-            if (earlier.Chosen == actor || !AreDependent(me.Reads, me.Writes, earlier.Reads, earlier.Writes))
+            // Four earlier steps at a time: most are independent of this one.
+            var conflicts = (Vector256.LoadUnsafe(ref _writes[four]) & touches)
+                | (Vector256.LoadUnsafe(ref _reads[four]) & writes);
+            var dependent = ~Vector256.Equals(conflicts, Vector256<ulong>.Zero).ExtractMostSignificantBits() & 0xFU;
+            for (; dependent != 0; dependent &= ~(1U << BitOperations.Log2(dependent)))
             {
-                continue;
-            }
-
-            if (clock[earlier.Chosen] < i + 1)
-            {
-                clock = Vector128.Max(clock, earlier.Clock);
-            }
-
-            if (racing[earlier.Chosen] < i + 1)
-            {
-                _races[races++] = i;
-                if ((earlier.Enabled & (1U << actor)) != 0)
+                var i = four + BitOperations.Log2(dependent);
+                ref var earlier = ref _frames[i];
+                if (i >= depth || earlier.Chosen == actor)
                 {
-                    racing = Vector128.Max(racing, earlier.Clock);
+                    continue;
+                }
+
+                if (clock[earlier.Chosen] < i + 1)
+                {
+                    clock = Vector128.Max(clock, earlier.Clock);
+                }
+
+                if (racing[earlier.Chosen] < i + 1)
+                {
+                    _races[races++] = i;
+                    if ((earlier.Enabled & (1U << actor)) != 0)
+                    {
+                        racing = Vector128.Max(racing, earlier.Clock);
+                    }
                 }
             }
         }

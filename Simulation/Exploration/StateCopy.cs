@@ -1,5 +1,3 @@
-using System.Reflection;
-
 namespace Fleet.Simulation.Exploration;
 
 /// <summary>The state of all objects that can be reached from a few roots, to be put back as often as wanted.</summary>
@@ -9,10 +7,6 @@ namespace Fleet.Simulation.Exploration;
 /// </remarks>
 internal sealed class StateCopy
 {
-    private static readonly Func<object, object> Shallow = typeof(object)
-        .GetMethod(nameof(MemberwiseClone), BindingFlags.Instance | BindingFlags.NonPublic)!
-        .CreateDelegate<Func<object, object>>();
-
     private readonly (object Object, object Copy, Action<object, object> PutBack)[] _kept;
 
     internal StateCopy(IEnumerable<object> roots)
@@ -31,7 +25,7 @@ internal sealed class StateCopy
 
             if (plan.PutBack is { } putBack)
             {
-                kept.Add((one, Shallow(one), putBack));
+                kept.Add((one, plan.Copy(one), putBack));
             }
 
             neighbours.Clear();

@@ -18,7 +18,7 @@ internal sealed class StateGraph(IReadOnlyList<object> roots)
     /// <summary>Objects remembered with their plans; frames and lists are met again in every schedule.</summary>
     private const int KnownMax = 1 << 14;
 
-    private Entry[] _table = new Entry[KnownMax];
+    private Entry[] _table = [];
     private Entry[] _met = new Entry[256];
     private int _known;
     private int _count;
@@ -39,7 +39,7 @@ internal sealed class StateGraph(IReadOnlyList<object> roots)
 
     internal ulong Digest()
     {
-        if (_known > KnownMax)
+        if (_known > KnownMax || _table.Length == 0)
         {
             _table = new Entry[KnownMax];
             _known = 0;

@@ -36,7 +36,6 @@ public sealed class World
     private readonly object[] _roots;
     private readonly StateGraph _stateKey;
     private StateCopy? _begun;
-    private int _begunInjectionsHit;
     private bool _hasBegun;
     private int _nextBit;
 
@@ -96,7 +95,19 @@ public sealed class World
     public IReadOnlyList<Actor> Actors => _actors;
 
     /// <summary>Failures that were armed and have struck.</summary>
-    public int InjectionsHit { get; private set; }
+    public int InjectionsHit
+    {
+        get
+        {
+            var hit = 0;
+            foreach (var armed in _injections)
+            {
+                hit += armed.Hit <= 0 ? 1 : 0;
+            }
+
+            return hit;
+        }
+    }
 
     /// <summary>How often each step that can fail was about to run since <see cref="Begin"/>.</summary>
     internal ReadOnlySpan<int> Asked => _asked;
@@ -122,7 +133,6 @@ public sealed class World
         if (_begun is not null && Judge.Witness is null && Parts.Clients is null)
         {
             _begun.PutBack();
-            InjectionsHit = _begunInjectionsHit;
         }
         else
         {
@@ -130,7 +140,6 @@ public sealed class World
             if (_hasBegun && !Judge.IsOver && Judge.Witness is null && Parts.Clients is null)
             {
                 _begun = new(_roots);
-                _begunInjectionsHit = InjectionsHit;
             }
 
             _hasBegun = true;
@@ -156,7 +165,6 @@ public sealed class World
 
         Judge.Reset();
         Parts.Reset();
-        InjectionsHit = 0;
         Array.Clear(_asked);
         _injections.Clear();
         foreach (var (point, hit) in _scenario.Injections)
@@ -280,6 +288,11 @@ public sealed class World
     /// <summary>Digest of a state with what each actor knows: equal ones go on alike.</summary>
     internal ulong StateKey() => _stateKey.Digest();
 
+    /// <summary>Nobody listens who would not hear again what is gone back to.</summary>
+    internal bool CanGoBack => Judge is { IsOver: false, Witness: null } && Parts.Clients is null;
+
+    internal StateTrail BeginTrail() => new(_roots, _actors);
+
     internal T Add<T>(T one)
         where T : KernelObject
     {
@@ -324,7 +337,6 @@ public sealed class World
                 _injections[i] = armed with { Hit = armed.Hit - 1 };
                 if (armed.Hit == 1)
                 {
-                    InjectionsHit++;
                     Judge.Emit(new KernelEvent(Kernel.History.EventKind.Inject, null, subject)
                     {
                         Fn = FailPoints.WireName(point),

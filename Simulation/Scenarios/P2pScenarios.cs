@@ -144,7 +144,7 @@ internal static class P2pScenarios
             },
             Actors =
             [
-                new("A", async host =>
+                new("A", [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))] async ValueTask (ExploreHost host) =>
                 {
                     await RefProcedures.Kill(host, host.World.Parts.PlainRef);
                     await RefProcedures.Kill(host, host.World.Parts.PlainRef);
@@ -159,7 +159,7 @@ internal static class P2pScenarios
             Prologue = async host => await DriverCore.BindP2p(host, host.World.Device, host.World.Parts, []),
             Actors =
             [
-                new("A", async host =>
+                new("A", [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))] async ValueTask (ExploreHost host) =>
                 {
                     var world = host.World;
                     await DriverCore.ReleaseAction(
@@ -191,7 +191,7 @@ internal static class P2pScenarios
             Injections = [(FailPoint.AddResourcePoolAdd, 1)],
             Actors =
             [
-                new("A", async host =>
+                new("A", [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))] async ValueTask (ExploreHost host) =>
                 {
                     var parts = host.World.Parts;
                     await Bind(host);
@@ -201,7 +201,7 @@ internal static class P2pScenarios
                     await parts.Order.Open(host);
                     await Unbind(host);
                 }),
-                new("B", async host =>
+                new("B", [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))] async ValueTask (ExploreHost host) =>
                 {
                     await host.World.Parts.Order.Pass(host);
                     await host.World.Parts.UnpinPage(host);
@@ -242,7 +242,7 @@ internal static class P2pScenarios
             Injections = [(FailPoint.PageInsert, 1)],
             Actors =
             [
-                new("A", async host =>
+                new("A", [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))] async ValueTask (ExploreHost host) =>
                 {
                     await host.World.Parts.Mmap(host);
                     await Unbind(host);
@@ -259,7 +259,7 @@ internal static class P2pScenarios
             Injections = [(FailPoint.PageInsert, 1)],
             Actors =
             [
-                new("A", async host =>
+                new("A", [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))] async ValueTask (ExploreHost host) =>
                 {
                     var parts = host.World.Parts;
                     await parts.Mmap(host);
@@ -282,7 +282,7 @@ internal static class P2pScenarios
             Actors =
             [
                 new("A", Unbind),
-                new("B", async host =>
+                new("B", [AsyncMethodBuilder(typeof(ProcedureMethodBuilder))] async ValueTask (ExploreHost host) =>
                 {
                     await host.World.Parts.AccessMapping(host);
                     await host.World.Parts.Munmap(host);

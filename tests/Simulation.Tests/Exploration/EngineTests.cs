@@ -43,6 +43,78 @@ public sealed class EngineTests
         }
     }
 
+    // Goal: a state gone back to is the one that was left, whatever procedures stood in it.
+    // Method: every history, in its order, is what running each schedule from its beginning gives; and each state gone
+    // back to has the digest that it had. The worlds bind, fail, die, map and wait.
+    [Theory]
+    [InlineData("S2", "ALL", Strategy.Exhaustive)]
+    [InlineData("S3", "P0", Strategy.Exhaustive)]
+    [InlineData("S8", "CLEAN", Strategy.SourceDpor)]
+    [InlineData("S8", "ALL", Strategy.SourceDpor)]
+    [InlineData("S8", "P0", Strategy.SourceDpor)]
+    [InlineData("S8+late", "L62", Strategy.SourceDpor)]
+    [InlineData("S8+keeps", "P0", Strategy.SleepSets)]
+    [InlineData("S16", "ALL", Strategy.Exhaustive)]
+    [InlineData("S18", "P0", Strategy.SourceDpor)]
+    [InlineData("S24", "P0", Strategy.Exhaustive)]
+    [InlineData("S25", "P3", Strategy.Exhaustive)]
+    [InlineData("S25+reuse", "P3", Strategy.StateCache)]
+    [InlineData("S30", "L62", Strategy.Exhaustive)]
+    [InlineData("W1x2/b,a0/u/f0/a1", "CLEAN", Strategy.StateCache)]
+    [InlineData("W1x1/b,u/b,u", "ALL", Strategy.Exhaustive)]
+    public void Going_back_gives_what_running_from_the_beginning_gives(
+        string scenario, string profile, Strategy strategy)
+    {
+        var options = new ExploreOptions
+        {
+            Strategy = strategy,
+            SchedulesMax = 3_000,
+            KeepsHistories = true,
+            KeepsFinalStates = true,
+        };
+        var going = Explorer.Run(scenario, profile, options);
+        var running = Explorer.Run(scenario, profile, options with { GoesBack = false });
+        Assert.Equal(running.HistoryDigests, going.HistoryDigests);
+        Assert.Equal(running.FinalStates!.Order(), going.FinalStates!.Order());
+        Assert.Equal(running.Points, going.Points);
+        Assert.Equal(running.Points, running.Executed);
+        Assert.True(going.Executed <= running.Executed);
+    }
+
+    [Theory]
+    [InlineData("S8", "CLEAN")]
+    [InlineData("S18", "P0")]
+    public void Going_back_runs_less_than_half_of_the_steps(string scenario, string profile)
+    {
+        var report = Explorer.Run(scenario, profile, new ExploreOptions { Strategy = Strategy.SourceDpor });
+        Assert.True(report.IsExhausted);
+        Assert.InRange(report.Executed, 1, report.Points / 2);
+    }
+
+    // Goal: a procedure of another builder, whose frames nobody can put back, is run from its beginning.
+    [Fact]
+    public void A_world_with_a_foreign_procedure_is_explored_by_running_it()
+    {
+        var (scenario, profile) = Explorer.Find("S2", "ALL");
+        var foreign = scenario with
+        {
+            Actors =
+            [
+                scenario.Actors[0],
+                new("B", async host =>
+                {
+                    await host.World.Parts.Access(host, 0);
+                    await host.World.Parts.Free(host, 0);
+                }),
+            ],
+            Sightings = [],
+        };
+        var report = Explorer.Run(foreign, profile, new ExploreOptions { Strategy = Strategy.Exhaustive });
+        Assert.True(report.IsExhausted);
+        Assert.Equal(report.Points, report.Executed);
+        Assert.True(report.Schedules > 100);
+    }
+
     // Goal: source-DPOR runs no more complete histories than sleep sets alone: one for each order of dependent steps.
     [Theory]
     [InlineData("S2", "ALL")]
