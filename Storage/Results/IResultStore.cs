@@ -60,6 +60,9 @@ public interface IRunWriter : IAsyncDisposable
     /// <summary>Batches that the store takes at the same time; more wait.</summary>
     int AppendsMax { get; }
 
+    /// <summary>How long rows may be gathered for a full batch; zero where small ones cost little more.</summary>
+    TimeSpan GatherMax { get; }
+
     /// <summary>Stores a batch as a whole or not at all, each stretch of a spool once.</summary>
     /// <exception cref="StorageInvariantException">A stretch was stored before: the caller did not read
     /// back.</exception>

@@ -19,7 +19,8 @@ public readonly record struct DrainReport(
 
 /// <summary>Carries the records of one process from its spool into a store while they are written.</summary>
 /// <remarks>
-/// A batch is what came in 250 ms, at most 122,880 rows; as many are under way as the store takes side by side.
+/// A batch is at most 122,880 rows, or what came in the time that the store likes to gather; as many are under way as
+/// it takes side by side. Clients that are held back for room wait for none of that.
 /// Concurrency: a thread of its own, since a starved thread pool must not stop the history. A segment is given back to
 /// the writer once all that was read before its end is stored.
 /// </remarks>
@@ -37,6 +38,7 @@ public sealed class SpoolDrain : IAsyncDisposable
     private readonly CancellationTokenSource _stop = new();
     private readonly ManualResetEventSlim _finish = new();
     private readonly Task _loop;
+    private long _read;
     private long _stored;
 
     private SpoolDrain(SpoolWriter spool, IRunWriter store)
@@ -140,12 +142,15 @@ public sealed class SpoolDrain : IAsyncDisposable
     {
         try
         {
+            var sent = Stopwatch.GetTimestamp();
             while (true)
             {
                 var isLast = _finish.IsSet; // Seen before the read: what was appended before it is then read.
                 var started = Stopwatch.GetTimestamp();
-                while (!_stop.IsCancellationRequested && TrySend())
+                var isDue = isLast || !_spool.HasRoom || Stopwatch.GetElapsedTime(sent, started) >= _store.GatherMax;
+                while (!_stop.IsCancellationRequested && (isDue || Waiting >= RowsMax) && TrySend())
                 {
+                    sent = started;
                     if (_underWay.Count >= _store.AppendsMax)
                     {
                         AwaitOldest();
@@ -176,6 +181,9 @@ public sealed class SpoolDrain : IAsyncDisposable
         }
     }
 
+    /// <summary>Rows in the spool that were not read yet.</summary>
+    private long Waiting => _spool.Operations + _spool.Events - _read;
+
     private static int LastAtOrBefore(IReadOnlyList<ReservedNumbers> blocks, long number)
     {
         var (low, high) = (0, blocks.Count - 1);
@@ -197,6 +205,7 @@ public sealed class SpoolDrain : IAsyncDisposable
             return false;
         }
 
+        _read += batch.Rows;
         _underWay.Enqueue(new(batch, _reader.TakeSpent(), _store.AppendAsync(batch, _stop.Token)));
         return true;
     }

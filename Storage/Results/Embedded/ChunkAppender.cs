@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using DuckDB.NET.Data;
 using DuckDB.NET.Native;
 
@@ -12,21 +13,26 @@ internal sealed unsafe class ChunkAppender : IDisposable
 {
     private const int RowsMax = 2048; // DuckDB's standard vector size.
 
+    private const int ValidityWords = RowsMax / 64;
+
     private readonly DuckDB.NET.Native.DuckDBAppender _appender;
     private readonly DuckDBDataChunk _chunk;
-    private readonly DuckDBType[] _types;
-    private readonly void*[] _data;
-    private readonly ulong*[] _validity;
+    private readonly Cell* _cells;
+    private readonly Cell* _cellsEnd;
     private readonly string _table;
+    private Cell* _cell;
     private int _row;
-    private int _column;
+
+    /// <summary>One column of the chunk.</summary>
+    private struct Cell
+    {
+        public void* Data;
+        public ulong* Validity;
+    }
 
     public ChunkAppender(DuckDBConnection connection, string table, DuckDBType[] types)
     {
         _table = table;
-        _types = types;
-        _data = new void*[types.Length];
-        _validity = new ulong*[types.Length];
         if (NativeMethods.Appender.DuckDBAppenderCreate(connection.NativeConnection, null!, table, out _appender)
             is DuckDBState.Error)
         {
@@ -41,6 +47,8 @@ internal sealed unsafe class ChunkAppender : IDisposable
             type.Dispose();
         }
 
+        _cells = (Cell*)NativeMemory.Alloc((nuint)types.Length, (nuint)sizeof(Cell));
+        _cellsEnd = _cells + types.Length;
         Start();
     }
 
@@ -48,60 +56,57 @@ internal sealed unsafe class ChunkAppender : IDisposable
 
     private void Long(long value)
     {
-        ((long*)_data[_column])[_row] = value;
-        _column++;
+        ((long*)_cell->Data)[_row] = value;
+        Some();
     }
 
     private void Long(long? value)
     {
         if (value is { } v)
         {
-            ((long*)_data[_column])[_row] = v;
+            Long(v);
         }
         else
         {
-            Null();
+            _cell++;
         }
-
-        _column++;
     }
 
     private void Int(int? value)
     {
         if (value is { } v)
         {
-            ((int*)_data[_column])[_row] = v;
+            ((int*)_cell->Data)[_row] = v;
+            Some();
         }
         else
         {
-            Null();
+            _cell++;
         }
-
-        _column++;
     }
 
     private void Short(short? value)
     {
         if (value is { } v)
         {
-            ((short*)_data[_column])[_row] = v;
+            ((short*)_cell->Data)[_row] = v;
+            Some();
         }
         else
         {
-            Null();
+            _cell++;
         }
-
-        _column++;
     }
 
     private void EndRow()
     {
-        if (_column != _types.Length)
+        if (_cell != _cellsEnd)
         {
-            throw new StorageInvariantException($"A row of {_table} got {_column} of its {_types.Length} values.");
+            throw new StorageInvariantException(
+                $"A row of {_table} got {_cell - _cells} of its {_cellsEnd - _cells} values.");
         }
 
-        _column = 0;
+        _cell = _cells;
         if (++_row == RowsMax)
         {
             Flush();
@@ -122,19 +127,28 @@ internal sealed unsafe class ChunkAppender : IDisposable
     {
         _chunk.Dispose();
         _appender.Dispose();
+        NativeMemory.Free(_cells);
     }
 
-    private void Null() => _validity[_column][_row >> 6] &= ~(1UL << (_row & 63));
+    private void Some()
+    {
+        _cell->Validity[_row >> 6] |= 1UL << (_row & 63);
+        _cell++;
+    }
 
+    /// <summary>Empty columns: every value is null until it is written, as most values of a row are.</summary>
     private void Start()
     {
         _row = 0;
-        for (var i = 0; i < _types.Length; i++)
+        _cell = _cells;
+        for (var i = 0; _cells + i < _cellsEnd; i++)
         {
             var vector = NativeMethods.DataChunks.DuckDBDataChunkGetVector(_chunk, i);
             NativeMethods.Vectors.DuckDBVectorEnsureValidityWritable(vector);
-            _data[i] = NativeMethods.Vectors.DuckDBVectorGetData(vector);
-            _validity[i] = NativeMethods.Vectors.DuckDBVectorGetValidity(vector);
+            var cell = _cells + i;
+            cell->Data = NativeMethods.Vectors.DuckDBVectorGetData(vector);
+            cell->Validity = NativeMethods.Vectors.DuckDBVectorGetValidity(vector);
+            new Span<ulong>(cell->Validity, ValidityWords).Clear();
         }
     }
 

@@ -105,6 +105,10 @@ internal sealed class DuckRunWriter : IRunWriter
 
     public int AppendsMax => 1; // One file, one writer.
 
+    /// <summary>A full row group is compressed once; anything less goes through the log, and is compressed again at the
+    /// next checkpoint. Nobody reads the file before the run is over.</summary>
+    public TimeSpan GatherMax => TimeSpan.FromSeconds(5);
+
     public async Task AppendAsync(HistoryBatch batch, CancellationToken ct)
     {
         if (batch.Rows == 0 && batch.Stretches.Count == 0)
@@ -240,7 +244,10 @@ internal sealed class DuckRunWriter : IRunWriter
 
             // A checkpoint rewrites the last row group; between batches that costs more than the rows themselves. What
             // is stored may be cached, but no more of it than this: a load of days must not fill the machine.
-            Execute(connection, $"SET checkpoint_threshold = '64MB'; SET memory_limit = '{WriteMemory}'");
+            // Of several threads one would only spin until the others have done its work.
+            Execute(
+                connection,
+                $"SET checkpoint_threshold = '64MB'; SET memory_limit = '{WriteMemory}'; SET threads = 1");
             return connection;
         }
         catch (DuckDBException e)
@@ -256,7 +263,7 @@ internal sealed class DuckRunWriter : IRunWriter
 
     private DuckRunReader OpenReader()
     {
-        Execute(_connection, "RESET memory_limit");
+        Execute(_connection, "RESET memory_limit; RESET threads");
         return DuckRunReader.OfUnsealed(
             _partPath, new StoredRun(Info, RunState.Running, null, Location), _objects);
     }

@@ -51,6 +51,8 @@ internal sealed class PostgresRunWriter : IRunWriter
 
     public int AppendsMax => ConnectionsMax;
 
+    public TimeSpan GatherMax => TimeSpan.Zero;
+
     public RunInfo Info { get; }
 
     public string Location { get; }
