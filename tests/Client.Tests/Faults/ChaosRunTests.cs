@@ -60,6 +60,48 @@ public sealed class ChaosRunTests(PrivateDatabase database) : IClassFixture<Priv
         await NothingIsLeftBehind(run);
     }
 
+    [ServerFact]
+    public async Task With_the_distributed_directory_and_its_lease_a_kill_is_survived()
+    {
+        var run = await database.RunAsync(
+            ExitCode.Valid, "run", "chaos", "--silos", "3", "--devices", "24", "--clients", "16", "--duration", "10s",
+            "--set", NoProbes, "--set", "cluster={ liveness: tuned, directory: distributed, lease: 6s }", "--set",
+            "faults=[ { kind: silo-kill, at: { kind: at, after: 4s }, expect: [unknown-outcomes, failover] } ]");
+
+        Assert.Equal("valid", run.GetProperty("verdict").GetString());
+        var failovers = await SqlAsync(run, "select count(*) from v_events where kind = 'incarnation' and gen > 1");
+        Assert.True(failovers[0][0].GetInt64() > 0, "nothing failed over");
+        var back = Assert.Single(run.GetProperty("faults").GetProperty("recovery").EnumerateArray());
+        Assert.Equal("silo-kill", back.GetProperty("kind").GetString());
+        await NothingIsLeftBehind(run);
+    }
+
+    [ServerFact]
+    public async Task A_device_and_a_host_that_are_pulled_out_are_fenced_and_bound_again()
+    {
+        var run = await database.RunAsync(
+            ExitCode.Valid, "run", "chaos", "--silos", "2", "--devices", "24", "--clients", "16", "--duration", "8s",
+            "--set", NoProbes, "--set",
+            """
+            faults=[ { kind: surprise-remove, target: random, at: { kind: at, after: 3s },
+            expect: [failover, unknown-outcomes] },
+            { kind: surprise-remove, target: host, at: { kind: at, after: 4s },
+            expect: [failover, unknown-outcomes] } ]
+            """);
+
+        Assert.Equal("valid", run.GetProperty("verdict").GetString());
+        Assert.Equal(2, run.GetProperty("faults").GetProperty("strikes").GetArrayLength());
+
+        // One device, and those of one of the hosts; each life ends where it stands, or had ended before.
+        var begun = await SqlAsync(
+            run, "select count(*) from v_events where kind = 'incarnation' and gen > 1 and obj like 'dev:%'");
+        Assert.True(begun[0][0].GetInt64() > 1, "nothing was pulled out");
+        var fenced = await SqlAsync(
+            run, "select count(*) from v_events where kind = 'fenced' and actor = 'surprise-remove'");
+        Assert.True(fenced[0][0].GetInt64() > 0, "no life was ended");
+        await NothingIsLeftBehind(run);
+    }
+
     private async Task NothingIsLeftBehind(JsonElement run)
     {
         var counts = run.GetProperty("counts");
