@@ -23,7 +23,7 @@ internal static class CheckerBench
 
     public static async Task<IReadOnlyList<Line>> RunAsync(bool isQuick, CancellationToken ct)
     {
-        var (round, rounds) = (TimeSpan.FromSeconds(isQuick ? 0.4 : 2), isQuick ? 3 : 5);
+        var (round, rounds) = (TimeSpan.FromSeconds(isQuick ? 0.4 : 1), isQuick ? 3 : 5);
         var lines = new List<Line> { Memory(isQuick ? 2_000_000 : 100_000_000) };
         var objects = new ObjectTable();
         var records = CheckerHistory.Records(

@@ -79,7 +79,7 @@ internal static class ScalingBench
     {
         var measured = new ScalingAxis<ScalingResult>(FileOf(isQuick, name, "json"), BenchFile.Commit);
         await using var database = await MeasuredDatabase.StartAsync(name, ct);
-        var run = new ScalingRun(database, TimeSpan.FromSeconds(isQuick ? 8 : 20));
+        var run = new ScalingRun(database, TimeSpan.FromSeconds(isQuick ? 8 : 12));
         foreach (var size in measured.InOrder(sizes).ToArray())
         {
             ScalingResult result;

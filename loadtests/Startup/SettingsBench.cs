@@ -39,7 +39,7 @@ internal static class SettingsBench
 
     public static async IAsyncEnumerable<Line> RunAsync(bool isQuick, [EnumeratorCancellation] CancellationToken ct)
     {
-        var (rounds, seconds) = isQuick ? (1, "2") : (4, "4");
+        var (rounds, seconds) = isQuick ? (1, "2") : (3, "4");
         var measured = Settings.Select(_ => new List<(ChildResult Own, ChildResult Floor)>()).ToArray();
         for (var round = 0; round < rounds && await RoundAsync(measured, seconds, ct); round++)
         {

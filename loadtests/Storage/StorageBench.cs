@@ -80,7 +80,7 @@ internal static class StorageBench
                     AfterRound = Empty,
                 },
             ],
-            TimeSpan.FromSeconds(0.5), TimeSpan.FromSeconds(isQuick ? 0.5 : 2), isQuick ? 3 : 5, () => UseOf(database),
+            TimeSpan.FromSeconds(0.5), TimeSpan.FromSeconds(isQuick ? 0.5 : 1), isQuick ? 3 : 5, () => UseOf(database),
             WallTimesMax);
         return
         [
@@ -116,7 +116,7 @@ internal static class StorageBench
                     Timed(async duration => (await Task.WhenAll(
                         Enumerable.Range(0, names.Length).Select(i => CommitAsync(i, duration)))).Sum())),
             ],
-            TimeSpan.FromSeconds(0.5), TimeSpan.FromSeconds(isQuick ? 0.5 : 2), isQuick ? 3 : 5, () => UseOf(database),
+            TimeSpan.FromSeconds(0.5), TimeSpan.FromSeconds(isQuick ? 0.5 : 1), isQuick ? 3 : 5, () => UseOf(database),
             WallTimesMax);
         return [.. comparisons.Select(c => Wall(c, "transitions/s", "", "one event each, durable before the answer"))];
 
