@@ -70,7 +70,8 @@ public sealed class SkippedTestCase : XunitTestCase
     protected override string GetSkipReason(IAttributeInfo factAttribute) => NeedsServerAttribute.Missing!;
 }
 
-/// <summary>A private server of one test, which may be killed and started again; stopped and removed after it.</summary>
+/// <summary>A private server of one test, which may be killed and started again; stopped and removed after
+/// it.</summary>
 internal sealed class OwnServer : IAsyncDisposable
 {
     private readonly Folder _folder = new();
