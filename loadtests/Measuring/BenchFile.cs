@@ -64,7 +64,7 @@ internal sealed class BenchFile
     };
 
     private static readonly Lazy<(string Commit, bool IsDirty)> Checkout =
-        new(() => (Git("rev-parse HEAD"), Git("status --porcelain --untracked-files=no").Length > 0));
+        new(() => (Git("rev-parse HEAD"), Git("status --porcelain --untracked-files=no -- :!docs").Length > 0));
 
     private readonly string _path;
 
