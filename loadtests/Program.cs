@@ -35,7 +35,7 @@ internal static class Program
         Of(LoadBench.Name, 150, 360, Benchmark.AtOnce(LoadBench.RunAsync)),
         Of(LivesBench.Name, 150, 300, Benchmark.AtOnce(LivesBench.RunAsync)),
         Of(RecoveryBench.Name, 300, 600, Benchmark.AtOnce(RecoveryBench.RunAsync), isUnasked: false),
-        Of(SimulatedScaling.Name, 150, 600, Benchmark.AtOnce(SimulatedScaling.RunAsync)),
+        Of(SimulatedScaling.Name, 150, 3600, SimulatedScaling.RunAsync),
         Of(SettingsBench.Name, 300, 480, SettingsBench.RunAsync, isUnasked: false),
         Of(PlacementBench.Name, 300, 420, PlacementBench.RunAsync, isUnasked: false),
         Of(ScalingBench.Name, 240, 1500, ScalingBench.RunAsync, isUnasked: false),

@@ -30,6 +30,9 @@ public sealed record SimulationResult
 
     public required TimeSpan Simulated { get; init; }
 
+    /// <summary>When every device was bound for the first time, or known never to be.</summary>
+    public required TimeSpan Built { get; init; }
+
     public required long Occurrences { get; init; }
 
     /// <summary>Hot operations and binds, by kind and outcome.</summary>
@@ -86,7 +89,8 @@ public static class ClusterSimulation
         private readonly VirtualCluster _cluster;
         private readonly VirtualLoad _load;
         private readonly TurnContext _main;
-                private long _reaped;
+                private long _builtNs;
+        private long _reaped;
         private bool _isDrained;
 
         public Course(SimulationPlan plan)
@@ -135,6 +139,7 @@ public static class ClusterSimulation
         private async Task CourseAsync()
         {
             await BuildAsync();
+            _builtNs = _cluster.NowNs;
             _cluster.OnFenced = _load.Operators.Revive;
             var tape = new FaultTape(_cluster, _load);
             tape.Begin();
@@ -246,6 +251,7 @@ public static class ClusterSimulation
                 Reasons = reasons,
                 Verdict = verdict,
                 ExitCode = exit,
+                Built = TimeSpan.FromTicks(_builtNs / 100),
                 Simulated = TimeSpan.FromTicks(_cluster.NowNs / 100),
                 Occurrences = _cluster.Time.Happened,
                 Operations =

@@ -20,6 +20,7 @@ internal sealed class UnbindOperators(VirtualLoad load)
     private readonly TurnContext _process = new(load.Cluster);
     private readonly bool[] _isBusy = new bool[load.Cluster.Devices.Count];
     private readonly Stack<int> _idle = [];
+    private readonly Queue<int> _waiting = [];
     private readonly List<StuckSimulation> _stuck = [];
     private readonly TaskCompletionSource _givenUp = new();
     private int _operators;
@@ -52,9 +53,9 @@ internal sealed class UnbindOperators(VirtualLoad load)
     /// <summary>A device lost its binding in a failover, or could not be bound when the fleet was built.</summary>
     public void Revive(int device)
     {
-        if (!_isDraining)
+        if (!_isDraining && !Start(device, fromUnbind: false))
         {
-            Start(device, fromUnbind: false);
+            _waiting.Enqueue(device);
         }
     }
 
@@ -87,18 +88,19 @@ internal sealed class UnbindOperators(VirtualLoad load)
         _ => true,
     };
 
-    private void Start(int device, bool fromUnbind)
+    /// <returns>False where every operator is at work.</returns>
+    private bool Start(int device, bool fromUnbind)
     {
         if (_isBusy[device])
         {
-            return;
+            return true;
         }
 
         if (!_idle.TryPop(out var number))
         {
             if (_operators == OperatorsMax)
             {
-                return;
+                return false;
             }
 
             number = _cluster.Objects.Intern($"client:gen-1-operator-{++_operators}");
@@ -109,6 +111,7 @@ internal sealed class UnbindOperators(VirtualLoad load)
         _process.Run(
             static one => one.self.RunTurn(one.device, one.number, one.fromUnbind),
             (self: this, device, number, fromUnbind));
+        return true;
     }
 
     private async void RunTurn(int device, int number, bool fromUnbind)
@@ -121,6 +124,10 @@ internal sealed class UnbindOperators(VirtualLoad load)
         // A device whose ticket never ended stays claimed: whatever is asked of it next would only wait behind.
         Running--;
         _idle.Push(number);
+        while (!_isDraining && _idle.Count > 0 && _waiting.TryDequeue(out var next))
+        {
+            Start(next, fromUnbind: false);
+        }
     }
 
     private async Task<bool> RunAsync(int device, int number, bool fromUnbind)

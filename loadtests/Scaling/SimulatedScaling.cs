@@ -1,4 +1,6 @@
 using System.Globalization;
+using System.Runtime.CompilerServices;
+using Fleet.Kernel.History;
 using Fleet.Kernel.P2pdma;
 using Fleet.LoadTests.Measuring;
 using Fleet.Protocol.Plans;
@@ -23,51 +25,57 @@ internal static class SimulatedScaling
     private const double PerSecond = 1000;
 
     private static readonly TimeSpan Load = TimeSpan.FromSeconds(20);
+    private static readonly TimeSpan KilledAfter = TimeSpan.FromSeconds(5);
 
-    public static Task<IReadOnlyList<Line>> RunAsync(bool isQuick, CancellationToken ct)
+    public static async IAsyncEnumerable<Line> RunAsync(bool isQuick, [EnumeratorCancellation] CancellationToken ct)
     {
         Size[] sizes = isQuick
             ? [new(10, 100, 1), new(40, 100, 2)]
             : [new(10, 100, 1), new(100, 100, 1), new(100, 1000, 1), new(1000, 1000, 10)];
         ClusterSimulation.Run(PlanOf(new(2, 10, 1), 1, []));
-        var lines = new List<Line>();
         foreach (var size in sizes)
         {
-            lines.Add(Measure(size, ct));
-            Console.Error.WriteLine($"{lines[^1].What}: {lines[^1].Notes}");
-        }
+            var cells = new List<Outcome>();
+            for (var number = 1; number <= size.Cells; number++)
+            {
+                await Task.Yield();
+                ct.ThrowIfCancellationRequested();
+                cells.Add(Run(PlanOf(size, (ulong)number, [])));
+                if (size.Cells > 1)
+                {
+                    yield return LineOf(size, $"cell {number} of {size.Cells}", [cells[^1]], struck: null);
+                }
+            }
 
-        return Task.FromResult<IReadOnlyList<Line>>(lines);
+            var struck = Run(PlanOf(size, 1, [new(
+                SimulatedFault.SiloKill, KilledAfter, null, 0, null, "1", ["infrastructure"])]));
+            yield return LineOf(size, $"cells: {size.Cells}", cells, struck);
+        }
     }
 
-    private static Line Measure(Size size, CancellationToken ct)
+    private static Line LineOf(Size size, string what, List<Outcome> cells, Outcome? struck)
     {
-        var cells = new List<Outcome>();
-        for (ulong seed = 1; seed <= (ulong)size.Cells; seed++)
-        {
-            ct.ThrowIfCancellationRequested();
-            cells.Add(Run(PlanOf(size, seed, [])));
-        }
-
-        var struck = Run(PlanOf(
-            size, 1, [new(SimulatedFault.SiloKill, TimeSpan.FromSeconds(5), null, 0, null, "1", ["infrastructure"])]));
+        var devices = size.Devices / size.Cells * cells.Count;
         var events = cells.Sum(cell => cell.Events);
         return new(
             Name,
             string.Create(
                 CultureInfo.InvariantCulture,
-                $"{size.Hosts:N0} hosts × {size.DevicesPerHost:N0} devices, {size.Cells * SilosOfCell} silos, cells: "
-                + $"{size.Cells}"),
-            events / (double)size.Devices, "events/device", null, null, null, null, null, "",
+                $"{size.Hosts:N0} hosts × {size.DevicesPerHost:N0} devices, {size.Cells * SilosOfCell} silos, {what}"),
+            events / (double)devices, "events/device", null, null, null, null, null, "",
             string.Create(
                 CultureInfo.InvariantCulture,
-                $"{cells.Sum(cell => cell.Operations):N0} operations, {cells.Sum(cell => cell.Occurrences):N0} "
+                $"all bound after {cells.Max(cell => cell.Built.TotalSeconds):N1} virtual s; "
+                + $"{cells.Sum(cell => cell.Operations):N0} operations, {cells.Sum(cell => cell.Occurrences):N0} "
                 + $"occurrences, {cells.Sum(cell => cell.CpuSeconds):N0} CPU-s, "
-                + $"{cells.Max(cell => cell.PeakBytes) * (double)size.Cells / size.Devices:N0} B/device at the peak "
-                + $"of a cell; one silo killed: {struck.Failovers:N0} failovers, "
-                + $"{struck.Events - cells[0].Events:N0} events more, {struck.Unknown:N0} operations of unknown "
-                + $"outcome, {struck.Resolved:N0} of them resolved; "
-                + $"{cells.Sum(cell => cell.Findings) + struck.Findings} findings"));
+                + $"{cells.Max(cell => cell.PeakBytes) * (double)cells.Count / devices:N0} B/device at the peak "
+                + $"of a cell; {cells.Sum(cell => cell.Findings)} findings")
+            + (struck is null ? "" : string.Create(
+                CultureInfo.InvariantCulture,
+                $"; one silo killed: {struck.Failovers:N0} failovers, {struck.Binds - cells[0].Binds:N0} bound again in "
+                + $"{Load.TotalSeconds - KilledAfter.TotalSeconds:N0} s, {struck.Events - cells[0].Events:N0} events "
+                + $"more, {struck.Unknown:N0} operations of unknown outcome, {struck.Resolved:N0} of them resolved, "
+                + $"{struck.CpuSeconds:N0} CPU-s, {struck.Findings} findings")));
     }
 
     private static Outcome Run(SimulationPlan plan)
@@ -83,7 +91,8 @@ internal static class SimulatedScaling
             result.Faults.GetValueOrDefault("failover"), result.Operations.Sum(one => one.Unknown),
             result.Faults.GetValueOrDefault("unknown-resolved-executed")
                 + result.Faults.GetValueOrDefault("unknown-resolved-not-seen"),
-            result.Online.Findings.Count);
+            result.Online.Findings.Count, result.Built,
+            result.Operations.Where(one => one.Kind is OperationKind.Bind).Sum(one => one.Ok));
     }
 
     private static SimulationPlan PlanOf(Size size, ulong seed, IReadOnlyList<FaultPlan> faults) => new(
@@ -117,7 +126,7 @@ internal static class SimulatedScaling
 
     private sealed record Outcome(
         long Operations, long Events, long Occurrences, double CpuSeconds, long PeakBytes, long Failovers, long Unknown,
-        long Resolved, int Findings);
+        long Resolved, int Findings, TimeSpan Built, long Binds);
 
     /// <summary>The largest heap seen.</summary>
     private sealed class PeakMemory

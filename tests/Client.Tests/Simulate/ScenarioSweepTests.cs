@@ -53,7 +53,8 @@ public sealed class ScenarioSweepTests
                 [
                     .. new[]
                     {
-                        $"phases=[ {{ name: steady, for: {SecondsOf(scenario, faults)}s }}, {{ name: drain, for: 10s }} ]",
+                        $"phases=[ {{ name: steady, for: {SecondsOf(scenario, faults)}s }}, "
+                            + "{ name: drain, for: 10s } ]",
                         "probes={ require: [] }", "thresholds=[]",
                     }.Select(ScenarioOverride.Parse),
                 ],
