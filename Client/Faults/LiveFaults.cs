@@ -61,7 +61,7 @@ internal sealed class LiveFaults
         var devices = target is ClusterTarget ? new SiloDevices(target.Grains, fleet) : null;
         _grains = target.Grains;
         (_faults, _seed, _silos, _devices, _watch) = (faults, request.Scenario.Seed, silos, devices, watch);
-        (_fleet, _said) = (fleet, said);
+        (_fleet, _said, Counts) = (fleet, said, new(fleet));
         _database = PrivateServer.Behind(request.Store) is { } server ? new(server, said) : null;
         _generators = faults.Any(fault => fault.Kind is FaultKind.GeneratorKill) && !request.IsResumed
             ? new(request.Name, request.Store, said) : null;
@@ -90,11 +90,8 @@ internal sealed class LiveFaults
     /// <summary>Strikes so far, with the last one.</summary>
     public (long Count, string Last) Struck => (Interlocked.Read(ref _count), _last.LastOrDefault() ?? "");
 
-    /// <summary>Strikes on silos whose devices had allocations out.</summary>
-    public int WithLiveHandles { get; private set; }
-
-    /// <summary>Kills of silos that were tearing a device down.</summary>
-    public int KillsInTeardown { get; private set; }
+    /// <summary>What the strikes on silos met.</summary>
+    public StrikeCounts Counts { get; }
 
     /// <summary>Binds and unbinds that are under way in the load.</summary>
     public Func<IEnumerable<OpenTicket>> OpenTickets { get; set; } = static () => [];
@@ -238,10 +235,7 @@ internal sealed class LiveFaults
         var kind = Word(fault.Kind);
         var address = await _silos.AddressOfAsync(silo);
         var devices = address is null ? [] : await _devices!.OnAsync(address, AskPatience);
-        WithLiveHandles += devices.Sum(_fleet.LiveAllocations) > 0 ? 1 : 0;
-        var keys = devices.Select(device => _fleet.Devices[device].Key).ToHashSet(StringComparer.Ordinal);
-        KillsInTeardown += fault.Kind is FaultKind.SiloKill && OpenTickets().Any(
-            ticket => ticket.Kind is OperationKind.Unbind && keys.Contains(ticket.Device)) ? 1 : 0;
+        Counts.Count(fault.Kind, devices, OpenTickets());
         var recovery = _watch.Begin(kind, silo.Name, isWhole, devices);
         Began($"{kind} of {silo.Name}");
         var healing = Then(act(silo, fault, recovery, over));

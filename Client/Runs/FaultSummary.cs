@@ -61,10 +61,10 @@ public sealed record FaultSummary(
                 .OrderBy(strikes => strikes.Key.Kind, StringComparer.Ordinal)
                 .ThenByDescending(strikes => strikes.Key.IsAlone).Select(RecoveryOf),
         ],
-        faults.WithLiveHandles,
+        faults.Counts.WithLiveHandles,
         [.. faults.Unstruck])
     {
-        KillsInTeardown = faults.KillsInTeardown,
+        KillsInTeardown = faults.Counts.KillsInTeardown,
     };
 
     private static RecoverySummary RecoveryOf(IGrouping<(string Kind, bool IsAlone), Recovery> strikes)
