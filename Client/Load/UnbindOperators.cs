@@ -22,7 +22,8 @@ public sealed record OpenTicket(string Device, OperationKind Kind, long BeganNs,
 /// <remarks>
 /// A client that held memory at the device and waited for its unbind itself would wait for ever. Concurrency: any
 /// thread may ask.
-/// Limits: <see cref="OperatorsMax"/> at a time, stuck ones included; what is asked beyond is passed over.
+/// Limits: <see cref="OperatorsMax"/> at a time, stuck ones included; an unbind that is asked beyond is passed over, a
+/// device that lost its binding waits for its turn.
 /// </remarks>
 public sealed class UnbindOperators(
     UnbindOptions options,
@@ -49,6 +50,7 @@ public sealed class UnbindOperators(
     private readonly CancellationTokenSource _noMore = new();
     private readonly CancellationTokenSource _giveUp = new();
     private readonly ConcurrentBag<Operator> _idle = [];
+    private readonly ConcurrentQueue<int> _waiting = new();
     private readonly ConcurrentDictionary<long, Task> _running = new();
     private readonly ConcurrentQueue<StuckTicket> _stuck = new();
     private readonly ConcurrentDictionary<int, OpenTicket> _open = new();
@@ -147,13 +149,41 @@ public sealed class UnbindOperators(
             if (index > OperatorsMax)
             {
                 Interlocked.Decrement(ref _operators);
-                fleet.Unclaim(device);
+                if (isBound)
+                {
+                    fleet.Unclaim(device);
+                    return;
+                }
+
+                // A silo that dies leaves more devices unbound than there are operators: nobody else asks for them.
+                _waiting.Enqueue(device);
+                StartWaiting();
                 return;
             }
 
             one = new(openOperator(index), firstSlot + index - 1);
         }
 
+        Begin(one, device, isBound);
+    }
+
+    /// <summary>Gives an idle operator a device that waits for one.</summary>
+    private void StartWaiting()
+    {
+        while (!_noMore.IsCancellationRequested && !_waiting.IsEmpty && _idle.TryTake(out var one))
+        {
+            if (_waiting.TryDequeue(out var device))
+            {
+                Begin(one, device, isBound: false);
+                return;
+            }
+
+            _idle.Add(one);
+        }
+    }
+
+    private void Begin(Operator one, int device, bool isBound)
+    {
         // Registered before it runs, so that whoever waits for all of them misses none.
         var begin = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         var task = RunAsync(begin.Task, device, one, isBound);
@@ -194,6 +224,7 @@ public sealed class UnbindOperators(
             fleet.Unclaim(device);
         _running.TryRemove(one.Numbers.Client, out _);
         _idle.Add(one);
+        StartWaiting();
     }
 
     private async Task<(End End, Errno Err)> TicketAsync(OperationKind kind, int device, Operator one)
