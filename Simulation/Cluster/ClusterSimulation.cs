@@ -89,7 +89,7 @@ public static class ClusterSimulation
         private readonly VirtualCluster _cluster;
         private readonly VirtualLoad _load;
         private readonly TurnContext _main;
-                private long _builtNs;
+        private long _builtNs;
         private long _reaped;
         private bool _isDrained;
 

@@ -72,7 +72,8 @@ internal static class SimulatedScaling
                 + $"of a cell; {cells.Sum(cell => cell.Findings)} findings")
             + (struck is null ? "" : string.Create(
                 CultureInfo.InvariantCulture,
-                $"; one silo killed: {struck.Failovers:N0} failovers, {struck.Binds - cells[0].Binds:N0} bound again in "
+                $"; one silo killed: {struck.Failovers:N0} failovers, "
+                + $"{struck.Binds - cells[0].Binds:N0} bound again in "
                 + $"{Load.TotalSeconds - KilledAfter.TotalSeconds:N0} s, {struck.Events - cells[0].Events:N0} events "
                 + $"more, {struck.Unknown:N0} operations of unknown outcome, {struck.Resolved:N0} of them resolved, "
                 + $"{struck.CpuSeconds:N0} CPU-s, {struck.Findings} findings")));
