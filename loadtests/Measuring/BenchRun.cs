@@ -61,7 +61,7 @@ internal sealed class BenchRun(bool isQuick, string? path, bool isResumed)
         {
             outcome = BenchOutcome.CutOff;
         }
-        catch (Exception e) when (e is not OperationCanceledException)
+        catch (Exception e) when (!ct.IsCancellationRequested)
         {
             (outcome, why) = (BenchOutcome.Broken, e.ToString());
         }
