@@ -18,8 +18,8 @@ namespace Fleet.LoadTests;
 /// <summary>Entry of the benchmarks: <c>dotnet run -c Release --project loadtests -- bench [NAME…]</c>.</summary>
 internal static class Program
 {
-    /// <summary>With what each may take on a busy machine; on a quiet one all quick ones are done in three minutes
-    /// together.</summary>
+    /// <summary>With what each may take on a busy machine; on a quiet one the quick ones are meant to be done in three
+    /// minutes together.</summary>
     private static readonly Benchmark[] Benchmarks =
     [
         Of(HotPathBench.Name, 150, 480, HotPathBench.RunAsync),

@@ -8,10 +8,8 @@ using Fleet.LoadTests.Measuring;
 using Fleet.Protocol.Plans;
 using Fleet.Protocol.Wire;
 using Fleet.Silo.Cluster;
-using Fleet.Storage;
 using Fleet.Storage.Cluster;
 using Fleet.Storage.Results;
-using Fleet.Storage.Server;
 
 namespace Fleet.LoadTests.Recovery;
 
@@ -60,24 +58,13 @@ internal static class RecoveryBench
 
     public static async Task<IReadOnlyList<Line>> RunAsync(bool isQuick, CancellationToken ct)
     {
-        var folder = Directory.CreateTempSubdirectory("fleet-bench-recovery-");
-        File.SetUnixFileMode(folder.FullName, (UnixFileMode)0b111_101_101); // The server's own user enters it.
-        var server = PrivateServer.In(Path.Combine(folder.FullName, "db"));
-        try
-        {
-            var address = (await server.UpAsync(ct)).Address;
-            var rounds = isQuick ? 1 : 5;
-            return
-            [
-                .. await MeasureAsync(address, DirectoryKind.Local, rounds, ct),
-                .. await MeasureAsync(address, DirectoryKind.Distributed, rounds, ct),
-            ];
-        }
-        finally
-        {
-            await server.DownAsync(CancellationToken.None);
-            folder.Delete(recursive: true);
-        }
+        await using var database = await MeasuredDatabase.StartAsync(Name, ct);
+        var rounds = isQuick ? 1 : 5;
+        return
+        [
+            .. await MeasureAsync(database.Address, DirectoryKind.Local, rounds, ct),
+            .. await MeasureAsync(database.Address, DirectoryKind.Distributed, rounds, ct),
+        ];
     }
 
     private static async Task<IReadOnlyList<Line>> MeasureAsync(
