@@ -123,7 +123,7 @@ internal static class CtlCommand
         {
             return await asked.AsTask().WaitAsync(AnswerPatience);
         }
-        catch (Exception e) when (e is TimeoutException or Orleans.Runtime.OrleansException)
+        catch (Exception e) when (LostCall.Is(e))
         {
             throw new StorageException(
                 $"The silo that keeps the run {run} does not answer: it died or stands still; accepted: the same "

@@ -388,7 +388,7 @@ internal sealed class LiveFaults
                 await pull();
                 break;
             }
-            catch (Exception e) when (e is TimeoutException or Orleans.Runtime.OrleansException)
+            catch (Exception e) when (LostCall.Is(e, over))
             {
                 if (!await PauseAsync(Look, over))
                     break;

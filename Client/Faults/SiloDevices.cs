@@ -23,7 +23,7 @@ internal sealed class SiloDevices(IGrainFactory grains, LoadFleet fleet)
                 .Select(grain => _places.GetValueOrDefault(grain.GrainId.Key.ToString()!, -1))
                 .Where(place => place >= 0).Distinct()];
         }
-        catch (Exception e) when (e is TimeoutException or OrleansException)
+        catch (Exception e) when (LostCall.Is(e))
         {
             return [];
         }

@@ -1,11 +1,10 @@
 using System.Collections.Concurrent;
 using Fleet.Client.Scenarios;
+using Fleet.Grains;
 using Fleet.Kernel;
 using Fleet.Kernel.History;
-using Fleet.Protocol.Incarnations;
 using Fleet.Protocol.Wire;
 using Fleet.Storage.Spool;
-using Orleans.Serialization;
 
 namespace Fleet.Client.Load;
 
@@ -302,8 +301,7 @@ public sealed class UnbindOperators(
                 // Whoever had the question may be gone; asked again under its number it is the same one.
                 _abandoned.Add(pending);
             }
-            catch (Exception e) when (e is TimeoutException or Orleans.Runtime.OrleansException
-                or StaleIncarnationException or UnavailableExceptionFallbackException)
+            catch (Exception e) when (LostCall.Is(e, _giveUp.Token))
             {
                 counters.Failed(e);
                 answered = TimeProvider.System.GetTimestamp();

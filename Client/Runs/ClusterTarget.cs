@@ -105,7 +105,7 @@ internal sealed class ClusterTarget : IFleetTarget
         {
             await _cluster.EndAsync(_request.Name, patience.Token);
         }
-        catch (OperationCanceledException)
+        catch (OperationCanceledException) when (patience.IsCancellationRequested)
         {
             return; // The store is away: silos end by themselves, and the announcement goes stale.
         }
@@ -119,7 +119,7 @@ internal sealed class ClusterTarget : IFleetTarget
             while (await timer.WaitForNextTickAsync(_over.Token))
                 await _cluster.RenewAsync(_over.Token);
         }
-        catch (OperationCanceledException)
+        catch (OperationCanceledException) when (_over.IsCancellationRequested)
         {
             return;
         }
@@ -141,9 +141,8 @@ internal sealed class ClusterTarget : IFleetTarget
                 }
             }
         }
-        catch (Exception e) when (e is OperationCanceledException or TimeoutException or OrleansException)
+        catch (OperationCanceledException) when (_over.IsCancellationRequested)
         {
-            // A silo that does not answer is the load's to notice; the verdict is read again at the end.
             return;
         }
     }

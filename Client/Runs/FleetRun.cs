@@ -211,7 +211,8 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
                 "delay" => [MessageFaultKind.Delay],
                 "drop" => [MessageFaultKind.Drop],
                 "duplicate" => [MessageFaultKind.Duplicate],
-                _ => Enum.GetValues<MessageFaultKind>(),
+                "cancel" => [MessageFaultKind.Cancel],
+                _ => [MessageFaultKind.Delay, MessageFaultKind.Drop, MessageFaultKind.Duplicate],
             };
             return kinds.Select(kind => new MessageFault(kind, share / kinds.Length));
         }),
@@ -466,7 +467,7 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
             while (await timer.WaitForNextTickAsync(over))
                 await RenewAsync(session);
         }
-        catch (OperationCanceledException)
+        catch (OperationCanceledException) when (over.IsCancellationRequested)
         {
             return;
         }

@@ -1,10 +1,10 @@
 using System.Collections.Immutable;
 using Fleet.Client.Load;
 using Fleet.Client.Scenarios;
+using Fleet.Grains;
 using Fleet.Kernel.History;
 using Fleet.Storage;
 using Fleet.Storage.Results;
-using Orleans.Runtime;
 
 namespace Fleet.Client.Runs;
 
@@ -88,14 +88,14 @@ public sealed class RunMonitor
 
                     await ShowAsync();
                 }
-                catch (Exception e) when (e is TimeoutException or OrleansException)
+                catch (Exception e) when (LostCall.Is(e, over))
                 {
                     // A silo that does not answer is the load's to notice; this moment is not shown.
                     continue;
                 }
             }
         }
-        catch (OperationCanceledException)
+        catch (OperationCanceledException) when (over.IsCancellationRequested)
         {
             return;
         }
@@ -204,7 +204,7 @@ public sealed class RunMonitor
             _unstored.Clear();
         }
         catch (Exception e) when (
-            e is StorageException or OutcomeUnknownException or TimeoutException or OrleansException)
+            e is StorageException or OutcomeUnknownException || LostCall.Is(e, ct))
         {
             // A store that is away is a fault's doing or ends the run elsewhere; the readings wait for it.
             var tooMany = Math.Max(0, _unstored.Count - UnstoredMax);

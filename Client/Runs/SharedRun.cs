@@ -58,7 +58,7 @@ internal sealed class SharedRun(IRunGrain run, int number, LoadGenerator generat
                 return await ask();
             }
             catch (Exception e) when (
-                e is TimeoutException or OrleansException
+                LostCall.Is(e, ct)
                 && TimeProvider.System.GetElapsedTime(began) < SiloPatience)
             {
                 await Task.Delay(TellInterval, ct);
@@ -78,13 +78,13 @@ internal sealed class SharedRun(IRunGrain run, int number, LoadGenerator generat
                 {
                     Obey(await run.Tell(Moment()), stop);
                 }
-                catch (Exception e) when (e is TimeoutException or OrleansException)
+                catch (Exception e) when (LostCall.Is(e, over))
                 {
                     continue; // Its silo is away: the load goes on as it was ordered last.
                 }
             }
         }
-        catch (OperationCanceledException)
+        catch (OperationCanceledException) when (over.IsCancellationRequested)
         {
             return;
         }

@@ -94,10 +94,10 @@ public static class RunSupport
                     Refuse(
                         scenario, $"a message fault by {Word(fault.When.GetType().Name)}",
                         "every: { kind: probability, p: 0.01 }");
-                if (fault.Target is not (null or "random" or "delay" or "drop" or "duplicate"))
+                if (fault.Target is not (null or "random" or "delay" or "drop" or "duplicate" or "cancel"))
                     Refuse(
                         scenario, $"a message fault with target: {fault.Target}",
-                        "delay, drop, duplicate and random");
+                        "delay, drop, duplicate, cancel and random");
                 break;
             default:
                 Refuse(

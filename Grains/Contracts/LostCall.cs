@@ -10,8 +10,15 @@ public static class LostCall
     private static readonly TimeSpan RetryPause = TimeSpan.FromMilliseconds(100);
 
     /// <summary>The message or its answer was lost, or whoever got it is about to be replaced.</summary>
-    public static bool Is(Exception e) =>
+    /// <remarks>
+    /// So was one that ended as cancelled though its caller asked for nothing of the kind: who stops cancels what it
+    /// still had to answer, and a connection that is cut ends so too. Whoever calls takes this for lost, and nothing
+    /// else: what another exception says is a defect of Fleet.
+    /// </remarks>
+    /// <param name="own">Of whoever calls: what it asked to be cancelled was not lost.</param>
+    public static bool Is(Exception e, CancellationToken own = default) =>
         e is OrleansException or TimeoutException or StaleIncarnationException
+        || (e is OperationCanceledException && !own.IsCancellationRequested)
         || (e is UnavailableExceptionFallbackException unknown
             && unknown.ExceptionType?.Contains(nameof(StaleIncarnationException), StringComparison.Ordinal) is true);
 

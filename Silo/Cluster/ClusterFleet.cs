@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Globalization;
+using Fleet.Grains;
 using Fleet.Silo.Service;
 using Fleet.Silo.Tls;
 using Fleet.Storage;
@@ -151,7 +152,7 @@ public sealed class ClusterFleet : IAsyncDisposable
             _reports[silo] = await ask(Grains.GetGrain<ISiloGrain>(silo)).AsTask().WaitAsync(ReportPatience);
             return true;
         }
-        catch (Exception e) when (e is TimeoutException or OrleansException)
+        catch (Exception e) when (LostCall.Is(e))
         {
             return false; // It died or stands still; what it said before is all there is.
         }

@@ -11,6 +11,10 @@ public enum MessageFaultKind : byte
 
     /// <summary>It comes twice.</summary>
     Duplicate,
+
+    /// <summary>The request or its answer never comes, and its caller is told at once that it was cancelled, as by a
+    /// silo that stops.</summary>
+    Cancel,
 }
 
 /// <param name="Share">Of all messages, from 0 to 1.</param>

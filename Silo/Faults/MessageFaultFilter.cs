@@ -64,6 +64,13 @@ internal sealed class MessageFaultFilter(IReadOnlyList<MessageFault> faults, ulo
 
                 await Task.Delay(LostFor);
                 throw new TimeoutException("A message was lost, as the run's plan has it.");
+            case MessageFaultKind.Cancel:
+                if (Share() < 0.5)
+                {
+                    await context.Invoke();
+                }
+
+                throw new TaskCanceledException("A message was cancelled, as the run's plan has it.");
             default:
                 await context.Invoke();
                 await Task.Delay(LateMax * Share());

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Fleet.Grains;
 using Fleet.Silo.Options;
 using Fleet.Silo.Service;
 using Microsoft.AspNetCore.Builder;
@@ -86,8 +87,7 @@ internal sealed class HealthListener : IAsyncDisposable
                 activations = (await management.GetRuntimeStatistics([details.SiloAddress]).WaitAsync(AskPatience))
                     .Sum(one => one.ActivationCount);
             }
-            catch (Exception e) when (e is TimeoutException or OrleansException or ObjectDisposedException
-                or InvalidOperationException or OperationCanceledException)
+            catch (Exception e) when (e is ObjectDisposedException or InvalidOperationException || LostCall.Is(e))
             {
                 // The silo is leaving while it is asked: the answer says so by having no number.
                 activations = null;

@@ -383,7 +383,7 @@ internal static class RecoveryBench
                     .WaitAsync(CallPatience, ct);
                 return reply.At.Gen;
             }
-            catch (Exception e) when (LostCall.Is(e))
+            catch (Exception e) when (LostCall.Is(e, ct))
             {
                 return 0;
             }
@@ -400,7 +400,7 @@ internal static class RecoveryBench
                     await Task.Delay(VisitPause, ct);
                 }
             }
-            catch (OperationCanceledException)
+            catch (OperationCanceledException) when (ct.IsCancellationRequested)
             {
                 return;
             }
@@ -416,7 +416,7 @@ internal static class RecoveryBench
                     await cluster.RenewAsync(ct);
                 }
             }
-            catch (OperationCanceledException)
+            catch (OperationCanceledException) when (ct.IsCancellationRequested)
             {
                 return;
             }

@@ -45,6 +45,7 @@ public sealed class ChaosRunTests(PrivateDatabase database) : IClassFixture<Priv
             faults=[ { kind: message, target: delay, every: { kind: probability, p: 0.05 } },
             { kind: message, target: drop, every: { kind: probability, p: 0.01 }, expect: [unknown-outcomes] },
             { kind: message, target: duplicate, every: { kind: probability, p: 0.05 } },
+            { kind: message, target: cancel, every: { kind: probability, p: 0.05 }, expect: [unknown-outcomes] },
             { kind: db-slow, at: { kind: at, after: 3s }, for: 1s, expect: [unknown-outcomes] },
             { kind: db-cut, at: { kind: at, after: 7s }, for: 1s,
             expect: [unknown-outcomes, failover, infrastructure] } ]
@@ -55,6 +56,7 @@ public sealed class ChaosRunTests(PrivateDatabase database) : IClassFixture<Priv
         Assert.True(messages.GetProperty("message-delay").GetInt64() > 0);
         Assert.True(messages.GetProperty("message-drop").GetInt64() > 0);
         Assert.True(messages.GetProperty("message-duplicate").GetInt64() > 0);
+        Assert.True(messages.GetProperty("message-cancel").GetInt64() > 0);
         var faults = await SqlAsync(run, "select kind from v_faults where kind like 'db-%' order by time_ns");
         Assert.Equal(["db-slow", "db-cut"], faults.Select(row => row[0].GetString()));
         await NothingIsLeftBehind(run);
