@@ -22,6 +22,9 @@ internal static class ExploreBench
     /// <summary>Processor time after which the compiler has done with the procedures of a world.</summary>
     private static readonly TimeSpan Warmth = TimeSpan.FromSeconds(5);
 
+    /// <summary>Of a quick one, which is in code of the first tier still.</summary>
+    private static readonly TimeSpan QuickWarmth = TimeSpan.FromSeconds(0.5);
+
     /// <summary>Least processor time of one slice of a rate.</summary>
     private static readonly TimeSpan SliceMin = TimeSpan.FromSeconds(1);
 
@@ -40,15 +43,20 @@ internal static class ExploreBench
 
     private static IEnumerable<Line> Lines(bool isQuick)
     {
-        var slices = isQuick ? 2 : 8;
+        var (warmth, slices) = isQuick ? (QuickWarmth, 1) : (Warmth, 5);
         foreach (var (scenario, profile, strategy) in ((string, string, Strategy)[])
             [("S2", "ALL", Strategy.Exhaustive), ("S8", "CLEAN", Strategy.SourceDpor),
                 ("S18", "P0", Strategy.SourceDpor)])
         {
-            foreach (var line in Rate(scenario, profile, strategy, slices))
+            foreach (var line in Rate(scenario, profile, strategy, warmth, slices))
             {
                 yield return line;
             }
+        }
+
+        if (isQuick)
+        {
+            yield break;
         }
 
         foreach (var world in FourActors)
@@ -57,16 +65,23 @@ internal static class ExploreBench
         }
 
         yield return Matrix();
-        foreach (var line in Shrinking())
+        var shrinking = Shrinking().ToList();
+        yield return shrinking.MaxBy(line => line.Figure)! with
+        {
+            What = $"shrinking a finding of the museum, the slowest of {shrinking.Count}",
+            IsDetail = false,
+        };
+        foreach (var line in shrinking)
         {
             yield return line;
         }
     }
 
-    private static IEnumerable<Line> Rate(string scenario, string profile, Strategy strategy, int slices)
+    private static IEnumerable<Line> Rate(
+        string scenario, string profile, Strategy strategy, TimeSpan warmth, int slices)
     {
         var options = new ExploreOptions { Strategy = strategy, ChecksWrites = false };
-        for (var warm = Environment.CpuUsage.TotalTime; Environment.CpuUsage.TotalTime - warm < Warmth;)
+        for (var warm = Environment.CpuUsage.TotalTime; Environment.CpuUsage.TotalTime - warm < warmth;)
         {
             Explorer.Run(scenario, profile, options with { SchedulesMax = 5_000 });
         }
@@ -139,7 +154,10 @@ internal static class ExploreBench
             yield return new Line(
                 Name, $"shrinking {entry.Name}", (Environment.CpuUsage.TotalTime - cpu).TotalSeconds, "CPU-s",
                 null, null, null, null, null, "10",
-                string.Create(CultureInfo.InvariantCulture, $"{shrunk?.Steps} steps, {shrunk?.Switches} switches"));
+                string.Create(CultureInfo.InvariantCulture, $"{shrunk?.Steps} steps, {shrunk?.Switches} switches"))
+            {
+                IsDetail = true,
+            };
         }
     }
 }

@@ -52,8 +52,8 @@ internal static class RecordingBench
                 ],
                 warmUp: TimeSpan.FromSeconds(isQuick ? 0.4 : 3),
                 round: TimeSpan.FromSeconds(isQuick ? 0.4 : 1),
-                rounds: isQuick ? 3 : 9);
-            ct.ThrowIfCancellationRequested();
+                rounds: isQuick ? 3 : 9,
+                ct: ct);
             return
             [
                 Line.Of(compared[0], "", Nanoseconds(compared[0])),

@@ -15,31 +15,31 @@ internal static class LawBench
 
     public static async Task<IReadOnlyList<Line>> RunAsync(bool isQuick, CancellationToken ct)
     {
-        var warmUp = TimeSpan.FromSeconds(isQuick ? 0.2 : 1);
-        var round = TimeSpan.FromSeconds(isQuick ? 0.2 : 1);
+        var warmUp = TimeSpan.FromSeconds(isQuick ? 0.1 : 1);
+        var round = TimeSpan.FromSeconds(isQuick ? 0.1 : 1);
         var rounds = isQuick ? 3 : 5;
         var pool = await Interleaved.RunAsync(
             Name, new Contender("bare scan of a bitmap", BareBitmap()),
             [new Contender("GenPool alloc+free pairs, 4,096 granules half full", HalfFullPool())],
-            warmUp, round, rounds);
+            warmUp, round, rounds, ct: ct);
         var reference = await Interleaved.RunAsync(
             Name, new Contender("interlocked increment and decrement", InterlockedPair()),
-            [new Contender("PercpuRef tryget_live+put pairs, per-CPU mode", LiveRef())], warmUp, round, rounds);
+            [new Contender("PercpuRef tryget_live+put pairs, per-CPU mode", LiveRef())], warmUp, round, rounds, ct: ct);
         var cycle = await Interleaved.RunAsync(
             Name, new Contender("eight closures on a list, run newest first", Closures()),
             [new Contender("bind and unbind of a p2pdma device, one page", Cycles(default(Nobody)))],
-            warmUp, round, rounds);
+            warmUp, round, rounds, ct: ct);
         var heardCycle = await Interleaved.RunAsync(
             Name, new Contender("nobody listens", Cycles(default(Nobody))),
             [new Contender("bind and unbind, a listener counts events", Cycles(new Counting(new long[256])))],
-            warmUp, round, rounds);
+            warmUp, round, rounds, ct: ct);
         var procedure = await Interleaved.RunAsync(
             Name, new Contender("bare GenPool and PercpuRef", BarePair()),
             [
                 new Contender("p2pmem alloc and free, nobody listens", Pairs(default(Nobody))),
                 new Contender("p2pmem alloc and free, a listener counts events", Pairs(new Counting(new long[256]))),
             ],
-            warmUp, round, rounds);
+            warmUp, round, rounds, ct: ct);
         return
         [
             Line.Of(pool[0], ""),

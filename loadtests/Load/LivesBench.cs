@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Runtime.CompilerServices;
 using Fleet.Client.Load;
 using Fleet.Grains;
 using Fleet.LoadTests.HotPath;
@@ -15,27 +16,25 @@ internal static class LivesBench
 
     private const int Devices = 100;
 
-    public static async Task<IReadOnlyList<Line>> RunAsync(bool isQuick, CancellationToken ct)
+    public static async IAsyncEnumerable<Line> RunAsync(bool isQuick, [EnumeratorCancellation] CancellationToken ct)
     {
-        var rounds = isQuick ? 8 : 12;
-        var lines = new List<Line>();
+        var rounds = isQuick ? 4 : 12;
         foreach (var recording in new[] { Recording.Spooled, Recording.Stored })
         {
             await using var fleet = await MeasuredFleet.StartAsync(1, Devices, recording, ct);
             var devices = fleet.Devices.Select(device => fleet.Grains.GetGrain<IPciDeviceGrain>(device.Key)).ToList();
-            lines.Add(await MeasureAsync(
-                fleet, $"a life, {recording}", rounds, isQuick ? 1_000 : 5_000, "256 B",
-                count => LiveAsync(devices, count)));
-            lines.Add(await MeasureAsync(
+            yield return await MeasureAsync(
+                fleet, $"a life, {recording}", rounds, isQuick ? 500 : 5_000, "256 B",
+                count => LiveAsync(devices, count), ct);
+            yield return await MeasureAsync(
                 fleet, $"an operation, {recording}", rounds, isQuick ? 20_000 : 200_000, "0 B",
-                count => OperateAsync(fleet, devices, count)));
+                count => OperateAsync(fleet, devices, count), ct);
         }
-
-        return lines;
     }
 
     private static async Task<Line> MeasureAsync(
-        MeasuredFleet fleet, string what, int rounds, int perRound, string aim, Func<int, Task> run)
+        MeasuredFleet fleet, string what, int rounds, int perRound, string aim, Func<int, Task> run,
+        CancellationToken ct)
     {
         await run(perRound);
         var samples = new List<(double, double)>();
@@ -43,6 +42,7 @@ internal static class LivesBench
         var names = fleet.Objects.LastId;
         for (var round = 0; round < rounds; round++)
         {
+            ct.ThrowIfCancellationRequested();
             await run(perRound);
             fleet.Empty();
             GC.Collect(2, GCCollectionMode.Aggressive, blocking: true, compacting: true);

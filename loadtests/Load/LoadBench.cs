@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Runtime.CompilerServices;
 using Fleet.Client.Load;
 using Fleet.Client.Runs;
 using Fleet.Client.Scenarios;
@@ -22,13 +23,17 @@ internal static class LoadBench
         "probes={ require: [] }", "thresholds=[]", "load.operations.unbind=0.02",
     ];
 
-    public static async Task<IReadOnlyList<Line>> RunAsync(bool isQuick, CancellationToken ct)
+    public static async IAsyncEnumerable<Line> RunAsync(bool isQuick, [EnumeratorCancellation] CancellationToken ct)
     {
         var folder = Directory.CreateTempSubdirectory("fleet-bench-load-");
         File.SetUnixFileMode(folder.FullName, (UnixFileMode)0b111_101_101);
         try
         {
-            return [.. await MeasureAsync(folder.FullName, TimeSpan.FromSeconds(isQuick ? 2 : 10), ct)];
+            var duration = TimeSpan.FromSeconds(isQuick ? 1 : 10);
+            await foreach (var line in MeasureAsync(folder.FullName, duration, isQuick, ct))
+            {
+                yield return line;
+            }
         }
         finally
         {
@@ -36,43 +41,42 @@ internal static class LoadBench
         }
     }
 
-    private static async Task<List<Line>> MeasureAsync(string folder, TimeSpan duration, CancellationToken ct)
+    private static async IAsyncEnumerable<Line> MeasureAsync(
+        string folder, TimeSpan duration, bool isQuick, [EnumeratorCancellation] CancellationToken ct)
     {
-        var lines = new List<Line> { await AloneAsync(Path.Combine(folder, "alone"), duration, ct) };
+        yield return await AloneAsync(Path.Combine(folder, "alone"), duration, ct);
         var store = StoreAddress.Parse(Path.Combine(folder, "results"));
         var closed = await RunOfAsync(store, duration, new(), ct);
-        lines.Add(LineOf("closed loop, 64 clients, result file", closed, "op/s", "20,000 op/s"));
+        yield return LineOf("closed loop, 64 clients, result file", closed, "op/s", "20,000 op/s");
         var half = await RunOfAsync(store, duration, new() { RatePerSecond = closed.OperationsPerSecond / 2 }, ct);
         var lag = half.Latency.First(one => one.Metric == "lag");
-        lines.Add(new(
+        yield return new(
             Name, "schedule lag p99 at half of that", lag.P99Ms, "ms", null, null, null, null, null, "2 ms",
             string.Create(
                 CultureInfo.InvariantCulture,
                 $"{closed.OperationsPerSecond / 2:N0} op/s due, {half.Achieved:P1} sent; lag p50 {lag.P50Ms:0.00} ms, "
-                + $"max {lag.MaxMs:0.0} ms; timers late by {half.TimerLagMaxMs:0.0} ms at most")));
-        if (PrivateServer.FindBinaries() is null)
-            return lines;
+                + $"max {lag.MaxMs:0.0} ms; timers late by {half.TimerLagMaxMs:0.0} ms at most"));
+        if (isQuick || PrivateServer.FindBinaries() is null)
+            yield break;
 
         var server = PrivateServer.In(Path.Combine(folder, "db"));
         await server.UpAsync(ct);
         try
         {
             store = StoreAddress.Parse("private:" + Path.Combine(folder, "db"));
-            lines.Add(LineOf(
+            yield return LineOf(
                 "PostgreSQL and online check, single calls", await RunOfAsync(store, duration, new(), ct), "op/s",
-                "20,000 op/s"));
-            lines.Add(LineOf(
+                "20,000 op/s");
+            yield return LineOf(
                 "PostgreSQL and online check, vectors of 16",
                 await RunOfAsync(
                     store, duration, new() { Overrides = [ScenarioOverride.Parse("load.vector=16")] }, ct),
-                "op/s", "100,000 op/s"));
+                "op/s", "100,000 op/s");
         }
         finally
         {
             await server.DownAsync(CancellationToken.None);
         }
-
-        return lines;
     }
 
     /// <summary>A generator whose every call is answered at once: what is left is its own work and its spool.</summary>

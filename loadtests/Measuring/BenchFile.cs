@@ -72,6 +72,9 @@ internal sealed class BenchFile
 
     public static string Commit => Checkout.Value.Commit;
 
+    /// <summary>Whether what is measured is more than its commit.</summary>
+    public static bool IsCheckoutDirty => Checkout.Value.IsDirty;
+
     public List<BenchCourse> Courses { get; }
 
     /// <exception cref="JsonException">The file is something else.</exception>

@@ -14,31 +14,63 @@ internal sealed class BenchRun(bool isQuick, string? path, bool isResumed)
     private readonly List<Line> _lines = [];
     private readonly BenchFile? _file = path is null ? null : BenchFile.ReadOrNew(path);
 
+    /// <param name="named">Those to run; null for all that run unasked, quick ones within a bound for all.</param>
     /// <returns>False where one broke.</returns>
-    public async Task<bool> RunAsync(IEnumerable<Benchmark> benchmarks, CancellationToken ct)
+    public async Task<bool> RunAsync(IReadOnlyList<Benchmark>? named, CancellationToken ct)
     {
         var isSound = true;
         var began = Look.Now();
-        foreach (var benchmark in benchmarks)
+        var ends = isQuick && named is null ? BenchmarkList.QuickCourseMax : TimeSpan.MaxValue;
+        var skipped = new List<string>();
+        foreach (var benchmark in named ?? BenchmarkList.Unasked)
         {
+            if (Stopwatch.GetElapsedTime(began.Timestamp) >= ends)
+            {
+                skipped.Add(benchmark.Name);
+                continue;
+            }
+
             if (isResumed && _file?.HasWhole(benchmark.Name, isQuick) == true)
             {
                 await Console.Error.WriteLineAsync($"{benchmark.Name}: measured before, at this commit.");
                 continue;
             }
 
-            var finished = await RunAsync(benchmark, ct);
-            isSound &= finished;
+            isSound &= await RunAsync(benchmark, LimitOf(benchmark, named is not null, ends, began), ct);
         }
 
         Report.Print(_lines);
+        if (skipped.Count > 0)
+        {
+            Console.WriteLine(string.Create(
+                CultureInfo.InvariantCulture,
+                $"skipped, since all have {ends.TotalSeconds:0} s together: {string.Join(", ", skipped)}"));
+        }
+
+        if (named is null)
+        {
+            Console.WriteLine("only when named: " + string.Join(
+                ", ", BenchmarkList.All.Where(one => !one.IsUnasked).Select(one => one.Name)));
+        }
+
         Console.WriteLine($"all: {Look.Now().Since(began)}");
         return isSound;
     }
 
-    private async Task<bool> RunAsync(Benchmark benchmark, CancellationToken ct)
+    private TimeSpan LimitOf(Benchmark benchmark, bool isNamed, TimeSpan ends, Look began)
     {
-        var limit = benchmark.Max(isQuick);
+        var left = ends - Stopwatch.GetElapsedTime(began.Timestamp);
+        var own = benchmark.Max(isQuick) * (isQuick && isNamed ? BenchmarkList.NamedTimes : 1);
+        return own < left ? own : left;
+    }
+
+    private async Task<bool> RunAsync(Benchmark benchmark, TimeSpan limit, CancellationToken ct)
+    {
+        if (!isQuick && benchmark.Prepare is { } prepare && !await PreparedAsync(benchmark, prepare, ct))
+        {
+            return false;
+        }
+
         using var bound = CancellationTokenSource.CreateLinkedTokenSource(ct);
         bound.CancelAfter(limit);
         var began = Look.Now();
@@ -72,6 +104,23 @@ internal sealed class BenchRun(bool isQuick, string? path, bool isResumed)
         await Console.Out.WriteLineAsync(
             $"{benchmark.Name}: {Look.Now().Since(began)}{Said(outcome, limit)}{why}");
         return outcome is not BenchOutcome.Broken;
+    }
+
+    private static async Task<bool> PreparedAsync(
+        Benchmark benchmark, Func<CancellationToken, Task> prepare, CancellationToken ct)
+    {
+        using var bound = CancellationTokenSource.CreateLinkedTokenSource(ct);
+        bound.CancelAfter(benchmark.PrepareMax);
+        try
+        {
+            await prepare(bound.Token);
+            return true;
+        }
+        catch (Exception e) when (!ct.IsCancellationRequested)
+        {
+            await Console.Error.WriteLineAsync($"{benchmark.Name}: not prepared, so not measured: {e.Message}");
+            return false;
+        }
     }
 
     private static string Said(BenchOutcome outcome, TimeSpan limit) => outcome switch

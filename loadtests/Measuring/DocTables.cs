@@ -1,12 +1,13 @@
 using System.Globalization;
 using System.Text;
+using Fleet.LoadTests.Scaling;
 
 namespace Fleet.LoadTests.Measuring;
 
 /// <summary>Writes rounds of figures into the documents, between the marks that name the benchmarks.</summary>
 /// <remarks>
 /// <c>&lt;!-- bench NAME… --&gt;</c> and <c>&lt;!-- /bench --&gt;</c>, each on its own line. A table whose benchmarks
-/// are in none of the files stays as it is.
+/// are in none of the files stays as it is. Axes of scaling have tables of their points, whatever the files hold.
 /// </remarks>
 internal static class DocTables
 {
@@ -39,7 +40,8 @@ internal static class DocTables
 
                 var names = lines[i][Begin.Length..].Replace("-->", "", StringComparison.Ordinal)
                     .Split(' ', StringSplitOptions.RemoveEmptyEntries);
-                if (Table(rounds, names) is { Count: > 0 } table)
+                var figures = Path.Combine(Path.GetDirectoryName(document)!, "figures");
+                if ((Points(names, figures) ?? Table(rounds, names)) is { Count: > 0 } table)
                 {
                     text.AddRange(table);
                     text.AddRange(Figures(Path.GetDirectoryName(document)!, names));
@@ -52,6 +54,13 @@ internal static class DocTables
         }
 
         return written.ToString();
+    }
+
+    /// <summary>Points that are kept one by one, whatever round they came from; null where there are none.</summary>
+    private static List<string>? Points(string[] names, string figures)
+    {
+        var points = names.SelectMany(name => PointsTable.Of(name, figures)).ToList();
+        return points.Count == 0 ? null : points;
     }
 
     /// <summary>What was drawn of the same benchmarks.</summary>
@@ -68,7 +77,7 @@ internal static class DocTables
             course => course.Lines.Any(line => names.Contains(line.Benchmark))).ToArray()))
             .Where(round => round.Courses.Length > 0).ToArray();
         var keys = names.SelectMany(name => told.SelectMany(round => round.Courses)
-            .SelectMany(course => course.Lines).Where(line => line.Benchmark == name))
+            .SelectMany(course => course.Lines).Where(line => line.Benchmark == name && !line.IsDetail))
             .Select(line => (line.Benchmark, line.What)).Distinct().ToList();
         if (keys.Count == 0)
         {

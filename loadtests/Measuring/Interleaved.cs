@@ -23,21 +23,25 @@ internal static class Interleaved
     /// <param name="others">What other processes with a part in it have used so far; null for none.</param>
     /// <param name="wallTimesMax">How much longer than its processor time a round may take, where it mostly
     /// waits.</param>
+    /// <param name="ct">When it comes, the rounds that all contenders have count.</param>
+    /// <exception cref="OperationCanceledException">There is no such round yet.</exception>
     public static async Task<IReadOnlyList<Comparison>> RunAsync(
         string benchmark, Contender floor, IReadOnlyList<Contender> contenders, TimeSpan warmUp,
         TimeSpan round, int rounds, Func<Task<Use>>? others = null,
-        double wallTimesMax = WallTimesMax)
+        double wallTimesMax = WallTimesMax, CancellationToken ct = default)
     {
         Contender[] all = [floor, .. contenders];
         var measured = all.Select(_ => new List<Round>()).ToArray();
         foreach (var one in all)
         {
+            ct.ThrowIfCancellationRequested();
             await MeasureAsync(one, warmUp, others, wallTimesMax);
             one.AfterRound?.Invoke();
         }
 
-        for (var i = 0; i < rounds; i++)
+        for (var i = 0; i < rounds && !(ct.IsCancellationRequested && i > 0); i++)
         {
+            ct.ThrowIfCancellationRequested();
             for (var c = 0; c < all.Length; c++)
             {
                 measured[c].Add(await MeasureAsync(all[c], round, others, wallTimesMax));

@@ -24,6 +24,10 @@ internal sealed class MeasuredDatabase : IAsyncDisposable
     /// <summary>Of every process of the server, those that ended included.</summary>
     public double CpuSeconds => ProcessTree.Read(_pid, _ => true).CpuSeconds;
 
+    /// <summary>Of all its files now; those that go meanwhile count as nothing.</summary>
+    public long DiskBytes => new DirectoryInfo(Status.DataDirectory).EnumerateFiles(
+        "*", new EnumerationOptions { RecurseSubdirectories = true }).Sum(file => file.Exists ? file.Length : 0);
+
     public int Pid => _pid;
 
     /// <summary>Starts a server whose tables are those of this version.</summary>

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text.Json.Serialization;
 using Spectre.Console;
 
 namespace Fleet.LoadTests.Measuring;
@@ -14,6 +15,10 @@ internal sealed record Line(
     double? RatioLow,
     double? RatioHigh, string Aim, string Notes)
 {
+    /// <summary>Printed and kept, but the documents' tables do without it.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public bool IsDetail { get; init; }
+
     public static Line Of(Comparison comparison, string aim, string notes = "") => new(
         comparison.Benchmark, comparison.Contender, comparison.Figure, "op/CPU-s", comparison.Floor,
         comparison.FloorFigure, comparison.Ratio, comparison.Ratios[0], comparison.Ratios[^1], aim,

@@ -19,6 +19,9 @@ internal sealed record HistoryCost(
     int Rows, double WriterCpu, double StoreCpu, double SealCpu, double VerdictCpu, double Bytes,
     double VerdictSeconds, long Violated)
 {
+    /// <summary>Of the database with the run in it.</summary>
+    public long DiskBytes { get; init; }
+
     public double Cpu => WriterCpu + StoreCpu + SealCpu + VerdictCpu;
 
     public override string ToString() => string.Create(
@@ -67,11 +70,15 @@ internal sealed class HistoryRun(MeasuredDatabase database)
         looks.Add(LookAt());
         var table = $"operations_{await _psql.RunIdAsync(name, ct)}";
         var bytes = await _psql.NumberAsync($"SELECT pg_total_relation_size('{table}')", ct);
+        var disk = database.DiskBytes;
         await _psql.ExecuteAsync($"TRUNCATE {table}", ct);
         return new(
             rows, Micro(looks[1].Own - looks[0].Own), Micro(looks[1].Server - looks[0].Server),
             Micro(looks[2].Server - looks[1].Server), Micro(looks[3].Server - looks[2].Server), (double)bytes / rows,
-            (looks[3].At - looks[2].At).TotalSeconds, rules.Sum(rule => rule.Violated));
+            (looks[3].At - looks[2].At).TotalSeconds, rules.Sum(rule => rule.Violated))
+        {
+            DiskBytes = disk,
+        };
 
         double Micro(double cpuSeconds) => cpuSeconds / rows * 1e6;
     }

@@ -1,6 +1,28 @@
+using System.Diagnostics;
+using System.Globalization;
 using System.Text.Json;
+using System.Text.Json.Serialization;
+using Fleet.LoadTests.Measuring;
 
 namespace Fleet.LoadTests.Scaling;
+
+/// <summary>What measuring a point took, with building, storing and judging.</summary>
+/// <param name="CpuSeconds">Of everything that ran on the machine meanwhile.</param>
+/// <param name="DiskBytes">Of the database, when all was stored and judged.</param>
+internal sealed record PointCost(double WallSeconds, double CpuSeconds, long DiskBytes)
+{
+    public static PointCost Since(Look began, long diskBytes)
+    {
+        var now = Look.Now();
+        return new(
+            Stopwatch.GetElapsedTime(began.Timestamp, now.Timestamp).TotalSeconds,
+            now.MachineCpuSeconds - began.MachineCpuSeconds, diskBytes);
+    }
+
+    public override string ToString() => string.Create(
+        CultureInfo.InvariantCulture,
+        $"it took {WallSeconds:N0} s, {CpuSeconds:N0} CPU-s of the whole machine, {DiskBytes >> 20:N0} MiB of disk");
+}
 
 /// <summary>One axis as a file: a point measured again takes the old one's place, sizes may be added at any
 /// time.</summary>
@@ -19,10 +41,10 @@ internal sealed record ScalingAxis<T>(string File, string Commit)
     public IEnumerable<int> InOrder(IEnumerable<int> sizes) => sizes.OrderBy(
         size => _points.FirstOrDefault(point => point.Size == size)?.MeasuredAt ?? DateTimeOffset.MinValue);
 
-    public void Add(int size, T result)
+    public void Add(int size, T result, PointCost? cost = null)
     {
         _points.RemoveAll(point => point.Size == size);
-        _points.Add(new(size, Commit, DateTimeOffset.UtcNow, result));
+        _points.Add(new(size, Commit, DateTimeOffset.UtcNow, result) { Cost = cost });
         _points.Sort((one, other) => one.Size.CompareTo(other.Size));
         Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(File))!);
         System.IO.File.WriteAllText(File + ".new", JsonSerializer.Serialize(new Content(_points), Indented));
@@ -33,7 +55,12 @@ internal sealed record ScalingAxis<T>(string File, string Commit)
         ? JsonSerializer.Deserialize<Content>(System.IO.File.ReadAllText(file))?.Points ?? []
         : [];
 
-    internal sealed record Measured(int Size, string Commit, DateTimeOffset MeasuredAt, T Result);
+    internal sealed record Measured(int Size, string Commit, DateTimeOffset MeasuredAt, T Result)
+    {
+        /// <summary>Null of points that were measured before it was kept.</summary>
+        [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+        public PointCost? Cost { get; init; }
+    }
 
     private sealed record Content(List<Measured>? Points);
 }

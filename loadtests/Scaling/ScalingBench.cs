@@ -12,21 +12,36 @@ namespace Fleet.LoadTests.Scaling;
 /// </remarks>
 internal static class ScalingBench
 {
-    /// <summary>All axes; each is a benchmark of its own as well.</summary>
+    /// <summary>All axes; each is a benchmark of its own as well, and so is each point.</summary>
     public const string Name = "scaling";
 
-    public const string Devices = Name + "-devices";
-    public const string Clients = Name + "-clients";
-    public const string Silos = Name + "-silos";
-    public const string History = Name + "-history";
+    public static readonly Axis Silos = new(
+        Name + "-silos", "silos",
+        [new(1, 120, "50 s"), new(2, 120, "50 s"), new(4, 120, "50 s")], [1, 2]);
+
+    public static readonly Axis Clients = new(
+        Name + "-clients", "clients",
+        [new(16, 120, "40 s"), new(64, 120, "40 s"), new(256, 120, "40 s"), new(1024, 120, "40 s"),
+            new(4096, 150, "50 s")],
+        [16, 64]);
+
+    public static readonly Axis Devices = new(
+        Name + "-devices", "devices",
+        [new(1000, 120, "45 s"), new(10_000, 240, "a minute or two"),
+            new(100_000, 960, "many minutes, 5 GB of memory")],
+        [500, 2000]);
+
+    public static readonly Axis History = new(
+        Name + "-history", "rows",
+        [new(1_000_000, 60, "20 s"), new(3_000_000, 90, "40 s"), new(10_000_000, 300, "two minutes, 3 GB of disk"),
+            new(30_000_000, 1200, "six minutes, 9 GB of disk"),
+            new(100_000_000, 7200, "half an hour, 30 GB of disk")],
+        [100_000, 400_000]);
+
+    /// <summary>Every axis, the one that tells most first.</summary>
+    public static readonly IReadOnlyList<Axis> Axes = [Devices, Clients, Silos, History];
 
     private const double Mebi = 1 << 20;
-
-    /// <summary>30 million rows: ten minutes, 8 GB of disk.</summary>
-    public const string LongerHistory = Name + "-history-30m";
-
-    /// <summary>An hour and 25 GB of disk: only when it is named.</summary>
-    public const string LongHistory = Name + "-history-100m";
 
     /// <summary>Thrown away: the writer's code is not compiled for the last time before.</summary>
     private const int WarmRows = 500_000;
@@ -40,62 +55,57 @@ internal static class ScalingBench
 
     public static async IAsyncEnumerable<Line> RunAsync(bool isQuick, [EnumeratorCancellation] CancellationToken ct)
     {
-        foreach (var axis in (Func<bool, CancellationToken, IAsyncEnumerable<Line>>[])
-            [SilosAsync, ClientsAsync, HistoryAsync, DevicesAsync])
+        foreach (var axis in Axes)
         {
-            await foreach (var line in axis(isQuick, ct))
+            await foreach (var line in AxisAsync(axis, null, isQuick, ct))
             {
                 yield return line;
             }
         }
     }
 
-    public static IAsyncEnumerable<Line> DevicesAsync(bool isQuick, CancellationToken ct) => RunsAsync(
-        Devices, "devices", isQuick, isQuick ? [500, 2000] : [1000, 10_000, 100_000],
-        size => Centre(isQuick) with { Devices = size }, ct);
+    /// <param name="point">The only one to measure; null for all. A quick form has points of its own.</param>
+    public static IAsyncEnumerable<Line> AxisAsync(Axis axis, AxisPoint? point, bool isQuick, CancellationToken ct)
+    {
+        IReadOnlyList<int> sizes = isQuick ? axis.Quick
+            : point is null ? [.. axis.Points.Select(one => one.Size)] : [point.Size];
+        return axis == History ? RowsAsync(isQuick, sizes, ct) : RunsAsync(axis, isQuick, sizes, ct);
+    }
 
-    public static IAsyncEnumerable<Line> ClientsAsync(bool isQuick, CancellationToken ct) => RunsAsync(
-        Clients, "clients", isQuick, isQuick ? [16, 64] : [16, 64, 256, 1024, 4096],
-        size => Centre(isQuick) with { Clients = size }, ct);
-
-    public static IAsyncEnumerable<Line> SilosAsync(bool isQuick, CancellationToken ct) => RunsAsync(
-        Silos, "silos", isQuick, isQuick ? [1, 2] : [1, 2, 4], size => Centre(isQuick) with { Silos = size }, ct);
-
-    public static IAsyncEnumerable<Line> HistoryAsync(bool isQuick, CancellationToken ct) =>
-        RowsAsync(History, isQuick, isQuick ? [100_000, 400_000] : [1_000_000, 3_000_000, 10_000_000], ct);
-
-    public static IAsyncEnumerable<Line> LongerHistoryAsync(bool isQuick, CancellationToken ct) =>
-        RowsAsync(LongerHistory, isQuick, [isQuick ? 400_000 : 30_000_000], ct);
-
-    public static IAsyncEnumerable<Line> LongHistoryAsync(bool isQuick, CancellationToken ct) =>
-        RowsAsync(LongHistory, isQuick, [isQuick ? 400_000 : 100_000_000], ct);
+    private static ScalingPoint PointOf(Axis axis, int size, bool isQuick)
+    {
+        var centre = Centre(isQuick);
+        return axis == Devices ? centre with { Devices = size }
+            : axis == Clients ? centre with { Clients = size } : centre with { Silos = size };
+    }
 
     private static ScalingPoint Centre(bool isQuick) =>
         isQuick ? new ScalingPoint(500, 64, 1) : new ScalingPoint(1000, 256, 1);
 
     private static async IAsyncEnumerable<Line> RunsAsync(
-        string name, string axis, bool isQuick, int[] sizes, Func<int, ScalingPoint> pointOf,
-        [EnumeratorCancellation] CancellationToken ct)
+        Axis axis, bool isQuick, IReadOnlyList<int> sizes, [EnumeratorCancellation] CancellationToken ct)
     {
-        var measured = new ScalingAxis<ScalingResult>(FileOf(isQuick, name, "json"), BenchFile.Commit);
-        await using var database = await MeasuredDatabase.StartAsync(name, ct);
+        var measured = new ScalingAxis<ScalingResult>(FileOf(isQuick, axis.Name, "json"), BenchFile.Commit);
+        await using var database = await MeasuredDatabase.StartAsync(axis.Name, ct);
         var run = new ScalingRun(database, TimeSpan.FromSeconds(isQuick ? 8 : 12));
         foreach (var size in measured.InOrder(sizes).ToArray())
         {
             ScalingResult result;
+            var (began, point) = (Look.Now(), PointOf(axis, size, isQuick));
             try
             {
-                result = await run.MeasureAsync(pointOf(size), ct);
+                result = await run.MeasureAsync(point, ct);
             }
             catch (InvalidOperationException e)
             {
-                await Console.Error.WriteLineAsync($"{pointOf(size)}: not measured: {e.Message}");
+                await Console.Error.WriteLineAsync($"{point}: not measured: {e.Message}");
                 continue;
             }
 
-            measured.Add(size, result);
-            Draw(FileOf(isQuick, name, "png"), axis, measured);
-            foreach (var line in LinesOf(name, axis, size, result))
+            var cost = PointCost.Since(began, run.DiskBytes);
+            measured.Add(size, result, cost);
+            Draw(FileOf(isQuick, axis.Name, "png"), axis.What, measured);
+            foreach (var line in LinesOf(axis, size, result, cost))
             {
                 yield return line;
             }
@@ -125,10 +135,10 @@ internal static class ScalingBench
     }
 
     private static async IAsyncEnumerable<Line> RowsAsync(
-        string name, bool isQuick, int[] sizes, [EnumeratorCancellation] CancellationToken ct)
+        bool isQuick, IReadOnlyList<int> sizes, [EnumeratorCancellation] CancellationToken ct)
     {
-        var measured = new ScalingAxis<HistoryCost>(FileOf(isQuick, History, "json"), BenchFile.Commit);
-        await using var database = await MeasuredDatabase.StartAsync(name, ct);
+        var measured = new ScalingAxis<HistoryCost>(FileOf(isQuick, History.Name, "json"), BenchFile.Commit);
+        await using var database = await MeasuredDatabase.StartAsync(History.Name, ct);
         var history = new HistoryRun(database);
         await history.MeasureAsync(isQuick ? sizes[0] : WarmRows, ct);
         foreach (var rows in measured.InOrder(sizes).ToArray())
@@ -143,10 +153,11 @@ internal static class ScalingBench
                 continue;
             }
 
+            var began = Look.Now();
             var cost = await history.MeasureAsync(rows, ct);
-            measured.Add(rows, cost);
+            measured.Add(rows, cost, PointCost.Since(began, cost.DiskBytes));
             ScalingFigure.Write(
-                FileOf(isQuick, History, "png"), "rows", [.. measured.Points.Select(point => point.Size)],
+                FileOf(isQuick, History.Name, "png"), "rows", [.. measured.Points.Select(point => point.Size)],
                 [
                     new("Processor time of one row", "µs",
                     [
@@ -161,29 +172,31 @@ internal static class ScalingBench
                     ]),
                 ]);
             yield return new Line(
-                name, string.Create(CultureInfo.InvariantCulture, $"{rows:N0} rows"), cost.Cpu, "CPU-µs/row", null,
+                History.Name, string.Create(CultureInfo.InvariantCulture, $"{rows:N0} rows"), cost.Cpu, "CPU-µs/row",
+                null,
                 null, null, null, null, "", cost.ToString());
         }
 
         double[] Values(Func<HistoryCost, double> of) => [.. measured.Points.Select(point => of(point.Result))];
     }
 
-    private static string FileOf(bool isQuick, string name, string kind) =>
+    public static string FileOf(bool isQuick, string name, string kind) =>
         Path.Combine(isQuick ? NotKept : Kept, $"{name}.{kind}");
 
     /// <summary>What was measured beside what the model says.</summary>
-    private static Line[] LinesOf(string name, string axis, int size, ScalingResult result)
+    private static Line[] LinesOf(Axis axis, int size, ScalingResult result, PointCost cost)
     {
         var model = CapacityModel.SilosBytes(result.Point) / Mebi;
         return
         [
-            Of("processor time of one", result.Cpu, "CPU-µs/op", CapacityModel.Cpu(result.Point), Told(result)),
+            Of("processor time of one", result.Cpu, "CPU-µs/op", CapacityModel.Cpu(result.Point),
+                $"{Told(result)}; {cost}"),
             Of("rows of one", result.RowsPerOperation, "rows/op", CapacityModel.RowsPerOperation, ""),
             Of("memory of all silos", result.SiloBytes / Mebi, "MiB", model, ""),
         ];
 
         Line Of(string what, double figure, string unit, double predicted, string notes) => new(
-            name, string.Create(CultureInfo.InvariantCulture, $"{size:N0} {axis}, {what}"), figure, unit,
+            axis.Name, string.Create(CultureInfo.InvariantCulture, $"{size:N0} {axis.What}, {what}"), figure, unit,
             CapacityModel.Name, predicted, figure / predicted, null, null, "", notes);
     }
 

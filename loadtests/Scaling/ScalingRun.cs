@@ -18,9 +18,12 @@ internal sealed class ScalingRun(MeasuredDatabase database, TimeSpan steady, par
     private const string Steady = "steady";
 
     /// <summary>Building and taking down 100,000 devices takes minutes; what takes longer is not measured.</summary>
-    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(8);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(16);
 
     private readonly Psql _psql = new(database.Status, database.Folder);
+
+    /// <summary>Of the database after the last run, before it was given up.</summary>
+    public long DiskBytes { get; private set; }
 
     /// <exception cref="InvalidOperationException">The run ended other than valid or unknown, or was too short to be
     /// measured; the message has its last words.</exception>
@@ -49,6 +52,7 @@ internal sealed class ScalingRun(MeasuredDatabase database, TimeSpan steady, par
             throw new InvalidOperationException($"fleet run ended with {fleet.ExitCode}: {words}");
         }
 
+        DiskBytes = database.DiskBytes;
         using var summary = JsonDocument.Parse(await output);
         await RunAsync(["runs", "prune", "--keep", "0", "--store", StoreOf()], ct);
         return ResultOf(point, first, last, summary.RootElement);

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Runtime.CompilerServices;
 using Fleet.Kernel.P2pdma;
 using Fleet.LoadTests.Measuring;
 using Fleet.Protocol.Plans;
@@ -12,8 +13,10 @@ internal static class SimulateBench
 {
     public const string Name = "simulate";
 
-    /// <summary>Processor time after which the compiler has done with the agents.</summary>
-    private static readonly TimeSpan Warmth = TimeSpan.FromSeconds(10);
+    /// <summary>Processor time after which the compiler has done with the agents; a quick one does not wait for
+    /// it.</summary>
+    private static readonly (TimeSpan Quick, TimeSpan Whole) Warmth =
+        (TimeSpan.FromSeconds(2), TimeSpan.FromSeconds(10));
 
     private const int Hosts = 8;
     private const int DevicesPerHost = 8;
@@ -21,20 +24,28 @@ internal static class SimulateBench
     private const double PerSecond = 320;
     private const ulong ResourceBytes = 16 << 20;
 
-    public static Task<IReadOnlyList<Line>> RunAsync(bool isQuick, CancellationToken ct)
+    public static async IAsyncEnumerable<Line> RunAsync(bool isQuick, [EnumeratorCancellation] CancellationToken ct)
     {
-        var time = TimeSpan.FromMinutes(isQuick ? 10 : 60);
-        for (var warm = Environment.CpuUsage.TotalTime; Environment.CpuUsage.TotalTime - warm < Warmth;)
+        await Task.CompletedTask;
+        var time = TimeSpan.FromMinutes(isQuick ? 5 : 60);
+        var warmth = isQuick ? Warmth.Quick : Warmth.Whole;
+        for (var warm = Environment.CpuUsage.TotalTime; Environment.CpuUsage.TotalTime - warm < warmth;)
         {
-            ClusterSimulation.Run(PlanOf(TimeSpan.FromMinutes(5), 0.5));
+            ct.ThrowIfCancellationRequested();
+            ClusterSimulation.Run(PlanOf(TimeSpan.FromMinutes(isQuick ? 1 : 5), 0.5));
         }
 
-        return Task.FromResult<IReadOnlyList<Line>>(
+        (string What, SimulationPlan Plan)[] parts =
         [
-            Measure("hot operations only", PlanOf(time, 0)),
-            Measure("an unbind for 200 operations", PlanOf(time, 0.5)),
-            Measure("no history kept", PlanOf(time, 0.5) with { IsDigestOnly = true }),
-        ]);
+            ("hot operations only", PlanOf(time, 0)),
+            ("an unbind for 200 operations", PlanOf(time, 0.5)),
+            ("no history kept", PlanOf(time, 0.5) with { IsDigestOnly = true }),
+        ];
+        foreach (var (what, plan) in parts)
+        {
+            ct.ThrowIfCancellationRequested();
+            yield return Measure(what, plan);
+        }
     }
 
     private static Line Measure(string what, SimulationPlan plan)

@@ -67,6 +67,7 @@ internal static class Child
         var cpu = ProcessTimes.OfReapedChildren();
         var wall = Stopwatch.GetTimestamp();
         using var child = Process.Start(start)!;
+        await using var end = ct.Register(() => child.Kill(entireProcessTree: true));
         var error = child.StandardError.ReadToEndAsync(ct);
         var output = await child.StandardOutput.ReadToEndAsync(ct);
         await child.WaitForExitAsync(ct);

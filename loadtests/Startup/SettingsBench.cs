@@ -23,14 +23,8 @@ internal static class SettingsBench
         }),
         ("no concurrent GC", new() { ["DOTNET_gcConcurrent"] = "0" }),
         ("generation 0 of 64 MiB", new() { ["DOTNET_GCgen0size"] = "4000000" }),
-        ("generation 0 of 64 MiB, no concurrent GC", new()
-        {
-            ["DOTNET_GCgen0size"] = "4000000",
-            ["DOTNET_gcConcurrent"] = "0",
-        }),
+        ("generation 0 of 128 MiB", new() { ["DOTNET_GCgen0size"] = "8000000" }),
         ("no tiered PGO", new() { ["DOTNET_TieredPGO"] = "0" }),
-        ("no tiered compilation", new() { ["DOTNET_TieredCompilation"] = "0" }),
-        ("no quick JIT for loops", new() { ["DOTNET_TC_QuickJitForLoops"] = "0" }),
         ("threads of the pool spin before they sleep, as the runtime's default is", new()
         {
             ["DOTNET_ThreadPool_UnfairSemaphoreSpinLimit"] = "46",
@@ -50,6 +44,7 @@ internal static class SettingsBench
             if (measured[i].Count > 0)
             {
                 yield return LineOf(Settings[i].Name, measured[i]);
+                yield return MemoryOf(Settings[i].Name, measured[i]);
             }
         }
     }
@@ -107,6 +102,17 @@ internal static class SettingsBench
         double Median(
             Func<(ChildResult Own, ChildResult Floor), ChildResult> side, Func<ChildResult, double> of) =>
             Comparison.Median(measured.Select(pair => of(side(pair))));
+    }
+
+    private static Line MemoryOf(string name, List<(ChildResult Own, ChildResult Floor)> measured)
+    {
+        var ratios = measured.Select(pair => (double)pair.Own.WorkingSet / pair.Floor.WorkingSet).Order().ToArray();
+        return new(
+            Name, $"{name}: resident memory", Comparison.Median(measured.Select(pair => Mebi(pair.Own))), "MiB",
+            "defaults", Comparison.Median(measured.Select(pair => Mebi(pair.Floor))), Comparison.Median(ratios),
+            ratios[0], ratios[^1], "", "");
+
+        static double Mebi(ChildResult one) => one.WorkingSet / 1048576.0;
     }
 
     private static double Rate(ChildResult one) => one.Operations / one.CpuSeconds;

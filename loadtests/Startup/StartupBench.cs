@@ -9,8 +9,9 @@ namespace Fleet.LoadTests.Startup;
 /// <summary>From nothing to <c>fleet --help</c> and to an embedded silo that serves, in turns with a program that does
 /// nothing.</summary>
 /// <remarks>
-/// As built, and as published with ReadyToRun; quick does not publish, which takes a minute or two. Processor time of a
-/// start is what a busy machine leaves comparable.
+/// As built, and as published with ReadyToRun where that was prepared: publishing takes minutes, so a quick one does
+/// without, and a folder that was published of the same commit is used again. Processor time of a start is what a busy
+/// machine leaves comparable.
 /// </remarks>
 internal static class StartupBench
 {
@@ -18,9 +19,42 @@ internal static class StartupBench
 
     private static readonly Dictionary<string, string> NoSettings = [];
 
+    /// <summary>Where this commit is published to; changes that are not committed are published anew each
+    /// time.</summary>
+    private static string Published => Path.Combine(
+        "BenchmarkDotNet.Artifacts", "published",
+        (BenchFile.Commit.Length > 0 ? BenchFile.Commit : "unknown") + (BenchFile.IsCheckoutDirty ? "-changed" : ""));
+
+    /// <summary>Publishes this program and the client beside it, unless they are.</summary>
+    public static async Task PrepareAsync(CancellationToken ct)
+    {
+        if (Directory.Exists(Published) && !BenchFile.IsCheckoutDirty)
+        {
+            return;
+        }
+
+        // Others' are of other commits, and of no use any more.
+        if (Directory.Exists(Path.GetDirectoryName(Published)))
+        {
+            Directory.Delete(Path.GetDirectoryName(Published)!, recursive: true);
+        }
+
+        var folder = Directory.CreateTempSubdirectory("fleet-bench-publish-");
+        try
+        {
+            var output = Path.GetFullPath(Published + ".new");
+            await PublishAsync(folder.FullName, output, ct);
+            Directory.Move(output, Published);
+        }
+        finally
+        {
+            folder.Delete(recursive: true);
+        }
+    }
+
     public static async IAsyncEnumerable<Line> RunAsync(bool isQuick, [EnumeratorCancellation] CancellationToken ct)
     {
-        var rounds = isQuick ? 2 : 10;
+        var rounds = isQuick ? 1 : 7;
         foreach (var line in await MeasureAsync("as built", AppContext.BaseDirectory, rounds, ct))
         {
             yield return line;
@@ -31,19 +65,9 @@ internal static class StartupBench
             yield break;
         }
 
-        var folder = Directory.CreateTempSubdirectory("fleet-bench-publish-");
-        try
+        foreach (var line in await MeasureAsync("published, ReadyToRun", Published, rounds, ct))
         {
-            await PublishAsync(folder.FullName, ct);
-            foreach (var line in await MeasureAsync(
-                "published, ReadyToRun", Path.Combine(folder.FullName, "out"), rounds, ct))
-            {
-                yield return line;
-            }
-        }
-        finally
-        {
-            folder.Delete(recursive: true);
+            yield return line;
         }
     }
 
@@ -93,7 +117,7 @@ internal static class StartupBench
     /// <summary>Publishes this program, and with it the client, as deployments do.</summary>
     /// <exception cref="InvalidOperationException">It cannot be published: no sources, or no compiler for
     /// ReadyToRun in the feed; the message has the last words.</exception>
-    private static async Task PublishAsync(string folder, CancellationToken ct)
+    private static async Task PublishAsync(string folder, string output, CancellationToken ct)
     {
         var start = new ProcessStartInfo(
             "dotnet",
@@ -101,7 +125,7 @@ internal static class StartupBench
                 "publish", Path.Combine(SourcesAbove(AppContext.BaseDirectory), "loadtests"), "--configuration",
                 "Release", "--runtime", RuntimeInformation.RuntimeIdentifier, "--self-contained", "false",
                 "-p:PublishReadyToRun=true", "-p:RunAnalyzers=false", "-maxcpucount:1", "--artifacts-path",
-                Path.Combine(folder, "artifacts"), "--output", Path.Combine(folder, "out"),
+                Path.Combine(folder, "artifacts"), "--output", output,
             ])
         { RedirectStandardOutput = true };
         using var publish = Process.Start(start)!;
