@@ -407,8 +407,7 @@ public sealed class NoPermanentRefusal : Rule, IAllocRule, IDeviceRule, IDeviceE
             // With nothing allocated, whatever fits the largest chunk has room.
             if (op.SizeBytes > 0 && HasRoom(device, op.SizeBytes))
             {
-                device.FirstRefusal ??= op;
-                device.RefusalsWithRoom++;
+                device.NoteRefusal(op);
             }
         }
     }

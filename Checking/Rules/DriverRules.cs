@@ -48,7 +48,7 @@ public sealed class NoOpAfterFree : Rule, IDeviceRule
     private static Proof Prove(DeviceStream device, HistoryEvent record)
     {
         var name = record.Other == 0 ? "an object" : device.Context.Name(record.Other);
-        var known = device.Objects?.GetValueOrDefault(record.Other) ?? default;
+        var known = device.Objects is { } objects && objects.TryGetValue(record.Other, out var found) ? found : default;
         var freed = known.FreedSeq == 0
             ? "Then its memory had been freed"
             : $"Then its memory was freed at seq {known.FreedSeq}";
@@ -378,7 +378,7 @@ public sealed class NoLeak : Rule, IDeviceRule, IDeviceEndRule
         }
 
         var running = device.Bound || device.Unbind is not null || device.Binding is not null;
-        foreach (var (id, known) in objects)
+        foreach (var (id, known) in objects.All)
         {
             if (known.FreedSeq != 0 || (running && known.Life >= device.Life))
             {

@@ -18,7 +18,7 @@ public sealed class ExitAfterZero : Rule, IRefRule
 
     void IRefRule.Judge(RefStream @ref, HistoryEvent record)
     {
-        ref readonly var life = ref @ref.Now;
+        var life = @ref.Now;
         if (life.KillSeq == 0)
         {
             // Init-failure unwinding: never killed, never shared.
@@ -68,7 +68,7 @@ public sealed class ExitNotSwitching : Rule, IRefRule
 
     void IRefRule.Judge(RefStream @ref, HistoryEvent record)
     {
-        ref readonly var life = ref @ref.Now;
+        var life = @ref.Now;
         if (life.KillSeq == 0)
         {
             return;
@@ -240,7 +240,7 @@ public sealed class CountConservation : Rule, IRefRule, IRefEndRule
 
     void IRefEndRule.JudgeEnd(RefStream @ref)
     {
-        ref readonly var life = ref @ref.Now;
+        var life = @ref.Now;
         if (life.Kills < 2 || life.ExitSeq != 0 || life.Fenced)
         {
             return;
@@ -320,7 +320,7 @@ public sealed class CleanupOnceAfterKill : Rule, IRefRule
 
     void IRefRule.Judge(RefStream @ref, HistoryEvent record)
     {
-        ref readonly var life = ref @ref.Now;
+        var life = @ref.Now;
         if (life.KillSeq != 0 && (life.CleanupSeq == 0 || @ref.IsShared))
         {
             // A ref that all resources of a device share is cleaned up by each of their mappings.
@@ -357,7 +357,7 @@ public sealed class WaitEffective : Rule, IRefRule
 
     void IRefRule.Judge(RefStream @ref, HistoryEvent record)
     {
-        ref readonly var life = ref @ref.Now;
+        var life = @ref.Now;
         if (record.Count > 0)
         {
             // A single-step recording says what the count was: revived from zero, it is no zero of this wait.
@@ -410,7 +410,7 @@ public sealed class KillProgress : Rule, IRefEndRule, IRefRule
 
     void IRefEndRule.JudgeEnd(RefStream @ref)
     {
-        ref readonly var life = ref @ref.Now;
+        var life = @ref.Now;
         var stuckSwitch = life.KillSeq != 0 && life.SwitchedSeq < life.KillSeq;
         var stuckWait = life.WaitBeginSeq > life.WaitEndSeq && life.ZeroSeq != 0;
         if (life.Fenced || (!stuckSwitch && !stuckWait))

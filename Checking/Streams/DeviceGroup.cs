@@ -30,10 +30,19 @@ internal sealed class DeviceGroup
     private const int AskedMax = 1024;
 
     private ConcurrentQueue<Suspicion>? _asked;
-    private List<Suspicion>? _suspicions;
-    private List<(Position At, Action<bool> Decide)>? _joins;
-    private Dictionary<AllocId, HolderFacts>? _facts;
+    private OfflineFacts? _offline;
     private volatile bool _unbinding;
+
+    /// <summary>What is joined of several objects; online, where there are many groups, nothing is.</summary>
+    private sealed class OfflineFacts
+    {
+        public readonly Dictionary<int, RefStream> Refs = [];
+        public readonly Dictionary<int, MapStream> Maps = [];
+        public readonly List<Operation> Unanswered = [];
+        public List<Suspicion>? Suspicions;
+        public List<(Position At, Action<bool> Decide)>? Joins;
+        public Dictionary<AllocId, HolderFacts>? Holders;
+    }
 
     /// <summary>What a client said of one allocation.</summary>
     internal struct HolderFacts
@@ -44,13 +53,12 @@ internal sealed class DeviceGroup
 
     public DeviceStream? Device { get; set; }
 
-    // Made at first use: online, where there are many groups, nothing is looked up in them.
-    public Dictionary<int, RefStream> Refs => field ??= [];
+    public Dictionary<int, RefStream> Refs => Offline.Refs;
 
-    public Dictionary<int, MapStream> Maps => field ??= [];
+    public Dictionary<int, MapStream> Maps => Offline.Maps;
 
     /// <summary>Operations that nobody answered, by number: they may have taken effect at any later time.</summary>
-    public List<Operation> Unanswered => field ??= [];
+    public List<Operation> Unanswered => Offline.Unanswered;
 
     /// <summary>An unbind of the device is running; read by the turns of its page maps.</summary>
     public bool Unbinding
@@ -59,7 +67,9 @@ internal sealed class DeviceGroup
         set => _unbinding = value;
     }
 
-    public bool HasSuspicions => _suspicions is not null || _facts is not null;
+    public bool HasSuspicions => _offline is { Suspicions: not null } or { Holders: not null };
+
+    private OfflineFacts Offline => _offline ??= new();
 
     public bool HasQuestions => Volatile.Read(ref _asked) is { IsEmpty: false };
 
@@ -74,7 +84,7 @@ internal sealed class DeviceGroup
         }
         else
         {
-            (_joins ??= []).Add((at, decide));
+            (Offline.Joins ??= []).Add((at, decide));
         }
     }
 
@@ -108,7 +118,7 @@ internal sealed class DeviceGroup
         }
         else
         {
-            (_joins ??= []).Add((default, _ => decide()));
+            (Offline.Joins ??= []).Add((default, _ => decide()));
         }
     }
 
@@ -128,12 +138,11 @@ internal sealed class DeviceGroup
             return;
         }
 
-        (_suspicions ??= []).Add(suspicion);
+        (Offline.Suspicions ??= []).Add(suspicion);
         var id = suspicion.Access.Alloc;
         if (!id.IsNone)
         {
-            _facts ??= [];
-            _facts.TryAdd(id, default);
+            (Offline.Holders ??= []).TryAdd(id, default);
         }
     }
 
@@ -153,19 +162,19 @@ internal sealed class DeviceGroup
     /// <summary>Keeps what is known of an allocation when an access to it is suspect, or may become so.</summary>
     public void NoteAlloc(in LiveAllocation allocation, bool mayBecomeSuspect)
     {
-        if (_facts is not null && _facts.TryGetValue(allocation.Id, out var facts))
+        if (_offline?.Holders is { } holders && holders.TryGetValue(allocation.Id, out var facts))
         {
-            _facts[allocation.Id] = facts with { Allocation = allocation };
+            holders[allocation.Id] = facts with { Allocation = allocation };
         }
         else if (mayBecomeSuspect)
         {
-            (_facts ??= [])[allocation.Id] = new() { Allocation = allocation };
+            (Offline.Holders ??= [])[allocation.Id] = new() { Allocation = allocation };
         }
     }
 
     public void NoteFree(in LiveAllocation allocation, in Operation free)
     {
-        if (_facts is not null && _facts.TryGetValue(free.Alloc, out var facts))
+        if (_offline?.Holders is { } holders && holders.TryGetValue(free.Alloc, out var facts))
         {
             facts.Free = free;
             if (!allocation.Id.IsNone)
@@ -173,28 +182,28 @@ internal sealed class DeviceGroup
                 facts.Allocation = allocation;
             }
 
-            _facts[free.Alloc] = facts;
+            holders[free.Alloc] = facts;
         }
     }
 
     public void End()
     {
-        if (_joins is not null)
+        if (_offline is not { } offline)
         {
-            foreach (var (at, decide) in _joins)
-            {
-                decide(!at.IsNone && Reached(at));
-            }
+            return;
         }
 
-        foreach (var suspicion in _suspicions ?? [])
+        foreach (var (at, decide) in offline.Joins ?? [])
+        {
+            decide(!at.IsNone && Reached(at));
+        }
+
+        foreach (var suspicion in offline.Suspicions ?? [])
         {
             Decide(suspicion);
         }
 
-        _joins = null;
-        _suspicions = null;
-        _facts = null;
+        (offline.Joins, offline.Suspicions, offline.Holders) = (null, null, null);
     }
 
     private bool Reached(Position at)
@@ -208,7 +217,7 @@ internal sealed class DeviceGroup
     private void Decide(Suspicion suspicion)
     {
         var access = suspicion.Access;
-        var facts = _facts?.GetValueOrDefault(access.Alloc) ?? default;
+        var facts = _offline?.Holders?.GetValueOrDefault(access.Alloc) ?? default;
         var free = facts.Free;
         if (free.Kind is OperationKind.None)
         {

@@ -15,16 +15,25 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
 
     private List<Mapping>? _mappings;
     private List<RegisteredNode>? _devres;
-    private Dictionary<int, ModelledObject>? _objects;
-    private Dictionary<int, HistoryEvent>? _freedOwners;
+    private ModelledObjects? _objects;
     private List<(ulong Start, ulong SizeBytes)>? _tornDown;
-    private List<HeldAtRemoval>? _heldAtRemoval;
-    private List<(int Gen, long Begin, long End)>? _failedAdds;
-    private List<PossibleFree>? _possibleFrees;
     private List<UnansweredOperation>? _unanswered;
-    private List<FailedRegistration>? _failedRegistrations;
-    private Dictionary<string, OpenShow>? _shows;
     private SoleRun? _sole;
+    private RareFacts? _rare;
+
+    /// <summary>What most devices of a fleet never have.</summary>
+    private sealed class RareFacts
+    {
+        public Dictionary<int, HistoryEvent>? FreedOwners;
+        public List<HeldAtRemoval>? HeldAtRemoval;
+        public List<(int Gen, long Begin, long End)>? FailedAdds;
+        public List<PossibleFree>? PossibleFrees;
+        public List<FailedRegistration>? FailedRegistrations;
+        public Dictionary<string, OpenShow>? Shows;
+        public Operation? FirstRefusal;
+        public HistoryEvent? OopsInPass;
+        public long Lost;
+    }
 
     /// <summary>
     /// An allocation that would have to be gone before a position, in a history that has room for an unrecorded free.
@@ -60,14 +69,14 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
     /// nothing.</summary>
     public SoleRun? Sole => _sole;
 
-    public IReadOnlyList<FailedRegistration> FailedRegistrations => _failedRegistrations ?? [];
+    public IReadOnlyList<FailedRegistration> FailedRegistrations => _rare?.FailedRegistrations ?? [];
 
     /// <summary>Position of <c>pool_create</c> of this life; 0 when it was not seen.</summary>
     public long PoolCreatedSeq { get; private set; }
 
     /// <summary>Returns the read that an actor has under way; null when it has none.</summary>
     public OpenShow? ShowOf(string? actor) =>
-        _shows is not null && _shows.TryGetValue(actor ?? "", out var show) ? show : null;
+        _rare?.Shows is { } shows && shows.TryGetValue(actor ?? "", out var show) ? show : null;
 
     public IReadOnlyList<Mapping> Mappings => _mappings ?? [];
 
@@ -106,9 +115,9 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
     /// </summary>
     public int RefusalsWithRoom { get; set; }
 
-    public Operation? FirstRefusal { get; set; }
+    public Operation? FirstRefusal => _rare?.FirstRefusal;
 
-    public HistoryEvent? OopsInPass { get; private set; }
+    public HistoryEvent? OopsInPass => _rare?.OopsInPass;
 
     /// <summary>The running bind or unbind died of an oops: what is left undone is that oops's doing.</summary>
     public bool Died { get; private set; }
@@ -123,12 +132,14 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
 
     public int Life { get; private set; }
 
-    public IReadOnlyDictionary<int, ModelledObject>? Objects => _objects;
+    public ModelledObjects? Objects => _objects;
 
-    public bool OwnerFreed(int owner) => _freedOwners is not null && _freedOwners.ContainsKey(owner);
+    private RareFacts Rare => _rare ??= new();
+
+    public bool OwnerFreed(int owner) => FreeOfOwner(owner) is not null;
 
     /// <summary>Returns the <c>obj_free</c> that took an owner's memory; null when it lives.</summary>
-    public HistoryEvent? FreeOfOwner(int owner) => _freedOwners?.GetValueOrDefault(owner);
+    public HistoryEvent? FreeOfOwner(int owner) => _rare?.FreedOwners?.GetValueOrDefault(owner);
 
     public Mapping? MappingAt(ulong address)
     {
@@ -164,21 +175,28 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
     /// <summary>
     /// Remembers an allocation that was live when its mapping was gone, until its life has ended: a fence exempts it.
     /// </summary>
-    public void Hold(HeldAtRemoval held) => (_heldAtRemoval ??= []).Add(held);
+    public void Hold(HeldAtRemoval held) => (Rare.HeldAtRemoval ??= []).Add(held);
 
     /// <summary>The life is over, and not by a fence.</summary>
     public void EndHeld()
     {
-        if (_heldAtRemoval is not { } ended)
+        if (_rare?.HeldAtRemoval is not { } ended)
         {
             return;
         }
 
-        _heldAtRemoval = null;
+        _rare.HeldAtRemoval = null;
         foreach (var held in ended)
         {
             held.EndLife();
         }
+    }
+
+    /// <summary>An alloc that had room was refused; the first of a life is kept.</summary>
+    public void NoteRefusal(in Operation alloc)
+    {
+        RefusalsWithRoom++;
+        Rare.FirstRefusal ??= alloc;
     }
 
     /// <summary>
@@ -188,13 +206,13 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
     {
         if (!Context.Online)
         {
-            (_failedAdds ??= []).Add((Gen, begin, end));
+            (Rare.FailedAdds ??= []).Add((Gen, begin, end));
         }
     }
 
     public (long Begin, long End)? FailedAddAt(Position cause)
     {
-        foreach (var (gen, begin, end) in _failedAdds ?? [])
+        foreach (var (gen, begin, end) in _rare?.FailedAdds ?? [])
         {
             if (gen == cause.Gen && begin <= cause.Seq && cause.Seq <= end)
             {
@@ -222,7 +240,7 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
     {
         if (!Context.Online && HasGapBetween(allocation.Seq, before))
         {
-            (_possibleFrees ??= []).Add(new(allocation, before, rule, violate));
+            (Rare.PossibleFrees ??= []).Add(new(allocation, before, rule, violate));
         }
         else
         {
@@ -302,11 +320,13 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
                 (PoolExists, PoolCreatedSeq) = (true, record.At.Seq);
                 _sole = SoleRun.Of(Context);
                 break;
-            case EventKind.ActionAddFailed when !Context.Online: (_failedRegistrations ??= []).Add(new(record)); break;
-            case EventKind.SysfsShowBegin:
-                (_shows ??= [])[record.Actor ?? ""] = new(record, Field, LastSeq);
+            case EventKind.ActionAddFailed when !Context.Online:
+                (Rare.FailedRegistrations ??= []).Add(new(record));
                 break;
-            case EventKind.SysfsShowEnd: _shows?.Remove(record.Actor ?? ""); break;
+            case EventKind.SysfsShowBegin:
+                (Rare.Shows ??= [])[record.Actor ?? ""] = new(record, Field, LastSeq);
+                break;
+            case EventKind.SysfsShowEnd: _rare?.Shows?.Remove(record.Actor ?? ""); break;
             case EventKind.PoolDestroy: PoolExists = false; break;
             case EventKind.ChunkAdd: AddChunk(record); break;
             case EventKind.FieldSet: (Field, FieldCleared, FieldReadOutsideTurn) = (FieldPhase.Set, null, false); break;
@@ -322,7 +342,7 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
                 OopsEver = true;
                 if (Unbind is not null || Binding is not null)
                 {
-                    OopsInPass = record;
+                    Rare.OopsInPass = record;
                     Died |= IsOfPass(record);
                 }
 
@@ -505,9 +525,9 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
             }
         }
 
-        if (_possibleFrees is not null)
+        if (_rare?.PossibleFrees is { } possible)
         {
-            DecideFreed(allocation.Id);
+            DecideFreed(possible, allocation.Id);
         }
 
         Live.Remove(slot);
@@ -537,18 +557,14 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
     {
         Binding = record;
         Life = record.At.Life;
-        (ResourcesFailed, ResourcesAdded, RefusalsWithRoom, FirstRefusal) = (0, 0, 0, null);
-        (OopsInPass, HangSeen, AddResource, ReleasedInBind, Died) = (null, false, null, false, false);
-        if (_objects is not null)
+        (ResourcesFailed, ResourcesAdded, RefusalsWithRoom) = (0, 0, 0);
+        (HangSeen, AddResource, ReleasedInBind, Died) = (false, null, false, false);
+        if (_rare is not null)
         {
-            foreach (var (id, known) in _objects)
-            {
-                if (known.FreedSeq != 0)
-                {
-                    _objects.Remove(id);
-                }
-            }
+            (_rare.FirstRefusal, _rare.OopsInPass) = (null, null);
         }
+
+        _objects?.ForgetFreed();
     }
 
     private void EndBind(HistoryEvent record)
@@ -569,7 +585,12 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
     {
         Unbind = record;
         InReleaseAll = true;
-        (OopsInPass, HangSeen, Died) = (null, false, false);
+        (HangSeen, Died) = (false, false);
+        if (_rare is not null)
+        {
+            _rare.OopsInPass = null;
+        }
+
         Group.Unbinding = true;
         if (Live is { Count: > 0 })
         {
@@ -581,7 +602,16 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
     {
         Group.Unbinding = false;
         (Unbind, Binding, AddResource, Bound, InReleaseAll) = (null, null, null, false, false);
-        _heldAtRemoval = null;
+        if (_rare is not null)
+        {
+            (_rare.HeldAtRemoval, _rare.FailedRegistrations) = (null, null);
+        }
+
+        if (Live is { Count: 0 })
+        {
+            Live = null; // Its tables are as large as the most that ever lived in it.
+        }
+
         if (_mappings is not null)
         {
             foreach (var mapping in _mappings)
@@ -596,7 +626,7 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
         (Field, FieldCleared, FieldReadOutsideTurn, PoolExists) = (FieldPhase.Unseen, null, false, false);
         PoolCreatedSeq = 0;
         _sole?.End(Group.Unanswered, Ledger);
-        (_sole, _failedRegistrations) = (null, null);
+        _sole = null;
     }
 
     /// <summary>
@@ -605,12 +635,9 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
     private void Fence()
     {
         EndLife();
-        _objects?.Clear();
-        _freedOwners?.Clear();
-        foreach (var slot in LiveSlots())
-        {
-            Live!.Remove(slot);
-        }
+        _objects = null;
+        _rare?.FreedOwners?.Clear();
+        Live = null;
     }
 
     private void KeepRange(ulong start, ulong sizeBytes)
@@ -669,7 +696,7 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
             Ledger.Hit(Probe.RebindReusesRange);
         }
 
-        (_mappings ??= []).Add(new()
+        (_mappings ??= new(1)).Add(new()
         {
             Start = record.Start,
             SizeBytes = record.SizeBytes,
@@ -684,7 +711,7 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
         if (mapping is null)
         {
             mapping = new() { Start = record.Start, SizeBytes = record.SizeBytes };
-            (_mappings ??= []).Add(mapping);
+            (_mappings ??= new(1)).Add(mapping);
         }
 
         mapping.Map = record.Other;
@@ -746,17 +773,16 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
 
     private void NoteObject(HistoryEvent record, bool freed)
     {
-        (_objects ??= [])[record.Other] = new(record.Text, record.At.Life, freed ? record.At.Seq : 0);
+        (_objects ??= new()).Note(record.Other, new(record.Text, record.At.Life, freed ? record.At.Seq : 0));
         if (OwnerIn(record.Other) is var owner and not 0)
         {
-            _freedOwners ??= [];
             if (freed)
             {
-                _freedOwners[owner] = record;
+                (Rare.FreedOwners ??= [])[owner] = record;
             }
             else
             {
-                _freedOwners.Remove(owner);
+                _rare?.FreedOwners?.Remove(owner);
             }
         }
     }
@@ -800,14 +826,14 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
     }
 
     /// <summary>The allocation was freed at a known position, so no unrecorded free lies before it.</summary>
-    private void DecideFreed(AllocId id)
+    private static void DecideFreed(List<PossibleFree> possible, AllocId id)
     {
-        for (var i = _possibleFrees!.Count - 1; i >= 0; i--)
+        for (var i = possible.Count - 1; i >= 0; i--)
         {
-            if (_possibleFrees[i].Allocation.Id == id)
+            if (possible[i].Allocation.Id == id)
             {
-                _possibleFrees[i].Violate();
-                _possibleFrees.RemoveAt(i);
+                possible[i].Violate();
+                possible.RemoveAt(i);
             }
         }
     }
@@ -817,7 +843,8 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
     /// </summary>
     private void DecideGaps()
     {
-        if (_possibleFrees is null && Gaps.Count == 0)
+        var possibleFrees = _rare?.PossibleFrees;
+        if (possibleFrees is null && Gaps.Count == 0)
         {
             return;
         }
@@ -825,10 +852,10 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
         var gaps = Gaps.Where(g => g.Gen == Gen).ToList();
         var used = new HashSet<UnansweredOperation>();
         GapFilling.Decide(
-            gaps, _unanswered ?? [], _possibleFrees ?? [], Context.Header.Complete, used, out var lost,
+            gaps, _unanswered ?? [], possibleFrees ?? [], Context.Header.Complete, used, out var lost,
             out var unexplained);
-        Lost += lost;
-        foreach (var possible in _possibleFrees ?? [])
+        Rare.Lost += lost;
+        foreach (var possible in possibleFrees ?? [])
         {
             if (unexplained.Contains(possible))
             {
@@ -840,7 +867,7 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
             }
         }
 
-        _possibleFrees = null;
+        Rare.PossibleFrees = null;
         _unanswered?.RemoveAll(
             u => used.Contains(u) || (u.Operation.Kind is OperationKind.Free && u.Operation.Alloc.Gen <= Gen));
         foreach (var unanswered in _unanswered ?? [])
@@ -850,5 +877,5 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
     }
 
     /// <summary>Positions that no record and no unanswered operation can account for.</summary>
-    public long Lost { get; private set; }
+    public long Lost => _rare?.Lost ?? 0;
 }

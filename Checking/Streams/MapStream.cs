@@ -13,12 +13,19 @@ internal sealed class MapStream(CheckContext context, DeviceGroup group, int obj
 
     private Dictionary<ulong, PageTag>? _tags;
     private List<MapLife>? _lives;
-    private HashSet<ulong>? _finalPuts;
-    private HashSet<ulong>? _initialPuts;
-    private Dictionary<ulong, PagePins>? _pins;
-    private Dictionary<AllocId, HistoryEvent>? _named;
-    private Dictionary<ulong, HistoryEvent>? _handedOut;
+    private PageFacts? _pages;
     private bool _unbindSeen;
+
+    /// <summary>What is known of single pages; most page maps of a fleet have no pins.</summary>
+    private sealed class PageFacts
+    {
+        public HashSet<ulong>? FinalPuts;
+        public HashSet<ulong>? InitialPuts;
+        public Dictionary<ulong, PagePins>? Pins;
+        public Dictionary<AllocId, HistoryEvent>? Named;
+        public Dictionary<ulong, HistoryEvent>? HandedOut;
+        public int PinsAtTeardown;
+    }
 
     /// <summary>One life of the mapping, for questions asked by the device's stream.</summary>
     internal struct MapLife
@@ -54,18 +61,17 @@ internal sealed class MapStream(CheckContext context, DeviceGroup group, int obj
     /// <summary>The removal that no later add has undone; null while present, and before the first add.</summary>
     public HistoryEvent? Removed { get; private set; }
 
-    public HistoryEvent? Added { get; private set; }
-
     public bool Fenced { get; private set; }
 
-    /// <summary>The <c>map_store</c> of the entry that stands in the lookup table; null when none does.</summary>
+    /// <summary>The <c>map_store</c> of the entry that stands in the lookup table; null when none does, and
+    /// online.</summary>
     public HistoryEvent? Stored { get; private set; }
 
     /// <summary>The <c>page_get</c> of each pin that has a name and was not put yet.</summary>
-    public IReadOnlyCollection<HistoryEvent> Pins => (IReadOnlyCollection<HistoryEvent>?)_named?.Values ?? [];
+    public IReadOnlyCollection<HistoryEvent> Pins => (IReadOnlyCollection<HistoryEvent>?)_pages?.Named?.Values ?? [];
 
     /// <summary>Pins that were held when the teardown of this life put the initial counts.</summary>
-    public int PinsAtTeardown { get; private set; }
+    public int PinsAtTeardown => _pages?.PinsAtTeardown ?? 0;
 
     /// <summary>Writes that nobody answered; what they wrote may be read.</summary>
     public List<Operation>? UnansweredWrites { get; private set; }
@@ -85,22 +91,23 @@ internal sealed class MapStream(CheckContext context, DeviceGroup group, int obj
     }
 
     /// <summary>Notes the final put of a page; false when it had one in this life of the mapping.</summary>
-    public bool NoteFinalPut(ulong pfn) => (_finalPuts ??= []).Add(pfn);
+    public bool NoteFinalPut(ulong pfn) => (Pages.FinalPuts ??= []).Add(pfn);
 
     /// <summary>Returns the first hand-out of a page in this life of the mapping, which tells its idle count.</summary>
     public HistoryEvent IdleCountAt(HistoryEvent handOut)
     {
-        _handedOut ??= [];
-        _handedOut.TryAdd(handOut.Pfn, handOut);
-        return _handedOut[handOut.Pfn];
+        var handedOut = Pages.HandedOut ??= [];
+        handedOut.TryAdd(handOut.Pfn, handOut);
+        return handedOut[handOut.Pfn];
     }
 
     /// <summary>The teardown has dropped the count that the page was made with.</summary>
-    public bool InitialPutSeen(ulong pfn) => _initialPuts?.Contains(pfn) ?? false;
+    public bool InitialPutSeen(ulong pfn) => _pages?.InitialPuts?.Contains(pfn) ?? false;
 
-    public PagePins PinsOf(ulong pfn) => _pins?.GetValueOrDefault(pfn) ?? default;
+    public PagePins PinsOf(ulong pfn) => _pages?.Pins?.GetValueOrDefault(pfn) ?? default;
+
     /// <summary>Whether an access goes through a pin that is held; decided on this stream alone.</summary>
-    public bool IsPinned(AllocId pin) => _named is not null && _named.ContainsKey(pin);
+    public bool IsPinned(AllocId pin) => _pages?.Named is { } named && named.ContainsKey(pin);
 
     /// <summary>Returns what is known of a page's contents.</summary>
     public PageTag TagOf(ulong pfn) => _tags?.GetValueOrDefault(pfn) ?? default;
@@ -141,8 +148,11 @@ internal sealed class MapStream(CheckContext context, DeviceGroup group, int obj
     protected override void ChangeIncarnation(int gen)
     {
         CountLost();
-        (Present, Removed, Added, _tags) = (false, null, null, null);
-        (_initialPuts, _pins, _named, _handedOut, Stored) = (null, null, null, null, null);
+        (Present, Removed, Stored, _tags) = (false, null, null, null);
+        if (_pages is not null)
+        {
+            (_pages.InitialPuts, _pages.Pins, _pages.Named, _pages.HandedOut) = (null, null, null, null);
+        }
     }
 
     protected override void Apply(HistoryEvent record)
@@ -155,8 +165,8 @@ internal sealed class MapStream(CheckContext context, DeviceGroup group, int obj
         switch (record.Kind)
         {
             case EventKind.MemoryAdd:
-                (Present, Removed, Added, Fenced, _unbindSeen) = (true, null, record, false, false);
-                (_finalPuts, _initialPuts, _pins, _handedOut) = (null, null, null, null);
+                (Present, Removed, Fenced, _unbindSeen) = (true, null, false, false);
+                ForgetPages();
                 if (!Context.Online)
                 {
                     (_lives ??= []).Add(new() { Gen = record.At.Gen, AddSeq = record.At.Seq });
@@ -165,11 +175,15 @@ internal sealed class MapStream(CheckContext context, DeviceGroup group, int obj
                 break;
             case EventKind.MemoryRemove:
                 (Present, Removed, _tags) = (false, record, null);
-                (_initialPuts, _pins) = (null, null);
+                if (_pages is not null)
+                {
+                    (_pages.InitialPuts, _pages.Pins) = (null, null);
+                }
+
                 Change((ref MapLife life) => life.RemoveSeq = record.At.Seq);
                 break;
             case EventKind.MapStore:
-                Stored = record;
+                Stored = Context.Online ? null : record;
                 break;
             case EventKind.MapErase:
                 Stored = null;
@@ -177,24 +191,24 @@ internal sealed class MapStream(CheckContext context, DeviceGroup group, int obj
                 break;
             case EventKind.Fenced:
                 Fenced = true;
-                _named?.Clear();
+                _pages?.Named?.Clear();
                 break;
             case EventKind.PageGet when record.Text is "pin" or "gup" or "dma":
-                ref var taken = ref CollectionsMarshal.GetValueRefOrAddDefault(_pins ??= [], record.Pfn, out _);
+                ref var taken = ref CollectionsMarshal.GetValueRefOrAddDefault(Pages.Pins ??= [], record.Pfn, out _);
                 taken = new(taken.Count + 1, taken.First ?? record);
                 if (!record.Alloc.IsNone)
                 {
-                    (_named ??= [])[record.Alloc] = record;
+                    (Pages.Named ??= [])[record.Alloc] = record;
                 }
 
                 break;
             case EventKind.PagePut when record.Text is "init":
-                (_initialPuts ??= []).Add(record.Pfn);
-                PinsAtTeardown = _named?.Count ?? 0;
+                (Pages.InitialPuts ??= []).Add(record.Pfn);
+                Pages.PinsAtTeardown = Pages.Named?.Count ?? 0;
                 break;
             case EventKind.PagePut when record.Text is "pin" or "gup" or "dma":
                 GivePin(record.Pfn);
-                _named?.Remove(record.Alloc);
+                _pages?.Named?.Remove(record.Alloc);
                 break;
             case EventKind.CpuAccess or EventKind.DmaAccess or EventKind.IoAccess:
                 Apply(new Operation
@@ -277,19 +291,38 @@ internal sealed class MapStream(CheckContext context, DeviceGroup group, int obj
 
     private void GivePin(ulong pfn)
     {
-        if (_pins is null || !_pins.TryGetValue(pfn, out var pins))
+        if (_pages?.Pins is not { } all || !all.TryGetValue(pfn, out var pins))
         {
             return;
         }
 
         if (pins.Count > 1)
         {
-            _pins[pfn] = pins with { Count = pins.Count - 1 };
+            all[pfn] = pins with { Count = pins.Count - 1 };
         }
         else
         {
-            _pins.Remove(pfn);
+            all.Remove(pfn);
         }
+    }
+
+    private PageFacts Pages => _pages ??= new();
+
+    /// <summary>A further life of the mapping begins; pins by name, and how many there were, outlive it.</summary>
+    private void ForgetPages()
+    {
+        if (_pages is not { } pages)
+        {
+            return;
+        }
+
+        if (pages.PinsAtTeardown == 0 && pages.Named is null or { Count: 0 })
+        {
+            _pages = null;
+            return;
+        }
+
+        (pages.FinalPuts, pages.InitialPuts, pages.Pins, pages.HandedOut) = (null, null, null, null);
     }
 
     private delegate void LifeChange(ref MapLife life);

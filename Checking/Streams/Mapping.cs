@@ -49,6 +49,89 @@ internal readonly record struct RegisteredNode(
 /// <summary>Something allocated in the modelled kernel.</summary>
 internal readonly record struct ModelledObject(string? Kind, int Life, long FreedSeq);
 
+/// <summary>The modelled objects of one device, by the ids of their names.</summary>
+/// <remarks>A binding has three and one for each further resource: a table only where many were never freed.</remarks>
+internal sealed class ModelledObjects
+{
+    private const int FewMax = 16;
+
+    private (int Id, ModelledObject Known)[] _few = [];
+    private int _count;
+    private Dictionary<int, ModelledObject>? _many;
+
+    public IEnumerable<(int Id, ModelledObject Known)> All =>
+        _many is null ? _few.Take(_count) : _many.Select(one => (one.Key, one.Value));
+
+    public bool TryGetValue(int id, out ModelledObject known)
+    {
+        if (_many is not null)
+        {
+            return _many.TryGetValue(id, out known);
+        }
+
+        var place = PlaceOf(id);
+        known = place < 0 ? default : _few[place].Known;
+        return place >= 0;
+    }
+
+    public void Note(int id, in ModelledObject known)
+    {
+        if (_many is not null)
+        {
+            _many[id] = known;
+            return;
+        }
+
+        var place = PlaceOf(id);
+        if (place >= 0)
+        {
+            _few[place].Known = known;
+            return;
+        }
+
+        if (_count == FewMax)
+        {
+            _many = All.ToDictionary(one => one.Id, one => one.Known);
+            _few = [];
+            _many.Add(id, known);
+            return;
+        }
+
+        if (_count == _few.Length)
+        {
+            Array.Resize(ref _few, _count < 3 ? 3 : Math.Min(FewMax, _count * 2));
+        }
+
+        _few[_count++] = (id, known);
+    }
+
+    public void ForgetFreed()
+    {
+        var left = All.Where(one => one.Known.FreedSeq == 0).ToList();
+        if (left.Count > FewMax)
+        {
+            _many = left.ToDictionary(one => one.Id, one => one.Known);
+        }
+        else
+        {
+            (_few, _count, _many) = ([.. left], left.Count, null);
+        }
+    }
+
+    private int PlaceOf(int id)
+    {
+        for (var i = 0; i < _count; i++)
+        {
+            if (_few[i].Id == id)
+            {
+                return i;
+            }
+        }
+
+        return -1;
+    }
+}
+
 /// <summary>
 /// An allocation that was live when its mapping was gone: reported once that is proven and its life ended unfenced.
 /// </summary>

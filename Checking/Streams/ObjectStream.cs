@@ -9,10 +9,19 @@ namespace Fleet.Checking.Streams;
 /// <remarks>Concurrency: one thread at a time, as <see cref="IObjectStream"/> has it.</remarks>
 internal abstract class ObjectStream(CheckContext context, DeviceGroup group, int obj) : IObjectStream
 {
-    // Offline only: the newest time at which a client sent an operation that the current incarnation answered.
-    private Dictionary<int, Operation>? _sentLast;
-    private Operation _newest;
-    private List<Gap>? _gaps;
+    private OfflineFacts? _offline;
+
+    /// <summary>What only a history that is read afterwards gives; online, a device has three streams without
+    /// it.</summary>
+    private sealed class OfflineFacts
+    {
+        /// <summary>The newest that each client sent and that the current incarnation answered.</summary>
+        public Dictionary<int, Operation>? SentLast;
+
+        public Operation Newest;
+        public List<Gap>? Gaps;
+        public long Duplicates;
+    }
 
     /// <summary>Positions of an incarnation that no record claims.</summary>
     internal readonly record struct Gap(int Gen, long First, long Last)
@@ -33,11 +42,13 @@ internal abstract class ObjectStream(CheckContext context, DeviceGroup group, in
     public long LastSeq { get; private set; }
 
     /// <summary>Positions claimed by two records; the history contradicts itself there.</summary>
-    public long Duplicates { get; private set; }
+    public long Duplicates => _offline?.Duplicates ?? 0;
 
-    public IReadOnlyList<Gap> Gaps => _gaps ?? [];
+    public IReadOnlyList<Gap> Gaps => _offline?.Gaps ?? [];
 
     public string Name => context.Name(obj);
+
+    private OfflineFacts Offline => _offline ??= new();
 
     /// <summary>Online: the stream began inside a life, so what came before it is not known here.</summary>
     public bool Blind { get; private set; }
@@ -90,14 +101,14 @@ internal abstract class ObjectStream(CheckContext context, DeviceGroup group, in
     /// <summary>Whether a position between the two is claimed by no record of the current incarnation.</summary>
     public bool HasGapBetween(long after, long before)
     {
-        if (_gaps is null)
+        if (_offline?.Gaps is not { } gaps)
         {
             return Blind;
         }
 
-        for (var i = _gaps.Count - 1; i >= 0 && _gaps[i].Gen == Gen && _gaps[i].First > after; i--)
+        for (var i = gaps.Count - 1; i >= 0 && gaps[i].Gen == Gen && gaps[i].First > after; i--)
         {
-            if (_gaps[i].Last < before)
+            if (gaps[i].Last < before)
             {
                 return true;
             }
@@ -133,7 +144,7 @@ internal abstract class ObjectStream(CheckContext context, DeviceGroup group, in
         {
             if (at.Seq == LastSeq)
             {
-                Duplicates++;
+                Offline.Duplicates++;
                 return false;
             }
 
@@ -146,7 +157,7 @@ internal abstract class ObjectStream(CheckContext context, DeviceGroup group, in
 
             if (!context.IsExcerpt)
             {
-                (_gaps ??= []).Add(new(Gen, LastSeq + 1, at.Seq - 1));
+                (Offline.Gaps ??= []).Add(new(Gen, LastSeq + 1, at.Seq - 1));
             }
         }
 
@@ -156,18 +167,19 @@ internal abstract class ObjectStream(CheckContext context, DeviceGroup group, in
 
     private void Remember(in Operation record)
     {
+        var offline = Offline;
         if (context.ClockBoundNs is 0)
         {
-            if (record.SentNs > _newest.SentNs || _newest.Number == 0)
+            if (record.SentNs > offline.Newest.SentNs || offline.Newest.Number == 0)
             {
-                _newest = record;
+                offline.Newest = record;
             }
 
             return;
         }
 
-        _sentLast ??= [];
-        if (_sentLast.TryGetValue(record.Client, out var known) && known.At.Gen < Gen && known.SentNs > record.DoneNs)
+        var sentLast = offline.SentLast ??= [];
+        if (sentLast.TryGetValue(record.Client, out var known) && known.At.Gen < Gen && known.SentNs > record.DoneNs)
         {
             var (old, seen) = (known, record);
             RuleCatalog.OneIncarnation.Violated(this, old, seen, newer: null);
@@ -175,14 +187,19 @@ internal abstract class ObjectStream(CheckContext context, DeviceGroup group, in
 
         if (known.At.Gen != Gen || record.SentNs > known.SentNs)
         {
-            _sentLast[record.Client] = record;
+            sentLast[record.Client] = record;
         }
     }
 
     private void JudgeIncarnation(HistoryEvent record)
     {
-        var old = _newest;
-        _newest = default;
+        if (_offline is null)
+        {
+            return;
+        }
+
+        var old = _offline.Newest;
+        _offline.Newest = default;
         if (old.Number == 0 && old.SentNs == 0)
         {
             return;

@@ -7,6 +7,18 @@ namespace Fleet.Checking.Streams;
 internal sealed class RefStream(CheckContext context, DeviceGroup group, int obj) : ObjectStream(context, group, obj)
 {
     private List<RefLife>? _lives;
+    private RefSteps? _steps;
+    private long _initSeq;
+    private bool _exists;
+
+    /// <summary>A life in which more happened than that it began, with the records that prove it.</summary>
+    private sealed class RefSteps(in RefLife life)
+    {
+        public RefLife Life = life;
+        public HistoryEvent? Kill;
+        public HistoryEvent? KillAgain;
+        public HistoryEvent? Zero;
+    }
 
     /// <summary>One life of the ref: the position of each step, 0 when it has not happened.</summary>
     internal struct RefLife
@@ -33,25 +45,26 @@ internal sealed class RefStream(CheckContext context, DeviceGroup group, int obj
         public bool Fenced;
     }
 
-    private RefLife _now;
+    // Most refs of a fleet live and nothing happens to them: no table of steps is kept for those.
+    public RefLife Now => _steps?.Life
+        ?? (_exists ? new() { Gen = Gen, InitSeq = _initSeq, Exists = true } : default);
 
-    public ref readonly RefLife Now => ref _now;
-
-    public HistoryEvent? Kill { get; private set; }
+    public HistoryEvent? Kill => _steps?.Kill;
 
     /// <summary>The second kill of this life; null when there was none.</summary>
-    public HistoryEvent? KillAgain { get; private set; }
+    public HistoryEvent? KillAgain => _steps?.KillAgain;
 
-    public HistoryEvent? Zero { get; private set; }
+    public HistoryEvent? Zero => _steps?.Zero;
 
     /// <summary>It counts the users of several page maps.</summary>
     public bool IsShared { get; } = context.Objects.Name(obj).EndsWith("/shared", StringComparison.Ordinal);
 
     public RefLife LifeAt(int gen, long seq)
     {
-        if (_now.Exists && _now.Gen == gen && _now.InitSeq <= seq)
+        var now = Now;
+        if (now.Exists && now.Gen == gen && now.InitSeq <= seq)
         {
-            return _now;
+            return now;
         }
 
         var (low, high) = (0, (_lives?.Count ?? 0) - 1);
@@ -86,8 +99,7 @@ internal sealed class RefStream(CheckContext context, DeviceGroup group, int obj
     {
         CountLost();
         Keep();
-        _now = default;
-        (Kill, KillAgain, Zero) = (null, null, null);
+        (_steps, _initSeq, _exists) = (null, 0, false);
     }
 
     protected override void Apply(HistoryEvent record)
@@ -102,46 +114,62 @@ internal sealed class RefStream(CheckContext context, DeviceGroup group, int obj
         {
             case EventKind.RefInit or EventKind.RefResurrect or EventKind.RefReinit:
                 Keep();
-                _now = new() { Gen = record.At.Gen, InitSeq = seq, Exists = true };
-                (Kill, KillAgain, Zero) = (null, null, null);
+                (_steps, _initSeq, _exists) = (null, seq, true);
                 break;
             case EventKind.RefKill:
-                _now.KillSeq = _now.KillSeq == 0 ? seq : _now.KillSeq;
-                _now.Kills++;
-                KillAgain ??= _now.Kills == 2 ? record : null;
-                Kill ??= record;
+                NoteKill(record);
                 break;
             case EventKind.SwitchDone:
-                _now.SwitchedSeq = seq;
-                foreach (var fold in record.After)
-                {
-                    if (fold.Obj == Context.Objects.DeviceOf(Obj))
-                    {
-                        (_now.FoldGen, _now.FoldSeq) = (fold.Gen, fold.Seq);
-                    }
-                }
-
+                NoteSwitch(record);
                 AskFolds(record);
                 break;
             case EventKind.RefZero:
-                _now.ZeroSeq = seq;
-                Zero = record;
+                Steps.Life.ZeroSeq = seq;
+                Steps.Zero = record;
                 break;
             case EventKind.RefGet:
-                _now.RevivedSeq = _now.ZeroSeq != 0 ? seq : 0;
+                if (Now.ZeroSeq != 0)
+                {
+                    Steps.Life.RevivedSeq = seq;
+                }
+
                 break;
-            case EventKind.Complete: _now.CompleteSeq = seq; break;
-            case EventKind.WaitBegin: _now.WaitBeginSeq = seq; break;
-            case EventKind.WaitEnd: _now.WaitEndSeq = seq; break;
-            case EventKind.CleanupBegin: _now.CleanupSeq = seq; break;
-            case EventKind.RefExit: _now.ExitSeq = seq; break;
-            case EventKind.Fenced: _now.Fenced = true; break;
+            case EventKind.Complete: Steps.Life.CompleteSeq = seq; break;
+            case EventKind.WaitBegin: Steps.Life.WaitBeginSeq = seq; break;
+            case EventKind.WaitEnd: Steps.Life.WaitEndSeq = seq; break;
+            case EventKind.CleanupBegin: Steps.Life.CleanupSeq = seq; break;
+            case EventKind.RefExit: Steps.Life.ExitSeq = seq; break;
+            case EventKind.Fenced: Steps.Life.Fenced = true; break;
             default: break;
         }
     }
 
     protected override void Apply(in Operation record)
     {
+    }
+
+    private RefSteps Steps => _steps ??= new(Now);
+
+    private void NoteKill(HistoryEvent record)
+    {
+        var steps = Steps;
+        steps.Life.KillSeq = steps.Life.KillSeq == 0 ? record.At.Seq : steps.Life.KillSeq;
+        steps.Life.Kills++;
+        steps.KillAgain ??= steps.Life.Kills == 2 ? record : null;
+        steps.Kill ??= record;
+    }
+
+    private void NoteSwitch(HistoryEvent record)
+    {
+        ref var life = ref Steps.Life;
+        life.SwitchedSeq = record.At.Seq;
+        foreach (var fold in record.After)
+        {
+            if (fold.Obj == Context.Objects.DeviceOf(Obj))
+            {
+                (life.FoldGen, life.FoldSeq) = (fold.Gen, fold.Seq);
+            }
+        }
     }
 
     /// <summary>
@@ -173,9 +201,9 @@ internal sealed class RefStream(CheckContext context, DeviceGroup group, int obj
 
     private void Keep()
     {
-        if (_now.Exists && !Context.Online)
+        if (!Context.Online && Now is { Exists: true } life)
         {
-            (_lives ??= []).Add(_now);
+            (_lives ??= []).Add(life);
         }
     }
 
