@@ -10,8 +10,9 @@ using Fleet.Protocol.Refs;
 using Fleet.Protocol.Resources;
 using Fleet.Protocol.Wire;
 
-// The wire form of Protocol's records, which know nothing of Orleans. Between objects of one silo nothing is copied:
-// hot arguments are marked immutable. Ids and aliases are frozen by an approval file.
+// The wire form of Protocol's records, which know nothing of Orleans; those of the hot operations are in
+// PackedRecords.cs. Between objects of one silo nothing is copied: hot arguments are marked immutable. Ids and aliases
+// are frozen by an approval file.
 namespace Fleet.Grains.Serialization;
 
 [GenerateSerializer, Immutable, Alias("fleet.At")]
@@ -28,126 +29,6 @@ public sealed class AtConverter : IConverter<At, AtSurrogate>
 
     public AtSurrogate ConvertToSurrogate(in At value) =>
         new(value.Gen, value.Seq, value.Life);
-}
-
-[GenerateSerializer, Immutable, Alias("fleet.AllocRequest")]
-public readonly record struct AllocRequestSurrogate(
-    [property: Id(0)] long Op,
-    [property: Id(1)] int Session,
-    [property: Id(2)] ulong SizeBytes,
-    [property: Id(3)] int Client,
-    [property: Id(4)] int KnownGen);
-
-[RegisterConverter]
-public sealed class AllocRequestConverter : IConverter<AllocRequest, AllocRequestSurrogate>
-{
-    public AllocRequest ConvertFromSurrogate(in AllocRequestSurrogate surrogate) =>
-        new(surrogate.Op, surrogate.Session, surrogate.SizeBytes, surrogate.Client, surrogate.KnownGen);
-
-    public AllocRequestSurrogate ConvertToSurrogate(in AllocRequest value) =>
-        new(value.Op, value.Session, value.SizeBytes, value.Client, value.KnownGen);
-}
-
-[GenerateSerializer, Immutable, Alias("fleet.AllocReply")]
-public readonly record struct AllocReplySurrogate(
-    [property: Id(0)] short Err,
-    [property: Id(1)] At At,
-    [property: Id(2)] long Number,
-    [property: Id(3)] ulong Address,
-    [property: Id(4)] short Resource,
-    [property: Id(5)] short Owner);
-
-[RegisterConverter]
-public sealed class AllocReplyConverter : IConverter<AllocReply, AllocReplySurrogate>
-{
-    public AllocReply ConvertFromSurrogate(in AllocReplySurrogate surrogate) =>
-        new(
-        (Errno)surrogate.Err, surrogate.At, surrogate.Number, surrogate.Address, surrogate.Resource,
-        surrogate.Owner);
-
-    public AllocReplySurrogate ConvertToSurrogate(in AllocReply value) =>
-        new((short)value.Err, value.At, value.Number, value.Address, value.Resource, value.Owner);
-}
-
-[GenerateSerializer, Immutable, Alias("fleet.FreeRequest")]
-public readonly record struct FreeRequestSurrogate(
-    [property: Id(0)] long Op,
-    [property: Id(1)] int Session,
-    [property: Id(2)] int Gen,
-    [property: Id(3)] long Number,
-    [property: Id(4)] ulong Address,
-    [property: Id(5)] ulong SizeBytes,
-    [property: Id(6)] int Client);
-
-[RegisterConverter]
-public sealed class FreeRequestConverter : IConverter<FreeRequest, FreeRequestSurrogate>
-{
-    public FreeRequest ConvertFromSurrogate(in FreeRequestSurrogate surrogate) =>
-        new(
-            surrogate.Op, surrogate.Session, surrogate.Gen, surrogate.Number, surrogate.Address, surrogate.SizeBytes,
-            surrogate.Client);
-
-    public FreeRequestSurrogate ConvertToSurrogate(in FreeRequest value) =>
-        new(value.Op, value.Session, value.Gen, value.Number, value.Address, value.SizeBytes, value.Client);
-}
-
-[GenerateSerializer, Immutable, Alias("fleet.FreeReply")]
-public readonly record struct FreeReplySurrogate(
-    [property: Id(0)] short Err,
-    [property: Id(1)] At At,
-    [property: Id(2)] short Owner);
-
-[RegisterConverter]
-public sealed class FreeReplyConverter : IConverter<FreeReply, FreeReplySurrogate>
-{
-    public FreeReply ConvertFromSurrogate(in FreeReplySurrogate surrogate) =>
-        new((Errno)surrogate.Err, surrogate.At, surrogate.Owner);
-
-    public FreeReplySurrogate ConvertToSurrogate(in FreeReply value) =>
-        new((short)value.Err, value.At, value.Owner);
-}
-
-[GenerateSerializer, Immutable, Alias("fleet.AccessRequest")]
-public readonly record struct AccessRequestSurrogate(
-    [property: Id(0)] long Op,
-    [property: Id(1)] int Session,
-    [property: Id(2)] int Gen,
-    [property: Id(3)] long Number,
-    [property: Id(4)] ulong Pfn,
-    [property: Id(5)] int PageCount,
-    [property: Id(6)] byte Direction,
-    [property: Id(7)] byte Via,
-    [property: Id(8)] ulong Tag,
-    [property: Id(9)] int Client);
-
-[RegisterConverter]
-public sealed class AccessRequestConverter : IConverter<AccessRequest, AccessRequestSurrogate>
-{
-    public AccessRequest ConvertFromSurrogate(in AccessRequestSurrogate surrogate) =>
-        new(
-        surrogate.Op, surrogate.Session, surrogate.Gen, surrogate.Number, surrogate.Pfn, surrogate.PageCount,
-        (AccessDirection)surrogate.Direction, (AccessVia)surrogate.Via, surrogate.Tag, surrogate.Client);
-
-    public AccessRequestSurrogate ConvertToSurrogate(in AccessRequest value) =>
-        new(
-        value.Op, value.Session, value.Gen, value.Number, value.Pfn, value.PageCount, (byte)value.Direction,
-        (byte)value.Via, value.Tag, value.Client);
-}
-
-[GenerateSerializer, Immutable, Alias("fleet.AccessReply")]
-public readonly record struct AccessReplySurrogate(
-    [property: Id(0)] short Err,
-    [property: Id(1)] At At,
-    [property: Id(2)] ulong Tag);
-
-[RegisterConverter]
-public sealed class AccessReplyConverter : IConverter<AccessReply, AccessReplySurrogate>
-{
-    public AccessReply ConvertFromSurrogate(in AccessReplySurrogate surrogate) =>
-        new((Errno)surrogate.Err, surrogate.At, surrogate.Tag);
-
-    public AccessReplySurrogate ConvertToSurrogate(in AccessReply value) =>
-        new((short)value.Err, value.At, value.Tag);
 }
 
 [GenerateSerializer, Immutable, Alias("fleet.PinRequest")]

@@ -1,5 +1,7 @@
+using System.Buffers.Binary;
 using System.Reflection;
 using System.Text;
+using CsCheck;
 using Fleet.Grains.Serialization;
 using Fleet.Kernel;
 using Fleet.Kernel.History;
@@ -20,6 +22,8 @@ namespace Fleet.Grains.Tests;
 [Trait("tier", "fast")]
 public sealed class WireContractTests
 {
+    private static readonly string Packed = typeof(IPackedLayout<>).Name;
+
     private const string ApprovedFile = "wire-contracts.approved.txt";
 
     private static readonly At Somewhere = new(3, 17, 2);
@@ -58,6 +62,67 @@ public sealed class WireContractTests
     }
 
     [Fact]
+    public void Records_of_hot_operations_arrive_alone_and_in_vectors()
+    {
+        using var services = new ServiceCollection().AddSerializer().BuildServiceProvider();
+        var serializer = services.GetRequiredService<Serializer>();
+        Arrive(Gen.Select(Gen.Long, Gen.Int, Gen.ULong, Gen.Int, Gen.Int).Select(AllocRequestOf), serializer);
+        Arrive(
+            Gen.Select(Errnos, Positions, Gen.Long, Gen.ULong, Gen.Short, Gen.Short)
+                .Select((err, at, number, address, resource, owner) =>
+                    new AllocReply(err, at, number, address, resource, owner)),
+            serializer);
+        Arrive(
+            Gen.Select(Gen.Long, Gen.Int, Gen.Int, Gen.Long, Gen.ULong, Gen.ULong, Gen.Int)
+                .Select((op, session, gen, number, address, size, client) =>
+                    new FreeRequest(op, session, gen, number, address, size, client)),
+            serializer);
+        Arrive(
+            Gen.Select(Errnos, Positions, Gen.Short).Select((err, at, owner) => new FreeReply(err, at, owner)),
+            serializer);
+        Arrive(
+            Gen.Select(Gen.Long, Gen.Int, Gen.Long, Gen.ULong, Gen.Int, Gen.Bool, Gen.ULong, Gen.Int)
+                .Select((op, gen, number, pfn, pages, isWrite, tag, client) => new AccessRequest(
+                    op, client ^ 1, gen, number, pfn, pages,
+                    isWrite ? AccessDirection.Write : AccessDirection.Read, isWrite ? AccessVia.Dma : AccessVia.Cpu,
+                    tag, client)),
+            serializer);
+        Arrive(
+            Gen.Select(Errnos, Positions, Gen.ULong).Select((err, at, tag) => new AccessReply(err, at, tag)),
+            serializer);
+
+        static AllocRequest AllocRequestOf(long op, int session, ulong size, int client, int gen) =>
+            new(op, session, size, client, gen);
+    }
+
+    [Fact]
+    public void A_vector_of_numbers_that_count_up_takes_a_control_word_for_each_record()
+    {
+        using var services = new ServiceCollection().AddSerializer().BuildServiceProvider();
+        var serializer = services.GetRequiredService<Serializer>();
+        var few = serializer.SerializeToArray(Requests(64)).Length;
+        var many = serializer.SerializeToArray(Requests(128)).Length;
+        Assert.Equal(few + (64 * 2), many);
+
+        static AllocRequest[] Requests(int count) =>
+            [.. Enumerable.Range(0, count).Select(i => new AllocRequest((1L << 40) + i, 7, 4096, 3, 1))];
+    }
+
+    [Fact]
+    public void Bytes_that_are_no_vector_are_refused()
+    {
+        using var services = new ServiceCollection().AddSerializer().BuildServiceProvider();
+        var serializer = services.GetRequiredService<Serializer>();
+        var bytes = serializer.SerializeToArray(new[] { new AllocRequest(1, 2, 3), new AllocRequest(2, 2, 3) });
+        var length = bytes.AsSpan().IndexOf(new byte[] { 2, 0, 0, 0 });
+        foreach (var wrong in new[] { -1, 1, 3, 1000, int.MaxValue })
+        {
+            BinaryPrimitives.WriteInt32LittleEndian(bytes.AsSpan(length), wrong);
+            Assert.Throws<InvalidDataException>(() => serializer.Deserialize<AllocRequest[]>(bytes));
+        }
+    }
+
+    [Fact]
     public void Plans_and_reports_arrive_with_their_lists()
     {
         using var services = new ServiceCollection().AddSerializer().BuildServiceProvider();
@@ -90,6 +155,20 @@ public sealed class WireContractTests
         }
     }
 
+    private static Gen<Errno> Errnos => Gen.Bool.Select(isOk => isOk ? Errno.OK : Errno.ESTALE);
+
+    private static Gen<At> Positions =>
+        Gen.Select(Gen.Int, Gen.Long, Gen.Int).Select((gen, seq, life) => new At(gen, seq, life));
+
+    private static void Arrive<T>(Gen<T> records, Serializer serializer) => records.Array[0, 20].Sample(sent =>
+    {
+        Assert.Equal(sent, serializer.Deserialize<T[]>(serializer.SerializeToArray(sent))!);
+        foreach (var one in sent)
+        {
+            Assert.Equal(one, serializer.Deserialize<T>(serializer.SerializeToArray(one)));
+        }
+    });
+
     private static string Contracts()
     {
         var text = new StringBuilder();
@@ -116,6 +195,13 @@ public sealed class WireContractTests
                         $"{field.GetCustomAttribute<IdAttribute>()!.Id} {Name(field.PropertyType)} {field.Name}\n");
                 }
             }
+        }
+
+        foreach (var layout in assembly.GetTypes().Where(t => t.GetInterface(Packed) is not null && t.IsValueType)
+            .OrderBy(t => t.Name, StringComparer.Ordinal))
+        {
+            text.Append(layout.Name).Append("\n  ")
+                .Append(layout.GetProperty("Names")!.GetValue(null)).Append('\n');
         }
 
         return text.ToString();

@@ -1,0 +1,217 @@
+using Fleet.Kernel;
+using Fleet.Kernel.History;
+using Fleet.Protocol.Wire;
+
+// The records of the hot operations on the wire. Names and order of columns are frozen by an approval file.
+namespace Fleet.Grains.Serialization;
+
+public readonly struct AllocRequestLayout : IPackedLayout<AllocRequest>
+{
+    public static string Names => "Op Session SizeBytes Client KnownGen";
+
+    public static int Count => 5;
+
+    public static void Take(in AllocRequest record, Span<ulong> columns)
+    {
+        _ = columns[Count - 1]; // One check; the accesses below are then known to fit.
+        columns[0] = unchecked((ulong)record.Op);
+        columns[1] = unchecked((ulong)record.Session);
+        columns[2] = record.SizeBytes;
+        columns[3] = unchecked((ulong)record.Client);
+        columns[4] = unchecked((ulong)record.KnownGen);
+    }
+
+    public static AllocRequest Make(ReadOnlySpan<ulong> columns)
+    {
+        _ = columns[Count - 1]; // One check; the accesses below are then known to fit.
+        unchecked
+        {
+            return new(
+                (long)columns[0], (int)columns[1], columns[2], (int)columns[3], (int)columns[4]);
+        }
+    }
+}
+
+[RegisterSerializer, RegisterCopier]
+public sealed class AllocRequestCodec : PackedCodec<AllocRequest, AllocRequestLayout>;
+
+[RegisterSerializer, RegisterCopier]
+public sealed class AllocRequestVectorCodec : PackedVectorCodec<AllocRequest, AllocRequestLayout>;
+
+public readonly struct AllocReplyLayout : IPackedLayout<AllocReply>
+{
+    public static string Names => "Err At.Gen At.Seq At.Life Number Address Resource Owner";
+
+    public static int Count => 8;
+
+    public static void Take(in AllocReply record, Span<ulong> columns)
+    {
+        _ = columns[Count - 1]; // One check; the accesses below are then known to fit.
+        columns[0] = unchecked((ulong)(short)record.Err);
+        columns[1] = unchecked((ulong)record.At.Gen);
+        columns[2] = unchecked((ulong)record.At.Seq);
+        columns[3] = unchecked((ulong)record.At.Life);
+        columns[4] = unchecked((ulong)record.Number);
+        columns[5] = record.Address;
+        columns[6] = unchecked((ulong)record.Resource);
+        columns[7] = unchecked((ulong)record.Owner);
+    }
+
+    public static AllocReply Make(ReadOnlySpan<ulong> columns)
+    {
+        _ = columns[Count - 1]; // One check; the accesses below are then known to fit.
+        unchecked
+        {
+            return new(
+                (Errno)(short)columns[0], new((int)columns[1], (long)columns[2], (int)columns[3]), (long)columns[4],
+                columns[5], (short)columns[6], (short)columns[7]);
+        }
+    }
+}
+
+[RegisterSerializer, RegisterCopier]
+public sealed class AllocReplyCodec : PackedCodec<AllocReply, AllocReplyLayout>;
+
+[RegisterSerializer, RegisterCopier]
+public sealed class AllocReplyVectorCodec : PackedVectorCodec<AllocReply, AllocReplyLayout>;
+
+public readonly struct FreeRequestLayout : IPackedLayout<FreeRequest>
+{
+    public static string Names => "Op Session Gen Number Address SizeBytes Client";
+
+    public static int Count => 7;
+
+    public static void Take(in FreeRequest record, Span<ulong> columns)
+    {
+        _ = columns[Count - 1]; // One check; the accesses below are then known to fit.
+        columns[0] = unchecked((ulong)record.Op);
+        columns[1] = unchecked((ulong)record.Session);
+        columns[2] = unchecked((ulong)record.Gen);
+        columns[3] = unchecked((ulong)record.Number);
+        columns[4] = record.Address;
+        columns[5] = record.SizeBytes;
+        columns[6] = unchecked((ulong)record.Client);
+    }
+
+    public static FreeRequest Make(ReadOnlySpan<ulong> columns)
+    {
+        _ = columns[Count - 1]; // One check; the accesses below are then known to fit.
+        unchecked
+        {
+            return new(
+                (long)columns[0], (int)columns[1], (int)columns[2], (long)columns[3], columns[4], columns[5],
+                (int)columns[6]);
+        }
+    }
+}
+
+[RegisterSerializer, RegisterCopier]
+public sealed class FreeRequestCodec : PackedCodec<FreeRequest, FreeRequestLayout>;
+
+[RegisterSerializer, RegisterCopier]
+public sealed class FreeRequestVectorCodec : PackedVectorCodec<FreeRequest, FreeRequestLayout>;
+
+public readonly struct FreeReplyLayout : IPackedLayout<FreeReply>
+{
+    public static string Names => "Err At.Gen At.Seq At.Life Owner";
+
+    public static int Count => 5;
+
+    public static void Take(in FreeReply record, Span<ulong> columns)
+    {
+        _ = columns[Count - 1]; // One check; the accesses below are then known to fit.
+        columns[0] = unchecked((ulong)(short)record.Err);
+        columns[1] = unchecked((ulong)record.At.Gen);
+        columns[2] = unchecked((ulong)record.At.Seq);
+        columns[3] = unchecked((ulong)record.At.Life);
+        columns[4] = unchecked((ulong)record.Owner);
+    }
+
+    public static FreeReply Make(ReadOnlySpan<ulong> columns)
+    {
+        _ = columns[Count - 1]; // One check; the accesses below are then known to fit.
+        unchecked
+        {
+            return new(
+                (Errno)(short)columns[0], new((int)columns[1], (long)columns[2], (int)columns[3]), (short)columns[4]);
+        }
+    }
+}
+
+[RegisterSerializer, RegisterCopier]
+public sealed class FreeReplyCodec : PackedCodec<FreeReply, FreeReplyLayout>;
+
+[RegisterSerializer, RegisterCopier]
+public sealed class FreeReplyVectorCodec : PackedVectorCodec<FreeReply, FreeReplyLayout>;
+
+public readonly struct AccessRequestLayout : IPackedLayout<AccessRequest>
+{
+    public static string Names => "Op Session Gen Number Pfn PageCount Direction Via Tag Client";
+
+    public static int Count => 10;
+
+    public static void Take(in AccessRequest record, Span<ulong> columns)
+    {
+        _ = columns[Count - 1]; // One check; the accesses below are then known to fit.
+        columns[0] = unchecked((ulong)record.Op);
+        columns[1] = unchecked((ulong)record.Session);
+        columns[2] = unchecked((ulong)record.Gen);
+        columns[3] = unchecked((ulong)record.Number);
+        columns[4] = record.Pfn;
+        columns[5] = unchecked((ulong)record.PageCount);
+        columns[6] = unchecked((ulong)(byte)record.Direction);
+        columns[7] = unchecked((ulong)(byte)record.Via);
+        columns[8] = record.Tag;
+        columns[9] = unchecked((ulong)record.Client);
+    }
+
+    public static AccessRequest Make(ReadOnlySpan<ulong> columns)
+    {
+        _ = columns[Count - 1]; // One check; the accesses below are then known to fit.
+        unchecked
+        {
+            return new(
+                (long)columns[0], (int)columns[1], (int)columns[2], (long)columns[3], columns[4], (int)columns[5],
+                (AccessDirection)(byte)columns[6], (AccessVia)(byte)columns[7], columns[8], (int)columns[9]);
+        }
+    }
+}
+
+[RegisterSerializer, RegisterCopier]
+public sealed class AccessRequestCodec : PackedCodec<AccessRequest, AccessRequestLayout>;
+
+[RegisterSerializer, RegisterCopier]
+public sealed class AccessRequestVectorCodec : PackedVectorCodec<AccessRequest, AccessRequestLayout>;
+
+public readonly struct AccessReplyLayout : IPackedLayout<AccessReply>
+{
+    public static string Names => "Err At.Gen At.Seq At.Life Tag";
+
+    public static int Count => 5;
+
+    public static void Take(in AccessReply record, Span<ulong> columns)
+    {
+        _ = columns[Count - 1]; // One check; the accesses below are then known to fit.
+        columns[0] = unchecked((ulong)(short)record.Err);
+        columns[1] = unchecked((ulong)record.At.Gen);
+        columns[2] = unchecked((ulong)record.At.Seq);
+        columns[3] = unchecked((ulong)record.At.Life);
+        columns[4] = record.Tag;
+    }
+
+    public static AccessReply Make(ReadOnlySpan<ulong> columns)
+    {
+        _ = columns[Count - 1]; // One check; the accesses below are then known to fit.
+        unchecked
+        {
+            return new(
+                (Errno)(short)columns[0], new((int)columns[1], (long)columns[2], (int)columns[3]), columns[4]);
+        }
+    }
+}
+
+[RegisterSerializer, RegisterCopier]
+public sealed class AccessReplyCodec : PackedCodec<AccessReply, AccessReplyLayout>;
+
+[RegisterSerializer, RegisterCopier]
+public sealed class AccessReplyVectorCodec : PackedVectorCodec<AccessReply, AccessReplyLayout>;
