@@ -35,12 +35,12 @@ internal sealed class LostFleet(Func<int, string> nameOf) : IHistorySink, IIncar
 
     public void Observe(in Operation record) => Saw(record.At);
 
-    public ValueTask<Tenure> BeginAsync(string name, string? plan = null)
+    public ValueTask<Tenure> BeginAsync(string name, KeptPlan? plan = null)
     {
         lock (_gate)
         {
             if (plan is not null)
-                _plans[name] = plan;
+                _plans[name] = plan.Text;
             return new(new Tenure(
                 _gens[name] = _gens.GetValueOrDefault(name) + 1, _devices.GetValueOrDefault(name),
                 ServingTerm.Unlimited));
@@ -56,25 +56,25 @@ internal sealed class LostFleet(Func<int, string> nameOf) : IHistorySink, IIncar
         }
     }
 
-    public ValueTask KeepAsync(string name, string? plan)
+    public ValueTask KeepAsync(string name, KeptPlan? plan)
     {
         lock (_gate)
         {
             if (plan is null)
                 _plans.Remove(name);
             else
-                _plans[name] = plan;
+                _plans[name] = plan.Text;
             return default;
         }
     }
 
-    public ValueTask<bool> TryKeepAsync(string name, int gen, string plan)
+    public ValueTask<bool> TryKeepAsync(string name, int gen, KeptPlan plan)
     {
         lock (_gate)
         {
             var isNewest = _gens.GetValueOrDefault(name) == gen;
             if (isNewest)
-                _plans[name] = plan;
+                _plans[name] = plan.Text;
             return new(isNewest);
         }
     }
@@ -141,7 +141,8 @@ internal sealed class LostFleet(Func<int, string> nameOf) : IHistorySink, IIncar
     private sealed class MapLink(FleetContext context, string key) : IMapLink
     {
         public ValueTask<At> Fence(int deviceGen, int life, At cause, string actor) =>
-            new MapAgent(context, key, resource => new ResourceLink(context, resource)).Fence(deviceGen, cause, actor);
+            new MapAgent(context, key, (_, resource) => new ResourceLink(context, resource))
+                .Fence(deviceGen, cause, actor);
 
         public ValueTask<At> Store(MapLife life, At cause) => throw Uncalled(key);
 

@@ -15,13 +15,20 @@ namespace Fleet.Grains.Shells;
 /// <remarks>A call ends without an answer only when its own incarnation is over.</remarks>
 public sealed class GrainLinks(IGrainFactory grains, TimeProvider time)
 {
-    /// <param name="owner">Stream of the object that calls.</param>
-    public IFleetLinks Of(Func<ObjectLog> owner) => new Links(this, grains, owner);
+    private Func<ObjectLog, string, IResourceLink>? _resourceOf;
+
+    /// <summary>The way to a resource from an object that calls no other; one function for all objects.</summary>
+    public Func<ObjectLog, string, IResourceLink> ResourceOf =>
+        _resourceOf ??= (owner, key) => new Links(this) { Owner = owner }.Resource(key);
+
+    /// <summary>The links of one object, which is still to be named as their owner.</summary>
+    internal Links New() => new(this);
+
+    private IGrainFactory Factory => grains;
 
     private async ValueTask<T> Send<T>(
-        Func<ObjectLog> owner, PartCallNumbers? numbers, Func<PartCall, ValueTask<T>> send)
+        ObjectLog log, PartCallNumbers? numbers, Func<PartCall, ValueTask<T>> send)
     {
-        var log = owner();
         var call = numbers?.Begin(log.Gen) ?? default;
         var reply = await LostCall.RepeatAsync(() => send(call), time, () =>
         {
@@ -34,39 +41,66 @@ public sealed class GrainLinks(IGrainFactory grains, TimeProvider time)
         return reply;
     }
 
-    private sealed class Links(GrainLinks links, IGrainFactory grains, Func<ObjectLog> owner) : IFleetLinks
+    /// <summary>The links of one object: one to each part, whose numbers go on from life to life, so that a late
+    /// message of an earlier one is known for what it is.</summary>
+    internal sealed class Links(GrainLinks links) : IFleetLinks
     {
-        // Few, and there are as many lists as objects.
-        private readonly List<(int Part, PartCallNumbers Numbers)> _numbers = new(1);
+        // One of each is the rule, and there are as many of these as objects.
+        private PartLink? _first;
+        private PartLink? _second;
+        private List<PartLink>? _more;
 
-        public IResourceLink Resource(string key) => new ResourceLink(
-            links, owner, NumbersOf("ref:" + key), grains.GetGrain<IP2pdmaResourceGrain>(key));
+        /// <summary>Stream of the object that calls.</summary>
+        public ObjectLog Owner { get; set; } = null!;
 
-        public IMapLink Map(string key) => new MapLink(
-            links, owner, NumbersOf("map:" + key), grains.GetGrain<IPgmapGrain>(key));
+        public IResourceLink Resource(string key) => (IResourceLink)(
+            Known("ref:" + key, out var part)
+            ?? Add(new ResourceLink(links, Owner, part, Factory.GetGrain<IP2pdmaResourceGrain>(key))));
 
-        public IPgmapArrayLink PgmapArray(string host) => new PgmapArrayLink(
-            links, owner, grains.GetGrain<IPgmapArrayGrain>(host));
+        public IMapLink Map(string key) => (IMapLink)(
+            Known("map:" + key, out var part)
+            ?? Add(new MapLink(links, Owner, part, Factory.GetGrain<IPgmapGrain>(key))));
 
-        /// <summary>They go on from life to life: a late message of an earlier one is known for what it is.</summary>
-        private PartCallNumbers NumbersOf(string name)
+        public IPgmapArrayLink PgmapArray(string host) =>
+            new PgmapArrayLink(links, Owner, Factory.GetGrain<IPgmapArrayGrain>(host));
+
+        private IGrainFactory Factory => links.Factory;
+
+        private PartLink? Known(string name, out int part)
         {
-            var part = owner().Context.Objects.Intern(name);
-            foreach (var (known, numbers) in _numbers)
+            var id = part = Owner.Context.Objects.Intern(name);
+            return _first?.Part == id ? _first
+                : _second?.Part == id ? _second
+                : _more?.Find(link => link.Part == id);
+        }
+
+        private PartLink Add(PartLink link)
+        {
+            if (_first is null)
             {
-                if (known == part)
-                {
-                    return numbers;
-                }
+                _first = link;
+            }
+            else if (_second is null)
+            {
+                _second = link;
+            }
+            else
+            {
+                (_more ??= new(1)).Add(link);
             }
 
-            var first = new PartCallNumbers();
-            _numbers.Add((part, first));
-            return first;
+            return link;
         }
     }
 
-    private sealed class PgmapArrayLink(GrainLinks links, Func<ObjectLog> owner, IPgmapArrayGrain grain)
+    /// <summary>The way to one part, with the numbers of the calls to it.</summary>
+    /// <param name="part">Id of the part's name.</param>
+    private abstract class PartLink(int part) : PartCallNumbers
+    {
+        public int Part => part;
+    }
+
+    private sealed class PgmapArrayLink(GrainLinks links, ObjectLog owner, IPgmapArrayGrain grain)
         : IPgmapArrayLink
     {
         public ValueTask<string?> Conflict(MapRange range) => links.Send(owner, null, _ => grain.Conflict(range));
@@ -84,60 +118,60 @@ public sealed class GrainLinks(IGrainFactory grains, TimeProvider time)
         });
     }
 
-    private sealed class ResourceLink(
-        GrainLinks links, Func<ObjectLog> owner, PartCallNumbers numbers, IP2pdmaResourceGrain grain) : IResourceLink
+    private sealed class ResourceLink(GrainLinks links, ObjectLog owner, int part, IP2pdmaResourceGrain grain)
+        : PartLink(part), IResourceLink
     {
         public ValueTask<At> Init(int life, At cause) =>
-            links.Send(owner, numbers, call => grain.Init(life, cause, call));
+            links.Send(owner, this, call => grain.Init(life, cause, call));
 
         public ValueTask<At> Kill(int life, At cause) =>
-            links.Send(owner, numbers, call => grain.Kill(life, cause, call));
+            links.Send(owner, this, call => grain.Kill(life, cause, call));
 
         public ValueTask<At> Confirm(int life, SlotReport[] folds) =>
-            links.Send(owner, numbers, call => grain.Confirm(life, folds, call));
+            links.Send(owner, this, call => grain.Confirm(life, folds, call));
 
         /// <summary>Cumulative: it may be executed as often as it arrives.</summary>
         public ValueTask<At> Report(int life, SlotReport report) =>
             links.Send(owner, null, _ => grain.Report(life, report));
 
         public ValueTask<ZeroReply> WaitZero(int life, WaitStep step, At cause) => links.Send(
-            owner, step is WaitStep.Poll ? null : numbers, call => grain.WaitZero(life, step, cause, call));
+            owner, step is WaitStep.Poll ? null : this, call => grain.WaitZero(life, step, cause, call));
 
         public ValueTask<At> Exit(int life, bool endsCleanup, At cause) =>
-            links.Send(owner, numbers, call => grain.Exit(life, endsCleanup, cause, call));
+            links.Send(owner, this, call => grain.Exit(life, endsCleanup, cause, call));
 
         public ValueTask<At> Fence(int deviceGen, int life, At cause, string actor) =>
-            links.Send(owner, numbers, call => grain.Fence(life, cause, actor, call));
+            links.Send(owner, this, call => grain.Fence(life, cause, actor, call));
 
         public ValueTask<At> Look() => links.Send(owner, null, _ => grain.Look());
     }
 
-    private sealed class MapLink(
-        GrainLinks links, Func<ObjectLog> owner, PartCallNumbers numbers, IPgmapGrain grain) : IMapLink
+    private sealed class MapLink(GrainLinks links, ObjectLog owner, int part, IPgmapGrain grain)
+        : PartLink(part), IMapLink
     {
         public ValueTask<At> Store(MapLife life, At cause) =>
-            links.Send(owner, numbers, call => grain.Store(life, cause, call));
+            links.Send(owner, this, call => grain.Store(life, cause, call));
 
         public ValueTask<At> AddMemory(int life, At cause) =>
-            links.Send(owner, numbers, call => grain.AddMemory(life, cause, call));
+            links.Send(owner, this, call => grain.AddMemory(life, cause, call));
 
         public ValueTask<At> InitPages(int life, RefSlotState slot, At cause) =>
-            links.Send(owner, numbers, call => grain.InitPages(life, slot, cause, call));
+            links.Send(owner, this, call => grain.InitPages(life, slot, cause, call));
 
         /// <summary>Again, it gives the newest counts.</summary>
         public ValueTask<SlotReport> Fold(int life) => links.Send(owner, null, _ => grain.Fold(life));
 
         public ValueTask<At> PutInitial(int life, At cause) =>
-            links.Send(owner, numbers, call => grain.PutInitial(life, cause, call));
+            links.Send(owner, this, call => grain.PutInitial(life, cause, call));
 
         public ValueTask<At> Remove(int life, At cause, At reference) =>
-            links.Send(owner, numbers, call => grain.Remove(life, cause, reference, call));
+            links.Send(owner, this, call => grain.Remove(life, cause, reference, call));
 
         public ValueTask<At> Erase(int life, At cause) =>
-            links.Send(owner, numbers, call => grain.Erase(life, cause, call));
+            links.Send(owner, this, call => grain.Erase(life, cause, call));
 
         public ValueTask<At> Fence(int deviceGen, int life, At cause, string actor) =>
-            links.Send(owner, numbers, call => grain.Fence(deviceGen, cause, actor, call));
+            links.Send(owner, this, call => grain.Fence(deviceGen, cause, actor, call));
 
         public ValueTask<At> Look() => links.Send(owner, null, _ => grain.Look());
 

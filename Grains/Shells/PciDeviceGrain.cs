@@ -131,11 +131,10 @@ internal sealed class PciDeviceGrain : FencedGrain, IPciDeviceGrain
 
     private DeviceAgent NewAgent()
     {
-        DeviceAgent? agent = null;
-        agent = new(_context, this.GetPrimaryKeyString(), _links.Of(() => agent!.Log))
-        {
-            PartLost = _ => LosePart(agent!).Ignore(),
-        };
+        var links = _links.New();
+        var agent = new DeviceAgent(_context, this.GetPrimaryKeyString(), links);
+        links.Owner = agent.Log;
+        agent.PartLost = _ => LosePart(agent).Ignore();
         return agent;
     }
 
@@ -210,7 +209,7 @@ internal sealed class PciDeviceGrain : FencedGrain, IPciDeviceGrain
         (_run, _plan) = (run, plan);
         _patience = run.Patience < _poll.For ? run.Patience : _poll.For;
         await _agent.Configure(
-            run, plan, isKept ? null : PlanText.Of(new PlanText.DeviceText(run, plan)), cause);
+            run, plan, isKept ? null : PlanText.Of(run, plan), cause);
     }
 
     /// <summary>Another incarnation follows the one whose part was lost, also where that one still begins.</summary>

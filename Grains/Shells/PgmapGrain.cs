@@ -25,8 +25,7 @@ internal sealed class PgmapGrain : PartGrain, IPgmapGrain
         : base(context)
     {
         _ledger = ledger;
-        MapAgent? agent = null;
-        _agent = agent = new(context, this.GetPrimaryKeyString(), links.Of(() => agent!.Log).Resource);
+        _agent = new(context, this.GetPrimaryKeyString(), links.ResourceOf);
     }
 
     protected override ObjectLog Log => _agent.Log;

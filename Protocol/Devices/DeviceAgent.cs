@@ -77,7 +77,7 @@ public sealed partial class DeviceAgent
     /// <param name="cause">Who ended the earlier incarnation; see <see cref="FenceCause"/>.</param>
     /// <exception cref="ArgumentException">The run's profile or the plan's driver is not known.</exception>
     public async ValueTask Configure(
-        RunPlan run, DevicePlan plan, string? kept = null, string cause = FenceCause.Failover)
+        RunPlan run, DevicePlan plan, KeptPlan? kept = null, string cause = FenceCause.Failover)
     {
         if (_plan is not null)
         {

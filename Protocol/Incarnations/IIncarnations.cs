@@ -18,17 +18,17 @@ public interface IIncarnations
     /// <summary>Begins the next incarnation of an object: 1 at first, larger each time.</summary>
     /// <remarks>Completes when the one before it surely answers nobody any more.</remarks>
     /// <param name="plan">What a later incarnation has to know to begin; null keeps what is known.</param>
-    ValueTask<Tenure> BeginAsync(string name, string? plan = null);
+    ValueTask<Tenure> BeginAsync(string name, KeptPlan? plan = null);
 
     ValueTask<DurableObject> KnownAsync(string name);
 
     /// <summary>Keeps a plan under a name; null forgets it.</summary>
-    ValueTask KeepAsync(string name, string? plan);
+    ValueTask KeepAsync(string name, KeptPlan? plan);
 
     /// <summary>Keeps a plan under the name of an object, in the name of its newest incarnation.</summary>
     /// <returns>False, and nothing is kept, where <paramref name="gen"/> is not the newest any more: whoever follows
     /// reads what was kept before, or what is kept here, and knows that nobody changes it later.</returns>
-    ValueTask<bool> TryKeepAsync(string name, int gen, string plan);
+    ValueTask<bool> TryKeepAsync(string name, int gen, KeptPlan plan);
 
     /// <summary>Returns the names under which a plan is kept.</summary>
     ValueTask<IReadOnlyList<string>> NamesAsync(string prefix);

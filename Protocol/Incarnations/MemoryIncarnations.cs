@@ -1,4 +1,3 @@
-using System.Text;
 using Fleet.Kernel.History;
 using Fleet.Protocol.Devices;
 using Fleet.Protocol.Streams;
@@ -19,10 +18,7 @@ public sealed class MemoryIncarnations : IIncarnations
 
         public DeviceState State { get; set; }
 
-        /// <summary>In UTF-8: hardly ever read, and there is one for each device.</summary>
-        public byte[]? Plan { get; set; }
-
-        public string? PlanText => Plan is null ? null : Encoding.UTF8.GetString(Plan);
+        public KeptPlan? Plan { get; set; }
 
         public Tenure? Tenure { get; set; }
     }
@@ -32,7 +28,7 @@ public sealed class MemoryIncarnations : IIncarnations
     /// <summary>Commits of an incarnation that a newer one had replaced.</summary>
     public long Refused => Interlocked.Read(ref _refused);
 
-    public ValueTask<Tenure> BeginAsync(string name, string? plan = null)
+    public ValueTask<Tenure> BeginAsync(string name, KeptPlan? plan = null)
     {
         lock (_gate)
         {
@@ -42,7 +38,7 @@ public sealed class MemoryIncarnations : IIncarnations
                 entry.Tenure?.End();
             }
 
-            entry.Plan = BytesOf(plan) ?? entry.Plan;
+            entry.Plan = plan ?? entry.Plan;
             entry.Tenure = new(++entry.Gen, entry.State, ServingTerm.Unlimited);
             return new(entry.Tenure);
         }
@@ -54,20 +50,20 @@ public sealed class MemoryIncarnations : IIncarnations
         {
             return new(
                 _known.TryGetValue(name, out var entry)
-                    ? new DurableObject(entry.Gen, entry.State, entry.PlanText) : default);
+                    ? new DurableObject(entry.Gen, entry.State, entry.Plan?.Text) : default);
         }
     }
 
-    public ValueTask KeepAsync(string name, string? plan)
+    public ValueTask KeepAsync(string name, KeptPlan? plan)
     {
         lock (_gate)
         {
-            EntryOf(name).Plan = BytesOf(plan);
+            EntryOf(name).Plan = plan;
             return default;
         }
     }
 
-    public ValueTask<bool> TryKeepAsync(string name, int gen, string plan)
+    public ValueTask<bool> TryKeepAsync(string name, int gen, KeptPlan plan)
     {
         lock (_gate)
         {
@@ -77,7 +73,7 @@ public sealed class MemoryIncarnations : IIncarnations
                 return new(false);
             }
 
-            entry.Plan = BytesOf(plan);
+            entry.Plan = plan;
             return new(true);
         }
     }
@@ -100,8 +96,6 @@ public sealed class MemoryIncarnations : IIncarnations
 
     /// <summary>Lets through to a log what the newest incarnations commit, and nothing else.</summary>
     public ILifecycleLog Fence(ILifecycleLog log, ObjectTable objects) => new FencedLog(this, log, objects);
-
-    private static byte[]? BytesOf(string? plan) => plan is null ? null : Encoding.UTF8.GetBytes(plan);
 
     private Entry EntryOf(string name)
     {

@@ -19,7 +19,7 @@ namespace Fleet.Protocol.Maps;
 /// </remarks>
 public sealed partial class MapAgent
 {
-    private readonly Func<string, IResourceLink> _resources;
+    private readonly Func<ObjectLog, string, IResourceLink> _resources;
     private readonly RefSlot _slot = new();
     private readonly int _bar;
     private readonly int _device;
@@ -38,8 +38,8 @@ public sealed partial class MapAgent
     private readonly record struct Pin(ulong Pfn, int Session);
 
     /// <param name="key"><c>host/bdf/bar4</c> or <c>host/nd:REGION/range0</c>.</param>
-    /// <param name="resources">Links to resources, by key.</param>
-    public MapAgent(FleetContext context, string key, Func<string, IResourceLink> resources)
+    /// <param name="resources">Links of an object to resources, by key; asked for one when it is first used.</param>
+    public MapAgent(FleetContext context, string key, Func<ObjectLog, string, IResourceLink> resources)
     {
         Log = new(context, "map:" + key);
         _resources = resources;
@@ -64,7 +64,7 @@ public sealed partial class MapAgent
         {
             IsStored = true,
         };
-        _resource = _resources(life.ResourceKey);
+        _resource = null;
         _reference = Log.Context.Objects.Intern("ref:" + life.ResourceKey);
         return Range(EventKind.MapStore, [Device(cause)]);
     }
@@ -325,7 +325,8 @@ public sealed partial class MapAgent
 
     private async ValueTask<At> ReportAsync(At at)
     {
-        var (resource, life) = (_resource!, _life);
+        var life = _life;
+        var resource = _resource ??= _resources(Log, Log.Context.Objects.Name(_reference)["ref:".Length..]);
         await Log.CommitAsync();
 
         // Of a life that was fenced meanwhile nothing is counted any more.

@@ -59,7 +59,7 @@ public sealed class ObjectLog(FleetContext context, string name)
 
     /// <summary>Begins an incarnation: its number is fenced, its first event recorded.</summary>
     /// <param name="plan">What the next incarnation has to know to begin.</param>
-    public ValueTask OpenAsync(string? plan = null)
+    public ValueTask OpenAsync(KeptPlan? plan = null)
     {
         if (IsOpen)
         {
@@ -153,7 +153,7 @@ public sealed class ObjectLog(FleetContext context, string name)
         return new(_committing);
     }
 
-    private async Task OpenOnceAsync(string? plan)
+    private async Task OpenOnceAsync(KeptPlan? plan)
     {
         var tenure = await context.Incarnations.BeginAsync(Name, plan);
         _tenure = tenure;

@@ -72,8 +72,11 @@ internal sealed class MapActivation : PartActivation
     private readonly CallLedger<FrontReply> _clients = new();
 
     public MapActivation(VirtualCluster cluster, Grain grain, Silo silo)
-        : base(cluster, grain, silo) =>
-        Agent = new(silo.Context, grain.Key, new AgentLinks(cluster, this).Resource);
+        : base(cluster, grain, silo)
+    {
+        var links = new AgentLinks(cluster, this);
+        Agent = new(silo.Context, grain.Key, (_, key) => links.Resource(key));
+    }
 
     public MapAgent Agent { get; }
 

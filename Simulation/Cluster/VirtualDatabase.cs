@@ -190,7 +190,7 @@ internal sealed class VirtualDatabase(VirtualCluster cluster, DatabasePlan plan,
             set => silo().Term.IsBinding = value && database.IsFencing;
         }
 
-        public async ValueTask<Tenure> BeginAsync(string name, string? plan = null)
+        public async ValueTask<Tenure> BeginAsync(string name, KeptPlan? plan = null)
         {
             var at = silo();
             await at.Term.RenewedAsync();
@@ -209,9 +209,9 @@ internal sealed class VirtualDatabase(VirtualCluster cluster, DatabasePlan plan,
         public ValueTask<DurableObject> KnownAsync(string name) => new(database.Ask(() => new DurableObject(
             database.GenOf(name), database.StateOf(database.IdOf(name)), null)));
 
-        public ValueTask KeepAsync(string name, string? plan) => default;
+        public ValueTask KeepAsync(string name, KeptPlan? plan) => default;
 
-        public ValueTask<bool> TryKeepAsync(string name, int gen, string plan) =>
+        public ValueTask<bool> TryKeepAsync(string name, int gen, KeptPlan plan) =>
             new(database.Ask(() => database.GenOf(name) == gen));
 
         public ValueTask<IReadOnlyList<string>> NamesAsync(string prefix) => new([]);

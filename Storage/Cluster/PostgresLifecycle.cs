@@ -84,7 +84,7 @@ public sealed class PostgresLifecycle : ILifecycleLog, IIncarnations, IAsyncDisp
         set => _term.IsBinding = value;
     }
 
-    public async ValueTask<Tenure> BeginAsync(string name, string? plan = null)
+    public async ValueTask<Tenure> BeginAsync(string name, KeptPlan? plan = null)
     {
         await _term.RenewedAsync();
         if (_term.IsResigned)
@@ -92,7 +92,7 @@ public sealed class PostgresLifecycle : ILifecycleLog, IIncarnations, IAsyncDisp
             throw new StaleIncarnationException(name, 0);
         }
 
-        var asked = new Asked(name, plan);
+        var asked = new Asked(name, plan?.Text);
         await _asked.Writer.WriteAsync(asked);
         var begun = await asked.Done.Task;
         var tenure = new Tenure(begun.Gen, begun.Before, _term);
@@ -133,7 +133,7 @@ public sealed class PostgresLifecycle : ILifecycleLog, IIncarnations, IAsyncDisp
         },
         CancellationToken.None);
 
-    public async ValueTask KeepAsync(string name, string? plan) => await _writer.PatientlyAsync(
+    public async ValueTask KeepAsync(string name, KeptPlan? plan) => await _writer.PatientlyAsync(
         async token =>
         {
             await using var command = _source.CreateCommand(plan is null
@@ -144,21 +144,21 @@ public sealed class PostgresLifecycle : ILifecycleLog, IIncarnations, IAsyncDisp
             command.Parameters.Add(new NpgsqlParameter { Value = name });
             if (plan is not null)
             {
-                command.Parameters.Add(new NpgsqlParameter { Value = plan });
+                command.Parameters.Add(new NpgsqlParameter { Value = plan.Text });
             }
 
             return await command.ExecuteNonQueryAsync(token);
         },
         CancellationToken.None);
 
-    public async ValueTask<bool> TryKeepAsync(string name, int gen, string plan) => await _writer.PatientlyAsync(
+    public async ValueTask<bool> TryKeepAsync(string name, int gen, KeptPlan plan) => await _writer.PatientlyAsync(
         async token =>
         {
             await using var command = _source.CreateCommand("SELECT fleet.keep_plan($1, $2, $3, $4)");
             command.Parameters.Add(new NpgsqlParameter { Value = _scope });
             command.Parameters.Add(new NpgsqlParameter { Value = name });
             command.Parameters.Add(new NpgsqlParameter { Value = gen });
-            command.Parameters.Add(new NpgsqlParameter { Value = plan });
+            command.Parameters.Add(new NpgsqlParameter { Value = plan.Text });
             return (bool)(await command.ExecuteScalarAsync(token))!;
         },
         CancellationToken.None);

@@ -59,15 +59,16 @@ public sealed class FailedBeginningTests
             set => _memory.IsFencing = value;
         }
 
-        public ValueTask<Tenure> BeginAsync(string name, string? plan = null) =>
+        public ValueTask<Tenure> BeginAsync(string name, KeptPlan? plan = null) =>
             name.StartsWith("dev:", StringComparison.Ordinal) && Interlocked.Increment(ref _begun) == 1
                 ? throw new IOException("The database is away.") : _memory.BeginAsync(name, plan);
 
         public ValueTask<DurableObject> KnownAsync(string name) => _memory.KnownAsync(name);
 
-        public ValueTask KeepAsync(string name, string? plan) => _memory.KeepAsync(name, plan);
+        public ValueTask KeepAsync(string name, KeptPlan? plan) => _memory.KeepAsync(name, plan);
 
-        public ValueTask<bool> TryKeepAsync(string name, int gen, string plan) => _memory.TryKeepAsync(name, gen, plan);
+        public ValueTask<bool> TryKeepAsync(string name, int gen, KeptPlan plan) =>
+            _memory.TryKeepAsync(name, gen, plan);
 
         public ValueTask<IReadOnlyList<string>> NamesAsync(string prefix) => _memory.NamesAsync(prefix);
 

@@ -219,7 +219,8 @@ internal sealed class LocalFleet : IFleetLinks, ILifecycleLog, IEventClock, IObj
         _resources.TryGetValue(key, out var known) ? known : _resources[key] = new(_context, key));
 
     public IMapLink MapLink(string key) => new LocalMapLink(
-        _maps.TryGetValue(key, out var known) ? known : _maps[key] = new(_context, key, Resource));
+        _maps.TryGetValue(key, out var known) ? known
+            : _maps[key] = new(_context, key, (_, resource) => Resource(resource)));
 
     IMapLink IFleetLinks.Map(string key) => MapLink(key);
 
