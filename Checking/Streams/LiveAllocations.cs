@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using Fleet.Kernel.History;
 
 namespace Fleet.Checking.Streams;
@@ -20,6 +19,9 @@ internal struct LiveAllocation
 
     /// <summary>Overlapped by a later one, so no longer in the address index.</summary>
     public bool Displaced;
+
+    /// <summary>The slot is in use.</summary>
+    public bool IsLive;
 
     /// <summary>Last address.</summary>
     public readonly ulong End => EndOf(Start, SizeBytes);
@@ -66,19 +68,30 @@ internal struct LiveAllocation
 }
 
 /// <summary>The live allocations of one device, by name and by address.</summary>
-/// <remarks>Adding and removing costs O(log live) and, once warm, no memory.</remarks>
+/// <remarks>
+/// A few are looked through one by one: they lie in one array, while tables and an index are objects, and so cache
+/// lines, of their own at a device that was not used for long. More than that cost O(log live) and, once warm, no
+/// memory. Source: docs/decisions/0121.
+/// </remarks>
 internal sealed class LiveAllocations
 {
-    private readonly Dictionary<long, int> _byNumber = [];
-    private readonly AddressIndex _index = new();
+    private const int FewMax = 8;
+
     private LiveAllocation[] _slots = [];
     private int _used;
     private int _free = -1;
+    private bool _isIndexed;
+    private Dictionary<long, int>? _byNumber;
+    private AddressIndex? _index;
 
-    public int Count => _byNumber.Count;
+    public int Count { get; private set; }
 
     /// <summary>Returns the slot of an allocation, -1 when it is not live.</summary>
-    public int Find(AllocId id) => _byNumber.TryGetValue(Key(id), out var slot) && _slots[slot].Id == id ? slot : -1;
+    public int Find(AllocId id)
+    {
+        var slot = FindKey(Key(id));
+        return slot >= 0 && _slots[slot].Id == id ? slot : -1;
+    }
 
     public ref LiveAllocation this[int slot] => ref _slots[slot];
 
@@ -86,19 +99,44 @@ internal sealed class LiveAllocations
     /// Returns the slot of an undisplaced allocation that shares an address with the range, -1 when none does.
     /// </summary>
     /// <param name="end">Its last address.</param>
-    public int FindOverlap(ulong start, ulong end) => _index.FindOverlap(start, end);
+    public int FindOverlap(ulong start, ulong end)
+    {
+        if (_isIndexed)
+        {
+            return _index!.FindOverlap(start, end);
+        }
+
+        // The last range that starts at or before the end is the only one that can reach into it: all are disjoint.
+        var last = -1;
+        for (var slot = 0; slot < _used; slot++)
+        {
+            ref var live = ref _slots[slot];
+            if (live.IsLive && !live.Displaced && live.Start <= end
+                && (last < 0 || live.Start >= _slots[last].Start))
+            {
+                last = slot;
+            }
+        }
+
+        return last >= 0 && _slots[last].End >= start ? last : -1;
+    }
 
     /// <summary>Returns the next lower one that shares an address with the range, -1 when there is none.</summary>
     public int FindOverlapBelow(ulong start, int slot) =>
-        _slots[slot].Start > start ? _index.FindOverlap(start, _slots[slot].Start - 1) : -1;
+        _slots[slot].Start > start ? FindOverlap(start, _slots[slot].Start - 1) : -1;
 
     /// <summary>Adds an allocation that overlaps none of the undisplaced; false if its name is live already.</summary>
     public bool Add(in LiveAllocation allocation)
     {
-        ref var place = ref CollectionsMarshal.GetValueRefOrAddDefault(_byNumber, Key(allocation.Id), out var exists);
-        if (exists)
+        var key = Key(allocation.Id);
+        if (FindKey(key) >= 0)
         {
             return false;
+        }
+
+        if (!_isIndexed && Count == FewMax)
+        {
+            BeginIndex();
         }
 
         int slot;
@@ -111,35 +149,54 @@ internal sealed class LiveAllocations
         {
             if (_used == _slots.Length)
             {
-                Array.Resize(ref _slots, Math.Max(4, _used * 2));
+                Array.Resize(ref _slots, Math.Max(1, _used * 2));
             }
 
             slot = _used++;
         }
 
-        place = slot;
         _slots[slot] = allocation;
-        _index.Add(allocation.Start, allocation.End, slot);
+        _slots[slot].IsLive = true;
+        Count++;
+        if (_isIndexed)
+        {
+            _byNumber!.Add(key, slot);
+            _index!.Add(allocation.Start, allocation.End, slot);
+        }
+
         return true;
     }
 
     /// <summary>Takes an allocation out of the address index: something newer has its addresses.</summary>
     public void Displace(int slot)
     {
-        _index.Remove(_slots[slot].Start);
         _slots[slot].Displaced = true;
+        if (_isIndexed)
+        {
+            _index!.Remove(_slots[slot].Start);
+        }
     }
 
     public void Remove(int slot)
     {
         ref var allocation = ref _slots[slot];
-        if (!allocation.Displaced)
+        if (_isIndexed)
         {
-            _index.Remove(allocation.Start);
+            if (!allocation.Displaced)
+            {
+                _index!.Remove(allocation.Start);
+            }
+
+            _byNumber!.Remove(Key(allocation.Id));
         }
 
-        _byNumber.Remove(Key(allocation.Id));
         allocation = default;
+        if (--Count == 0)
+        {
+            (_used, _free, _isIndexed) = (0, -1, false);
+            return;
+        }
+
         allocation.Seq = _free;
         _free = slot;
     }
@@ -157,4 +214,41 @@ internal sealed class LiveAllocations
     }
 
     private static long Key(AllocId id) => unchecked((long)((ulong)id.Gen << 40) ^ id.Number);
+
+    private int FindKey(long key)
+    {
+        if (_isIndexed)
+        {
+            return _byNumber!.GetValueOrDefault(key, -1);
+        }
+
+        for (var slot = 0; slot < _used; slot++)
+        {
+            if (_slots[slot].IsLive && Key(_slots[slot].Id) == key)
+            {
+                return slot;
+            }
+        }
+
+        return -1;
+    }
+
+    private void BeginIndex()
+    {
+        (_byNumber, _index, _isIndexed) = (_byNumber ?? [], _index ?? new(), true);
+        for (var slot = 0; slot < _used; slot++)
+        {
+            ref var live = ref _slots[slot];
+            if (!live.IsLive)
+            {
+                continue;
+            }
+
+            _byNumber.Add(Key(live.Id), slot);
+            if (!live.Displaced)
+            {
+                _index.Add(live.Start, live.End, slot);
+            }
+        }
+    }
 }

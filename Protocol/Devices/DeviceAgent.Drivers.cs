@@ -53,7 +53,7 @@ public sealed partial class DeviceAgent
             return new(Errno.ESTALE, default, 0);
         }
 
-        if (_live is null || !_live.TryGetValue(request.Number, out var held) || held.Session != request.Session
+        if (!_hot.Live.TryGet(request.Number, out var held) || held.Session != request.Session
             || held.Bio is not { } bio || !Covers(held, request))
         {
             return new(Errno.EINVAL, default, 0);
@@ -247,14 +247,13 @@ public sealed partial class DeviceAgent
         }
         else
         {
-            _tally.Allocs++;
-            var number = ++_allocations;
+            var number = ++_hot.Allocations;
             var address = (bio.Pmem.Region.StartPfn + ((ulong)bio.Slot * RequestPages)) << DevPagemap.PageShift;
-            (_live ??= [])[number] = new(new(address, request.SizeBytes, null, null), request.Session, bio);
+            _hot.Live.Add(number, new(new(address, request.SizeBytes, null, null), request.Session, bio));
             reply = new(Errno.OK, at, number, address, 0, -1);
         }
 
-        Observe(request, reply);
+        Observe(request, reply, owner: 0);
         return reply;
     }
 

@@ -126,7 +126,7 @@ public sealed partial class DeviceAgent
 
     private IEnumerable<DeviceMap> BoundMaps()
     {
-        foreach (var resource in _device.Resources.ToArray())
+        foreach (var resource in _hot.Device.Resources.ToArray())
         {
             if (resource.Map.Handle is DeviceMap map)
             {
@@ -142,7 +142,7 @@ public sealed partial class DeviceAgent
 
     private IEnumerable<DeviceRef> BoundRefs()
     {
-        foreach (var resource in _device.Resources.ToArray())
+        foreach (var resource in _hot.Device.Resources.ToArray())
         {
             if (resource.Map.Ref?.Handle is DeviceRef counted)
             {

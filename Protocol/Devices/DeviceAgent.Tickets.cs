@@ -136,7 +136,7 @@ public sealed partial class DeviceAgent
             return Errno.ENODEV;
         }
 
-        if (_device.IsBound)
+        if (_hot.Device.IsBound)
         {
             return Errno.EBUSY;
         }
@@ -151,20 +151,20 @@ public sealed partial class DeviceAgent
         ticket.At = Log.Upcoming;
         var host = new FleetHost(this, ticket.Verb, ticket);
         return Plan.Driver is DriverNames.P2pdma
-            ? await DriverCore.BindP2p(host, _device, new BindingObjects(this, Log.Life), Plan.Resources)
-            : await DriverCore.Bind(host, _device, NewState(Log.Life));
+            ? await DriverCore.BindP2p(host, _hot.Device, new BindingObjects(this, Log.Life), Plan.Resources)
+            : await DriverCore.Bind(host, _hot.Device, NewState(Log.Life));
     }
 
     private async ValueTask<Errno> UnbindLocked(Ticket ticket)
     {
-        if (!_device.IsBound)
+        if (!_hot.Device.IsBound)
         {
             return Errno.ENODEV;
         }
 
         _tally.Unbinds++;
         ticket.At = Log.Upcoming;
-        await DriverCore.Unbind(new FleetHost(this, ticket.Verb, ticket), _device);
+        await DriverCore.Unbind(new FleetHost(this, ticket.Verb, ticket), _hot.Device);
         return Errno.OK;
     }
 
@@ -243,7 +243,7 @@ public sealed partial class DeviceAgent
     private string Holders(DeviceRef counted)
     {
         var sessions = new SortedDictionary<int, int>();
-        foreach (var held in _live?.Values ?? Enumerable.Empty<LiveAllocation>())
+        foreach (var (_, held) in _hot.Live.InOrder())
         {
             if (held.Memory.Owner is null || ReferenceEquals(held.Memory.Owner.Handle, counted))
             {

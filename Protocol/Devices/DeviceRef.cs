@@ -11,14 +11,15 @@ namespace Fleet.Protocol.Devices;
 /// </summary>
 internal sealed class DeviceRef(int id, int life, IResourceLink link)
 {
+    /// <summary>What this device has counted.</summary>
+    public RefSlot Slot;
+
     /// <summary>Id of its name.</summary>
     public int Id => id;
 
     public int Life => life;
 
     public IResourceLink Link => link;
-
-    public RefSlot Slot { get; } = new();
 
     /// <summary>Page maps whose pages count on it, in the order in which they were added.</summary>
     public List<DeviceMap> Maps { get; } = [];

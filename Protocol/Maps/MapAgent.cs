@@ -20,7 +20,7 @@ namespace Fleet.Protocol.Maps;
 public sealed partial class MapAgent
 {
     private readonly Func<ObjectLog, string, IResourceLink> _resources;
-    private readonly RefSlot _slot = new();
+    private RefSlot _slot;
     private readonly int _bar;
     private readonly int _device;
     private DevPagemap? _map;

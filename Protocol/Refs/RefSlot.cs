@@ -16,10 +16,10 @@ public enum RefSlotState : byte
 
 /// <summary>What one activation has counted on a percpu_ref that lives elsewhere, as one CPU's counter.</summary>
 /// <remarks>
-/// Counts are cumulative, so reports may be lost, repeated or reordered.
+/// Counts are cumulative, so reports may be lost, repeated or reordered. A part of whoever counts, not to be copied.
 /// Concurrency: one grain turn. Source: lib/percpu-refcount.c with activations for CPUs; design.md 2.2.
 /// </remarks>
-public sealed class RefSlot
+public struct RefSlot
 {
     private long _gets;
     private long _puts;
@@ -75,5 +75,5 @@ public sealed class RefSlot
         return Report(slot, at);
     }
 
-    public SlotReport Report(int slot, At at) => new(slot, _version, _gets, _puts, at);
+    public readonly SlotReport Report(int slot, At at) => new(slot, _version, _gets, _puts, at);
 }
