@@ -9,6 +9,15 @@ using Orleans.Serialization;
 
 namespace Fleet.LoadTests.HotPath;
 
+/// <summary>Where the hot path is measured, and what it is meant to reach there.</summary>
+/// <param name="Short">Ends its benchmark's name.</param>
+/// <param name="Silos">Processes of their own; 0 for one in this process.</param>
+internal sealed record HotPathPlace(
+    string Short, Recording Recording, int Silos, string What, string AimSingle, string AimVector)
+{
+    public string Name => $"{HotPathBench.Name}-{Short}";
+}
+
 /// <summary>The hot path against bare calls, in one process and over loopback TCP, singly and 64 in a call.</summary>
 internal static class HotPathBench
 {
@@ -19,22 +28,34 @@ internal static class HotPathBench
     /// <summary>Of a round whose rows are stored: enough for batches as large as those of a run.</summary>
     private const double StoredSeconds = 2.5;
 
-    private static readonly (Recording Recording, int Silos, string What, string AimSingle, string AimVector)[] Places =
+    /// <summary>Each can be measured alone, by its name.</summary>
+    public static IReadOnlyList<HotPathPlace> Places { get; } =
     [
-        (Recording.Spooled, 0, "recorded, checked", "0.85", "5"),
-        (Recording.Stored, 0, "recorded, checked, stored", "0.70", ""),
-        (Recording.Spooled, 1, "recorded, checked, over TCP to one silo", "0.95", "12"),
-        (Recording.Spooled, 2, "recorded, checked, over TCP to two silos", "0.95", "12"),
-        (Recording.StoredInPostgres, 1, "recorded, checked, in PostgreSQL, over TCP to one silo", "0.85", ""),
-        (Recording.StoredInPostgres, 2, "recorded, checked, in PostgreSQL, over TCP to two silos", "0.85", ""),
+        new("local", Recording.Spooled, 0, "recorded, checked", "0.85", "5"),
+        new("stored", Recording.Stored, 0, "recorded, checked, stored", "0.70", ""),
+        new("tcp", Recording.Spooled, 1, "recorded, checked, over TCP to one silo", "0.95", "12"),
+        new("tcp-2", Recording.Spooled, 2, "recorded, checked, over TCP to two silos", "0.95", "12"),
+        new(
+            "postgres", Recording.StoredInPostgres, 1, "recorded, checked, in PostgreSQL, over TCP to one silo",
+            "0.85", ""),
+        new(
+            "postgres-2", Recording.StoredInPostgres, 2, "recorded, checked, in PostgreSQL, over TCP to two silos",
+            "0.85", ""),
     ];
 
-    public static async IAsyncEnumerable<Line> RunAsync(bool isQuick, [EnumeratorCancellation] CancellationToken ct)
+    public static IAsyncEnumerable<Line> RunAsync(bool isQuick, CancellationToken ct) =>
+        MeasureAsync(Name, Places, isQuick, ct);
+
+    public static IAsyncEnumerable<Line> PlaceAsync(HotPathPlace place, bool isQuick, CancellationToken ct) =>
+        MeasureAsync(place.Name, [place], isQuick, ct);
+
+    private static async IAsyncEnumerable<Line> MeasureAsync(
+        string name, IReadOnlyList<HotPathPlace> places, bool isQuick, [EnumeratorCancellation] CancellationToken ct)
     {
-        var isFirst = true;
-        foreach (var (recording, silos, what, aimSingle, aimVector) in Places)
+        var isFirst = places.Count > 1;
+        foreach (var (_, recording, silos, what, aimSingle, aimVector) in places)
         {
-            if (isQuick && silos > 1)
+            if (isQuick && silos > 1 && places.Count > 1)
             {
                 await Console.Error.WriteLineAsync($"{what}: not in a quick round.");
                 continue;
@@ -51,7 +72,7 @@ internal static class HotPathBench
             var clients = silos == 0 ? Clients : TcpClients;
             var load = new HotPathLoad(fleet, clients);
             var compared = await Interleaved.RunAsync(
-                Name,
+                name,
                 new Contender("bare calls, same records", load.BareAsync),
                 [
                     new Contender($"alloc, access, free: {what}", d => StoredAsync(fleet, load.RecordedAsync(d)))

@@ -55,6 +55,9 @@ internal static class BenchmarkList
             Benchmark.AtOnce(CheckerBench.MemoryAsync)),
         Asked(HotPathDevices.Name, "the hot path of 4 to 10,000 devices: how cold devices are", 40, 240,
             HotPathDevices.RunAsync),
+        .. HotPathBench.Places.Select(place => Asked(
+            place.Name, $"one place of hotpath: {place.What}", 52, 240,
+            (isQuick, ct) => HotPathBench.PlaceAsync(place, isQuick, ct))),
         Asked(SettingsBench.Name, "GC, tiering and spinning of the runtime beside its defaults", 120, 420,
             SettingsBench.RunAsync),
         Asked(PlacementBench.Name, "a device's grains on one silo or on any, two silos", 120, 420,
