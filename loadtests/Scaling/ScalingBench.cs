@@ -28,7 +28,7 @@ internal static class ScalingBench
     public static readonly Axis Devices = new(
         Name + "-devices", "devices",
         [new(1000, 120, "45 s"), new(10_000, 240, "a minute or two"),
-            new(100_000, 960, "many minutes, 5 GB of memory")],
+            new(100_000, 960, "some minutes, 4 GB of memory")],
         [500, 2000]);
 
     public static readonly Axis History = new(
