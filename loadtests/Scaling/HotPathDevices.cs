@@ -22,10 +22,14 @@ internal static class HotPathDevices
     private const int DevicesPerHost = 100;
     private const int Width = 64;
 
+    /// <summary>The first point warms up for so many times as long: its code is compiled meanwhile.</summary>
+    private const int FirstTimes = 3;
+
     public static async IAsyncEnumerable<Line> RunAsync(bool isQuick, [EnumeratorCancellation] CancellationToken ct)
     {
         var measured = new ScalingAxis<DevicesResult>(
             ScalingBench.FileOf(isQuick, Name, "json"), BenchFile.Commit);
+        var isWarm = false;
         foreach (var size in measured.InOrder(isQuick ? [4, 1000] : [4, 64, 1000, 10_000]).ToArray())
         {
             ct.ThrowIfCancellationRequested();
@@ -43,10 +47,11 @@ internal static class HotPathDevices
                         AfterRound = fleet.Empty,
                     },
                 ],
-                warmUp: TimeSpan.FromSeconds(isQuick ? 1 : 4),
+                warmUp: (isWarm ? 1 : FirstTimes) * TimeSpan.FromSeconds(isQuick ? 1 : 4),
                 round: TimeSpan.FromSeconds(isQuick ? 0.4 : 1.2),
                 rounds: isQuick ? 3 : 5,
                 ct: ct);
+            isWarm = true;
             var (single, vector) = (compared[0], compared[1]);
             measured.Add(
                 size,
