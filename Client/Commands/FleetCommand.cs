@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Invocation;
 using System.CommandLine.Parsing;
+using Fleet.Client.Runs;
 using Fleet.Storage;
 
 namespace Fleet.Client.Commands;
@@ -60,6 +61,11 @@ public static class FleetCommand
             await terminal.Error.WriteLineAsync($"fleet: {e.Message}");
             return ExitCode.Usage;
         }
+        catch (CutOffException e)
+        {
+            await terminal.Error.WriteLineAsync($"fleet: {e.Message}");
+            return ExitCode.Infrastructure;
+        }
         catch (OutcomeUnknownException e)
         {
             await terminal.Error.WriteLineAsync($"fleet: the store stopped answering: {e.Message}");
@@ -90,7 +96,23 @@ public static class FleetCommand
             return $"'{PathOf(result)}' needs a command; accepted: "
                 + $"{string.Join(", ", command.Subcommands.Select(sub => sub.Name))}.";
 
-        return ForeignText.Clean(result.Errors[0].Message, 1000);
+        return Missing(result) ?? ForeignText.Clean(result.Errors[0].Message, 1000);
+    }
+
+    /// <returns>Null where the first error is not that a value is missing.</returns>
+    private static string? Missing(ParseResult result)
+    {
+        for (var at = result.Errors[0].SymbolResult; at is not null; at = at.Parent)
+        {
+            if (at is OptionResult { Tokens.Count: 0, Option: { } option })
+                return $"{option.Name} needs a value; accepted: {option.Name} {option.HelpName ?? "VALUE"}, where "
+                    + $"{option.HelpName ?? "VALUE"} says: {option.Description}";
+        }
+
+        return result.Errors[0].SymbolResult is ArgumentResult { Tokens.Count: 0, Argument: { } argument }
+            ? $"'{PathOf(result)}' needs {argument.HelpName ?? argument.Name}; accepted: '{PathOf(result)} "
+                + $"{argument.HelpName ?? argument.Name}', where that says: {argument.Description}"
+            : null;
     }
 
     private static string PathOf(ParseResult result)

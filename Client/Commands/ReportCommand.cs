@@ -9,9 +9,10 @@ internal static class ReportCommand
     public static Command Create(Terminal terminal)
     {
         var run = StoreOptions.RunOrLast();
-        var html = new Option<string?>("--html")
+        var html = new Option<string?>("--html", "--out")
         {
-            Description = "The file to write (default RUN.html in this directory).",
+            Description = "The file to write, or to write anew if it is such a page (default RUN.html in this "
+                + "directory); its path is printed.",
             HelpName = "FILE",
         };
         var store = new StoreOptions();

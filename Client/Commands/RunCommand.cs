@@ -4,6 +4,7 @@ using Fleet.Client.Inventory;
 using Fleet.Client.Runs;
 using Fleet.Client.Scenarios;
 using Fleet.Client.Simulate;
+using Fleet.Grains;
 using Fleet.Silo.Cluster;
 using Fleet.Storage.Results;
 using Fleet.Storage.Server;
@@ -190,6 +191,12 @@ internal static class RunCommand
         try
         {
             summary = await JoinedRun.RunAsync(run, store, new PartProgress(terminal), interruption.Token);
+        }
+        catch (Exception e) when (LostCall.Is(e, interruption.Token))
+        {
+            throw new CutOffException(
+                $"No silo of the run {run} answers any more; what this share recorded is kept, and fleet resume {run} "
+                + "--store … goes on with it once the run has silos again.", e);
         }
         catch (OperationCanceledException) when (interruption.IsRequested)
         {

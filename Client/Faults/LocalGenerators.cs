@@ -3,6 +3,7 @@ using Fleet.Client.Load;
 using Fleet.Client.Runs;
 using Fleet.Client.Scenarios;
 using Fleet.Kernel.History;
+using Fleet.Silo.Cluster;
 using Fleet.Storage.Results;
 using static System.FormattableString;
 
@@ -96,6 +97,7 @@ internal sealed class LocalGenerators(string run, StoreAddress store, Action<str
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
             RedirectStandardError = true,
+            Environment = { [ParentWatch.Variable] = ParentWatch.Yes },
         };
         foreach (var word in (string[])[.. command, "--store", store.Unredacted])
             start.ArgumentList.Add(word);

@@ -47,6 +47,9 @@ internal sealed class LocalSilos(
         }
     }
 
+    /// <summary>Silos whose processes ended and have no successor.</summary>
+    public IReadOnlyList<string> Gone => [.. All.Where(silo => silo.Process.HasExited).Select(silo => silo.Name)];
+
     /// <summary>Between a silo's place and the database.</summary>
     public TcpProxy StoreOf(LocalSilo silo) => _stores![silo.Number];
 
@@ -98,6 +101,7 @@ internal sealed class LocalSilos(
     public static void Pause(LocalSilo silo)
     {
         silo.IsPaused = true;
+        silo.Guard = PauseGuard.Start(silo.Process.Pid);
         ProcessSignal.Pause(silo.Process.Pid);
     }
 
@@ -106,6 +110,8 @@ internal sealed class LocalSilos(
         if (silo.IsPaused && !silo.Process.HasExited)
             ProcessSignal.Resume(silo.Process.Pid);
         silo.IsPaused = false;
+        silo.Guard?.Dispose();
+        silo.Guard = null;
     }
 
     /// <summary>Starts a further process in the place of one that ended, or is about to.</summary>

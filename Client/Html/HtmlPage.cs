@@ -10,6 +10,9 @@ namespace Fleet.Client.Html;
 /// </remarks>
 public sealed class HtmlPage
 {
+    /// <summary>Every page ends with it, and nothing else does.</summary>
+    private const string Sign = "<footer>Made by Fleet. This page loads nothing and can be sent as it is.</footer>";
+
     // A page that is opened years later, from a mail, must not be able to call anybody.
     private const string Policy = "default-src 'none'; style-src 'unsafe-inline'";
 
@@ -117,16 +120,22 @@ public sealed class HtmlPage
         {StyleSheet.Css}
         </style></head>
         <body><main>
-        {_body}<footer>Made by Fleet. This page loads nothing and can be sent as it is.</footer>
+        {_body}{Sign}
         </main></body></html>
 
         """);
 
-    /// <exception cref="UsageException">The file cannot be written.</exception>
+    /// <summary>Writes the page; an earlier page of Fleet is overwritten, and nothing else is.</summary>
+    /// <exception cref="UsageException">The file cannot be written, or is something else.</exception>
     public async Task WriteAsync(string path, CancellationToken ct)
     {
         try
         {
+            if (File.Exists(path) && !(await File.ReadAllTextAsync(path, ct)).Contains(Sign, StringComparison.Ordinal))
+                throw new UsageException(
+                    $"{ForeignText.Quote(path)} is there and is no page of Fleet; accepted: a name that is free, or a "
+                    + "page that Fleet wrote, which is written anew.");
+
             await File.WriteAllTextAsync(path, ToString(), ct);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or NotSupportedException)

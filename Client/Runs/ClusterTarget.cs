@@ -31,6 +31,11 @@ internal sealed class ClusterTarget : IFleetTarget
     /// <summary>Null where somebody else started them.</summary>
     public LocalSilos? Silos => _silos;
 
+    public IReadOnlyList<string> Gone => _silos?.Gone ?? [];
+
+    /// <remarks>Silos of somebody else may come back at any time.</remarks>
+    public bool MayAnswer => _silos is null || _silos.Gone.Count < _silos.All.Count;
+
     /// <summary>Messages that were struck, by kind, as every silo said last.</summary>
     public IReadOnlyDictionary<string, long> MessageFaults => _fleet!.MessageFaults;
 

@@ -23,6 +23,10 @@ internal sealed class EmbeddedTarget : IFleetTarget
 
     public (long Count, string Last) Faults => (_faults.Count, _faults.Last);
 
+    public IReadOnlyList<string> Gone => [];
+
+    public bool MayAnswer => true;
+
     public IGrainFactory Grains => _fleet.Grains;
 
     /// <param name="lost">The fleet that the run had before; null for none.</param>

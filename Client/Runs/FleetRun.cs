@@ -38,6 +38,12 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
     /// <summary>How much later than the first another generator may end before it counts as lost.</summary>
     private static readonly TimeSpan OthersPatience = TimeSpan.FromMinutes(3);
 
+    /// <summary>How long the fleet may be without an answer outside the load.</summary>
+    private static readonly TimeSpan AnswerPatience = TimeSpan.FromMinutes(3);
+
+    /// <summary>Silos that a fault struck all at once are replaced before so many looks.</summary>
+    private const int DesertedLooks = 20;
+
     /// <summary>How long a lost generator may take to be followed, once there is nothing else to wait for.</summary>
     private static readonly TimeSpan LostPatience = TimeSpan.FromSeconds(30);
 
@@ -60,7 +66,9 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
     private string _generatorName = RunNames.Generator;
     private string _sessionName = RunNames.Session;
     private CutOffRun? _before;
+    private bool _hasLoad;
     private long _findings;
+    private IReadOnlyList<string> _gone = [];
 
     private Scenario Scenario => request.Scenario;
 
@@ -77,8 +85,19 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         {
             return await RunAsync(spoolDirectory, interrupt);
         }
+        catch (Exception e) when (!request.IsEmbedded && LostCall.Is(e, interrupt))
+        {
+            throw CutOff(
+                "No silo of it answers any more"
+                + (_gone.Count > 0 ? $" ({string.Join(", ", _gone)} ended)." : "."),
+                e);
+        }
+        catch (Exception e) when (_hasLoad && e is StorageException or OutcomeUnknownException)
+        {
+            throw CutOff(e.Message, e);
+        }
         catch (Exception e) when (
-            !request.IsResumed && e is OperationCanceledException or StorageException or UsageException)
+            !request.IsResumed && !_hasLoad && e is OperationCanceledException or StorageException or UsageException)
         {
             // Nothing half written stays behind; after a defect of Fleet the spool stays, as the evidence of it.
             if (Directory.Exists(spoolDirectory))
@@ -86,6 +105,10 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
             throw;
         }
     }
+
+    private CutOffException CutOff(string why, Exception cause) => new(
+        $"The run {request.Name} is cut off: {why} What was recorded is kept: fleet resume {request.Name} goes on with "
+        + "it, and with --finish judges what there is.", cause);
 
     private async Task<RunSummary> RunAsync(string spoolDirectory, CancellationToken interrupt)
     {
@@ -287,12 +310,15 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         var building = Stopwatch.StartNew();
         await FenceAsync(spool, fleet);
         await CloseLostSessionsAsync(silo.Grains, interrupt);
-        var failed = await BuildAsync(silo.Grains, fleet, interrupt);
+        var failed = await BuildAsync(silo, fleet, interrupt);
         _seconds["build"] = building.Elapsed.TotalSeconds;
 
         var session = silo.Grains.GetGrain<ISessionGrain>(_sessionName);
         var sessionNumber = _objects.Intern(_sessionName);
-        await session.Open(request.Name, sessionNumber, Lease, [.. fleet.Hosts.Select(host => host.Name)]);
+        await AskAsync(
+            silo,
+            () => session.Open(request.Name, sessionNumber, Lease, [.. fleet.Hosts.Select(host => host.Name)]),
+            interrupt);
 
         var watch = new RecoveryWatch(fleet);
         var faults = LiveFaults.Of(request, silo, watch, fleet, progress.Say);
@@ -316,9 +342,12 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         var shared = request.IsEmbedded ? null : new SharedRun(run, 1, generator);
         if (shared is not null)
         {
-            await run.Open(
-                SharedRun.ToJson(request.Shared!.ForOthers()), request.Generators,
-                $"{Environment.MachineName}/{Environment.ProcessId}");
+            await AskAsync(
+                silo,
+                () => run.Open(
+                    SharedRun.ToJson(request.Shared!.ForOthers()), request.Generators,
+                    $"{Environment.MachineName}/{Environment.ProcessId}"),
+                interrupt);
             faults?.Generators?.Start(request.Generators);
             if (request.Generators > 1)
                 progress.Begin(
@@ -327,6 +356,8 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         }
 
         progress.Begin("running the load");
+        _hasLoad = true;
+        writer.Keep();
         var loading = Stopwatch.StartNew();
         var others = OtherGenerators.None;
         var metrics = new MetricsStore(writer);
@@ -352,6 +383,7 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         {
             var stopping = Task.WhenAll(
                 StopOnceDecidedAsync(stop, over.Token), StopOnMissAsync(monitor, stop, over.Token),
+                StopOnceDesertedAsync(silo, stop, over.Token),
                 shared?.FollowAsync(stop, over.Token) ?? Task.CompletedTask);
             await generator.RunAsync(stop.Token);
             _seconds["load"] = loading.Elapsed.TotalSeconds;
@@ -361,14 +393,16 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
             if (request.Generators > 1)
             {
                 if (interrupt.IsCancellationRequested || _decided.Task.IsCompleted || _abortedBy is not null)
-                    await run.Order(null, isStopped: true, null, null);
+                    await AskAsync(
+                        silo, async () => await run.Order(null, isStopped: true, null, null), CancellationToken.None);
                 others = await SharedRun.AwaitOthersAsync(
                     run, silo.Grains, request.Name, writer,
                     (Scenario.Duration + OthersPatience, faults?.Generators is null ? LostPatience : OthersPatience),
                     progress.Say, CancellationToken.None);
             }
 
-            await AwaitQuietAsync(generator, silo.Grains, fleet);
+            _gone = silo.Gone;
+            await AwaitQuietAsync(generator, silo, fleet);
             await over.CancelAsync();
             await Task.WhenAll(renewing, watching, stopping);
             await metrics.EndAsync();
@@ -377,12 +411,13 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         }
 
         // Closing the session frees what no client could: calls whose answers were lost. That may end a wait.
-        var reaped = await CloseAsync(session);
+        var reaped = await AskAsync(silo, session.Close, CancellationToken.None);
         if (reaped > 0)
-            await AwaitQuietAsync(generator, silo.Grains, fleet);
+            await AwaitQuietAsync(generator, silo, fleet);
         await generator.GiveUpAsync(LongPoll);
         var reports = await Task.WhenAll(
-            fleet.Hosts.Select(host => silo.Grains.GetGrain<IHostGrain>(host.Name).Close().AsTask()));
+            fleet.Hosts.Select(host => AskAsync(
+                silo, silo.Grains.GetGrain<IHostGrain>(host.Name).Close, CancellationToken.None)));
         foreach (var report in others.Reports)
             SharedRun.Merge(report, generator);
         _seconds["live"] = starting.Elapsed.TotalSeconds;
@@ -427,7 +462,7 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
     }
 
     /// <returns>Places of the devices whose bind failed.</returns>
-    private async Task<List<int>> BuildAsync(IGrainFactory grains, LoadFleet fleet, CancellationToken ct)
+    private async Task<List<int>> BuildAsync(IFleetTarget silo, LoadFleet fleet, CancellationToken ct)
     {
         var plan = request.ToRunPlan(CallPatience, Lease);
         var failed = new ConcurrentBag<string>();
@@ -436,7 +471,8 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
             new ParallelOptions { MaxDegreeOfParallelism = HostsBuiltAtOnce, CancellationToken = ct },
             async (host, _) =>
             {
-                var reply = await grains.GetGrain<IHostGrain>(host.Name).Build(plan, host);
+                var reply = await AskAsync(
+                    silo, () => silo.Grains.GetGrain<IHostGrain>(host.Name).Build(plan, host), ct);
                 foreach (var device in reply.Failed.Where(device => device.Err is not Errno.OK))
                     failed.Add(device.Device);
             });
@@ -447,13 +483,14 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
 
     /// <summary>Waits for open tickets as long as patience lasts, unless every one of them is known never to
     /// end.</summary>
-    private async Task AwaitQuietAsync(LoadGenerator generator, IGrainFactory grains, LoadFleet fleet)
+    private async Task AwaitQuietAsync(LoadGenerator generator, IFleetTarget silo, LoadFleet fleet)
     {
         if (await generator.AwaitTicketsAsync(QuickLook))
             return;
 
         var reports = await Task.WhenAll(
-            fleet.Hosts.Select(host => grains.GetGrain<IHostGrain>(host.Name).Quiesce().AsTask()));
+            fleet.Hosts.Select(host => AskAsync(
+                silo, silo.Grains.GetGrain<IHostGrain>(host.Name).Quiesce, CancellationToken.None)));
         var open = reports.SelectMany(report => report.Open).ToList();
         if (open.Any(ticket => !ticket.IsStuck) || open.Count < generator.TicketsOpen)
             await generator.AwaitTicketsAsync(Scenario.Unbind.Patience);
@@ -485,8 +522,42 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         }
     }
 
-    internal static ValueTask<long> CloseAsync(ISessionGrain session) =>
-        LostCall.RepeatAsync(session.Close, TimeProvider.System);
+    internal static Task<long> CloseAsync(ISessionGrain session) =>
+        SharedRun.PatientlyAsync(session.Close, CancellationToken.None, patience: AnswerPatience);
+
+    /// <summary>Asks until it is answered, for as long as somebody may answer.</summary>
+    private static Task<T> AskAsync<T>(IFleetTarget silo, Func<ValueTask<T>> ask, CancellationToken ct) =>
+        SharedRun.PatientlyAsync(ask, ct, () => silo.MayAnswer, AnswerPatience);
+
+    private static Task AskAsync(IFleetTarget silo, Func<ValueTask> ask, CancellationToken ct) => AskAsync(
+        silo,
+        async () =>
+        {
+            await ask();
+            return true;
+        },
+        ct);
+
+    /// <summary>Ends the load once no silo is left that could answer it: it would only ask on.</summary>
+    private async Task StopOnceDesertedAsync(IFleetTarget silo, CancellationTokenSource stop, CancellationToken over)
+    {
+        using var timer = new PeriodicTimer(QuickLook);
+        try
+        {
+            for (var looks = 0; looks < DesertedLooks;)
+            {
+                await timer.WaitForNextTickAsync(over);
+                looks = silo.MayAnswer ? 0 : looks + 1;
+            }
+
+            progress.Say($"{string.Join(", ", silo.Gone)} ended, and no silo is left: the load ends.");
+            await stop.CancelAsync();
+        }
+        catch (OperationCanceledException) when (over.IsCancellationRequested)
+        {
+            return;
+        }
+    }
 
     private async Task StopOnceDecidedAsync(CancellationTokenSource stop, CancellationToken over)
     {
@@ -713,7 +784,7 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
     }
 
     /// <summary>What went wrong beside the model, and no strike was expected to cause.</summary>
-    private static List<string> Unexplained(LiveResult live, LoadCounters counters, CheckReport report)
+    private List<string> Unexplained(LiveResult live, LoadCounters counters, CheckReport report)
     {
         var expected = live.Faults?.Expected ?? new HashSet<string>();
         var unexplained = new List<string>();
@@ -722,7 +793,8 @@ public sealed class FleetRun(RunRequest request, IRunProgress progress)
         var found = report.Findings.Count(finding => finding.Class is FindingClass.Infrastructure);
         if (report.ExitCode == ExitCode.Infrastructure && !expected.Contains(FaultEffects.Infrastructure))
             unexplained.Add($"{found} infrastructure finding(s) that no fault of the plan explains.");
-        if (live.Faults is { Unstruck: { Count: > 0 } gone } && !expected.Contains(FaultEffects.Failover))
+        var gone = (live.Faults?.Unstruck ?? []).Union(_gone).ToList();
+        if (gone.Count > 0 && !expected.Contains(FaultEffects.Failover))
             unexplained.Add($"{string.Join(", ", gone)} ended though no fault of the plan explains it.");
         return unexplained;
     }

@@ -17,6 +17,12 @@ internal interface IFleetTarget : IAsyncDisposable
     /// <summary>What every online checker of the fleet decided so far, as if it were one.</summary>
     Task<OnlineSnapshot> SnapshotAsync();
 
+    /// <summary>Names of the silos whose processes ended and have no successor.</summary>
+    IReadOnlyList<string> Gone { get; }
+
+    /// <summary>False once there is no process left that could answer.</summary>
+    bool MayAnswer { get; }
+
     /// <summary>Faults that struck in this process so far, with the newest one.</summary>
     (long Count, string Last) Faults { get; }
 

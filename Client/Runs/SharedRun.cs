@@ -48,7 +48,10 @@ internal sealed class SharedRun(IRunGrain run, int number, LoadGenerator generat
     }
 
     /// <summary>Asks again while the silo of the run is away: another one takes it over.</summary>
-    public static async Task<T> PatientlyAsync<T>(Func<ValueTask<T>> ask, CancellationToken ct)
+    /// <param name="mayAnswer">False once there is no sense in asking again.</param>
+    /// <param name="patience">A minute where nothing is said.</param>
+    public static async Task<T> PatientlyAsync<T>(
+        Func<ValueTask<T>> ask, CancellationToken ct, Func<bool>? mayAnswer = null, TimeSpan? patience = null)
     {
         var began = TimeProvider.System.GetTimestamp();
         while (true)
@@ -59,7 +62,8 @@ internal sealed class SharedRun(IRunGrain run, int number, LoadGenerator generat
             }
             catch (Exception e) when (
                 LostCall.Is(e, ct)
-                && TimeProvider.System.GetElapsedTime(began) < SiloPatience)
+                && TimeProvider.System.GetElapsedTime(began) < (patience ?? SiloPatience)
+                && mayAnswer?.Invoke() is not false)
             {
                 await Task.Delay(TellInterval, ct);
             }

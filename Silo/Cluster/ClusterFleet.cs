@@ -18,7 +18,7 @@ public sealed class ClusterFleet : IAsyncDisposable
     private static readonly TimeSpan Look = TimeSpan.FromMilliseconds(100);
 
     /// <summary>Orleans tries for ever; who is not let in by then never is.</summary>
-    private static readonly TimeSpan EnterPatience = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan EnterPatience = TimeSpan.FromSeconds(60);
 
     private static readonly TimeSpan ReportPatience = TimeSpan.FromSeconds(3);
 

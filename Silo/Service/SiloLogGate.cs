@@ -43,6 +43,10 @@ internal sealed class SiloLogGate
         // silos such a call is broken as soon as a silo is lost, so one that is late there is news.
         "Orleans.Runtime.CallbackData" => !IsCaller || Least < LogLevel.Warning || level >= LogLevel.Error,
 
+        // Each call while no silo is there: whoever calls says once that nobody answers.
+        "Orleans.Messaging.GatewayManager" or "Orleans.Messaging.ClientMessageCenter" =>
+            !IsCaller || Least < LogLevel.Warning || level >= LogLevel.Error,
+
         // A timer that came late, by what it is for.
         _ when category?.StartsWith("Orleans.Runtime.AsyncTimer", StringComparison.Ordinal) is true =>
             Least < LogLevel.Warning || level >= LogLevel.Error,

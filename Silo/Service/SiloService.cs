@@ -24,17 +24,11 @@ internal static class SiloService
     /// <exception cref="SiloConfigurationException">A listener cannot be had.</exception>
     public static async Task RunAsync(SiloSettings settings)
     {
-        using var stop = new CancellationTokenSource();
-        using var signals = StopSignals.On(stop);
         using var log = new SiloLog(settings.LogForm, settings.LogLevel);
-        using var deadline = stop.Token.Register(() => EndAtLast(settings, log));
+        using var stop = new StopRequest(
+            settings.StopPatience + EndPatience, settings.IsChild, () => EndAtLast(settings, log));
         TlsFiles.Of(settings)?.Current();
         WarnOfListeners(settings, log);
-        if (settings.IsChild)
-        {
-            EndWithStandardInput(stop);
-        }
-
         var state = new SiloState(TimeProvider.System);
         using var telemetry = new SiloTelemetry(settings, state);
         try
@@ -47,7 +41,7 @@ internal static class SiloService
             await using var cluster = await PostgresCluster.OpenAsync(address, settings.Cluster, stop.Token);
             await new ClusterSilo(settings, store, cluster, state, telemetry, log).ServeAsync(stop.Token);
         }
-        catch (OperationCanceledException) when (stop.IsCancellationRequested)
+        catch (OperationCanceledException) when (stop.Token.IsCancellationRequested)
         {
             log.Say($"{settings.Name}: told to stop.");
         }
@@ -76,20 +70,13 @@ internal static class SiloService
     /// Ends the process when leaving takes too long: Orleans goes on trying to write its status to a store that is
     /// gone, whatever its token says, and what had to last was stored before it was answered.
     /// </summary>
-    private static void EndAtLast(SiloSettings settings, SiloLog log) => _ = Task.Run(async () =>
+    private static void EndAtLast(SiloSettings settings, SiloLog log)
     {
-        await Task.Delay(settings.StopPatience + EndPatience);
         log.Warn(
             $"{settings.Name}: could not leave within {settings.StopPatience.TotalSeconds:0} s (--stop-patience), "
             + "so it ends without; the other silos find out by themselves.");
         Environment.Exit(Infrastructure);
-    });
-
-    private static void EndWithStandardInput(CancellationTokenSource stop) => _ = Task.Run(async () =>
-    {
-        await Console.In.ReadToEndAsync();
-        await stop.CancelAsync();
-    });
+    }
 
     /// <summary>Says which process this is and where it listens, for who started it.</summary>
     private sealed class PortsFile(string? path) : IDisposable

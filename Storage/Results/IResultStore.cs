@@ -38,8 +38,8 @@ public interface IResultStore : IAsyncDisposable
 /// <summary>Takes the records of one run.</summary>
 /// <remarks>
 /// Concurrency: any thread; up to <see cref="AppendsMax"/> batches are stored side by side, all else is serialised.
-/// Disposed without <see cref="SealAsync"/>, the creator's run is removed: no half written result stays behind. A
-/// process that is killed leaves it to be resumed.
+/// Disposed without <see cref="SealAsync"/>, the creator's run is removed: no half written result stays behind. One
+/// that has records worth a resumption is kept (<see cref="Keep"/>), and so is that of a process that is killed.
 /// </remarks>
 public interface IRunWriter : IAsyncDisposable
 {
@@ -50,6 +50,9 @@ public interface IRunWriter : IAsyncDisposable
 
     /// <summary>Reads what is stored so far, for the last check before the seal.</summary>
     IRunReader Reader { get; }
+
+    /// <summary>From here on a run that is not sealed stays when this is disposed, as one that was cut off.</summary>
+    void Keep();
 
     Task AddProcessAsync(ProcessInfo process, CancellationToken ct);
 

@@ -29,6 +29,7 @@ internal sealed class DuckRunWriter : IRunWriter
     private readonly DuckDBConnection _connection;
     private readonly string _partPath;
     private readonly bool _isCreator;
+    private volatile bool _isKept;
     private readonly ObjectTable _objects;
     private readonly Dictionary<string, int> _texts = new(StringComparer.Ordinal);
     private readonly Dictionary<int, (int Session, int Proc)> _clients = [];
@@ -210,13 +211,15 @@ internal sealed class DuckRunWriter : IRunWriter
         }
     }
 
+    public void Keep() => _isKept = true;
+
     public async ValueTask DisposeAsync()
     {
         await _gate.WaitAsync();
         try
         {
             await CloseAsync();
-            if (!_sealed && _isCreator)
+            if (!_sealed && _isCreator && !_isKept)
             {
                 File.Delete(_partPath);
                 File.Delete(_partPath + ".wal");

@@ -32,6 +32,7 @@ internal sealed class PostgresRunWriter : IRunWriter
     private readonly ResiliencePipeline _patient = Transience.Patient();
     private readonly int _runId;
     private readonly bool _isCreator;
+    private volatile bool _isKept;
     private readonly ColumnArrays _lifecycleRows = new(longs: 7, ints: 10, shorts: 5);
     private readonly ColumnArrays _lifecycleAfterRows = new(longs: 2, ints: 5, shorts: 1);
     private readonly ConcurrentDictionary<string, int> _texts = new(StringComparer.Ordinal);
@@ -329,9 +330,11 @@ internal sealed class PostgresRunWriter : IRunWriter
         return Location;
     }
 
+    public void Keep() => _isKept = true;
+
     public async ValueTask DisposeAsync()
     {
-        if (_sealed || !_isCreator)
+        if (_sealed || !_isCreator || _isKept)
         {
             return;
         }

@@ -16,6 +16,10 @@ public sealed class CommandLineTests
     [InlineData("vectors /nowhere", "fleet: '/nowhere' is not a directory; accepted: ")]
     [InlineData("profile diff P0 P9", "fleet: There is no profile 'P9'; accepted: P0, ")]
     [InlineData("scenario lint nowhere", "fleet: There is no scenario 'nowhere'; accepted: ")]
+    [InlineData("report last --out", "fleet: --html needs a value; accepted: --html FILE, where FILE says: ")]
+    [InlineData("run --clients", "fleet: --clients needs a value; accepted: --clients N, where N says: ")]
+    [InlineData("findings --store", "fleet: --store needs a value; accepted: --store ")]
+    [InlineData("resume", "fleet: 'fleet resume' needs RUN; accepted: 'fleet resume RUN', where that says: ")]
     [InlineData("scenario lint smoke --set load.clients", "fleet: --set 'load.clients' names no value; accepted: ")]
     public async Task A_bad_command_line_is_one_sentence(string line, string sentence)
     {

@@ -27,6 +27,8 @@ public sealed class FleetProcess : IAsyncDisposable
         return new(Process.Start(start)!);
     }
 
+    public int Pid => _process.Id;
+
     /// <summary>Reads what it says until a line fits.</summary>
     public async Task<string> AwaitLineAsync(Func<string, bool> fits)
     {
@@ -106,6 +108,18 @@ public sealed class FleetProcess : IAsyncDisposable
             _process.ExitCode == exitCode,
             $"exit {_process.ExitCode}\n{string.Join('\n', _said.TakeLast(40))}\n{output}");
         return JsonDocument.Parse(output).RootElement;
+    }
+
+    /// <summary>Waits for its end without a result.</summary>
+    /// <returns>What it said last.</returns>
+    public async Task<string> EndInWordsAsync(int exitCode)
+    {
+        while (await _process.StandardError.ReadLineAsync() is { } line)
+            _said.Add(line);
+        await _process.WaitForExitAsync();
+        var words = string.Join('\n', _said.TakeLast(40));
+        Assert.True(_process.ExitCode == exitCode, $"exit {_process.ExitCode}\n{words}\n{await _output}");
+        return words;
     }
 
     public async ValueTask DisposeAsync()

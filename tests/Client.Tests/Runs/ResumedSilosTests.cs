@@ -1,4 +1,6 @@
 using System.Diagnostics;
+using Fleet.Silo.Cluster;
+using Fleet.Storage.Results;
 
 namespace Fleet.Client.Tests.Runs;
 
@@ -53,10 +55,33 @@ public sealed class ResumedSilosTests(PrivateDatabase database) : IClassFixture<
         await IsWholeAsync(run);
     }
 
-    private FleetProcess Begin() => FleetProcess.Start(
-        "run", "--silos", "2", "--devices", "24", "--clients", "24", "--rate", "100", "--set", Phases, "--set",
+    // The silos are somebody else's and stay; the first of two generators is lost, and the other one waits for it.
+    [ServerFact]
+    public async Task The_first_of_two_generators_of_a_cluster_is_killed_and_gone_on_with()
+    {
+        const string Cluster = "somebody-elses";
+        var store = StoreAddress.Parse(database.Store).Unredacted;
+        await using var first = SiloProcess.Start(Cluster, store, "silo-a", static _ => { });
+        await using var second = SiloProcess.Start(Cluster, store, "silo-b", static _ => { });
+        await using var process = Begin("--cluster", Cluster, "--silos", "2", "--generators", "2");
+        var run = await process.AwaitNameAsync();
+        await using var other = FleetProcess.Start("run", "--join", run, "--store", database.Store, "--json");
+        await process.AwaitOperationsAsync(300);
+        await process.KillAsync();
+
+        await IsWholeAsync(run);
+
+        Assert.Equal(run, (await other.EndAsync(ExitCode.Valid)).GetProperty("run").GetString());
+    }
+
+    private FleetProcess Begin() => Begin("--silos", "2");
+
+    private FleetProcess Begin(params string[] fleet) => FleetProcess.Start(
+    [
+        "run", .. fleet, "--devices", "24", "--clients", "24", "--rate", "100", "--set", Phases, "--set",
         "probes={ require: [] }", "--set", "thresholds=[]", "--set", "load.operations.unbind=1", "--store",
-        database.Store, "--json");
+        database.Store, "--json",
+    ]);
 
     private async Task IsWholeAsync(string run)
     {

@@ -17,6 +17,15 @@ public sealed class SiloLogGateTests
         Assert.True(new SiloLogGate { IsCaller = true }.Lets(LateAnswer, LogLevel.Error));
     }
 
+    [Theory]
+    [InlineData("Orleans.Messaging.GatewayManager")]
+    [InlineData("Orleans.Messaging.ClientMessageCenter")]
+    public void A_caller_says_once_that_no_silo_is_there_and_not_at_each_call(string category)
+    {
+        Assert.False(new SiloLogGate { IsCaller = true }.Lets(category, LogLevel.Warning));
+        Assert.True(new SiloLogGate { IsCaller = true }.Lets(category, LogLevel.Error));
+    }
+
     [Fact]
     public void An_answer_that_is_late_between_silos_is_told() =>
         Assert.True(new SiloLogGate().Lets(LateAnswer, LogLevel.Warning));
