@@ -11,59 +11,26 @@ namespace Fleet.Simulation.Cluster;
 /// <remarks>Reentrant as the live one: what an await continues is a turn of its own.</remarks>
 internal sealed class DeviceActivation : Activation, ICaller
 {
-    private readonly CallLedger<FrontReply> _clients = new();
     private readonly CallLedger<TicketReply> _operators = new();
 
     public DeviceActivation(VirtualCluster cluster, Grain grain, Silo silo)
-        : base(cluster, grain, silo) =>
-        (CallerNumber, Agent) = (
-            ++cluster.LastActivation,
-            new(silo.Context, grain.Key, new AgentLinks(cluster, this))
-            {
-                PartLost = _ => LosePart(),
-            });
+        : base(cluster, grain, silo)
+    {
+        CallerNumber = ++cluster.LastActivation;
+        Agent = new(silo.Context, grain.Key, new AgentLinks(cluster, this))
+        {
+            PartLost = _ => LosePart(),
+        };
+        Clients = new(cluster, this, Agent.Log, Execute);
+    }
 
     public int CallerNumber { get; }
 
     public DeviceAgent Agent { get; }
 
+    public ClientCalls Clients { get; }
+
     protected override ObjectLog Log => Agent.Log;
-
-    public void Receive(HotCall call)
-    {
-        if (!Log.Serves)
-        {
-            ReceiveServing(call);
-            return;
-        }
-
-        if (call.More is not null)
-        {
-            ReceiveMany(call);
-            return;
-        }
-
-        if (!call.MayExecute(_clients, this, out var known))
-        {
-            return;
-        }
-
-        if (call.IsQuestion)
-        {
-            call.Return(this, known);
-            return;
-        }
-
-        var pending = Execute(this, call, 0);
-        if (pending.IsCompletedSuccessfully && MayLeave)
-        {
-            Answer(call, pending.Result);
-        }
-        else
-        {
-            AnswerSlow(call, pending);
-        }
-    }
 
     /// <summary>Begins a bind or unbind, once for each operation number, and waits for a while.</summary>
     public async ValueTask<TicketReply> Begin(TicketKind kind, int caller, long op)
@@ -125,24 +92,22 @@ internal sealed class DeviceActivation : Activation, ICaller
         Cluster.Fence(Grain);
     }
 
-    private bool MayLeave => Agent.Log.IsSettled || Cluster.Plan.Bug is PlantedBug.AnswerBeforeDurable;
-
-    private static ValueTask<FrontReply> Execute(DeviceActivation at, HotCall call, int element)
+    private ValueTask<FrontReply> Execute(HotCall call, int element)
     {
         ref readonly var operation = ref call.At(element);
         switch (operation.Kind)
         {
             case OperationKind.Alloc:
-                var alloc = at.Agent.Alloc(new(
+                var alloc = Agent.Alloc(new(
                     operation.Number, call.Session, operation.SizeBytes, call.Caller, call.KnownGen));
                 return alloc.IsCompletedSuccessfully ? new(FrontReply.Of(alloc.Result)) : Allocated(alloc);
             case OperationKind.Free:
-                var free = at.Agent.Free(new(
+                var free = Agent.Free(new(
                     operation.Number, call.Session, operation.Alloc.Gen, operation.Alloc.Number, operation.Address,
                     operation.SizeBytes));
                 return free.IsCompletedSuccessfully ? new(FrontReply.Of(free.Result)) : Freed(free);
             default:
-                return Accessed(at.Agent.Access(call.ToAccess(element)));
+                return Accessed(Agent.Access(call.ToAccess(element)));
         }
 
         static async ValueTask<FrontReply> Allocated(ValueTask<AllocReply> pending) => FrontReply.Of(await pending);
@@ -150,42 +115,5 @@ internal sealed class DeviceActivation : Activation, ICaller
         static async ValueTask<FrontReply> Freed(ValueTask<FreeReply> pending) => FrontReply.Of(await pending);
 
         static async ValueTask<FrontReply> Accessed(ValueTask<AccessReply> pending) => FrontReply.Of(await pending);
-    }
-
-    private async void ReceiveServing(HotCall call)
-    {
-        if (await MayServe())
-        {
-            Receive(call);
-        }
-        else if (!call.IsQuestion)
-        {
-            call.ReturnGone(this);
-        }
-    }
-
-    private async void ReceiveMany(HotCall call)
-    {
-        if (await call.ExecuteMany(_clients, this, Execute))
-        {
-            await Settle();
-            call.Return(this);
-        }
-    }
-
-    private async void AnswerSlow(HotCall call, ValueTask<FrontReply> pending)
-    {
-        var reply = await pending;
-        await Settle();
-        Answer(call, reply);
-    }
-
-    private ValueTask Settle() =>
-        Cluster.Plan.Bug is PlantedBug.AnswerBeforeDurable ? ValueTask.CompletedTask : Agent.Log.CommitAsync();
-
-    private void Answer(HotCall call, in FrontReply reply)
-    {
-        _clients.Answer(call.Caller, call.Operation.Number, reply);
-        call.Return(this, reply);
     }
 }

@@ -72,11 +72,11 @@ internal sealed class FaultTape(VirtualCluster cluster, VirtualLoad load)
                 break;
             case SimulatedFault.DatabaseDown:
                 cluster.Counts.DatabaseFaults++;
-                cluster.Database.DownUntilNs = Until(fault, DatabaseDefault);
+                cluster.Database.DownUntilNs = Until(fault, cluster.Database.DownUntilNs);
                 break;
             case SimulatedFault.DatabaseSlow:
                 cluster.Counts.DatabaseFaults++;
-                cluster.Database.SlowUntilNs = Until(fault, DatabaseDefault);
+                cluster.Database.SlowUntilNs = Until(fault, cluster.Database.SlowUntilNs);
                 break;
             case SimulatedFault.DatabaseCut:
                 cluster.Counts.DatabaseFaults++;
@@ -104,8 +104,9 @@ internal sealed class FaultTape(VirtualCluster cluster, VirtualLoad load)
         }
     }
 
-    private long Until(FaultPlan fault, TimeSpan absent) =>
-        cluster.NowNs + RandomChoice.Nanoseconds(fault.For ?? absent);
+    /// <summary>A short outage within a longer one does not end that.</summary>
+    private long Until(FaultPlan fault, long atLeastNs) =>
+        Math.Max(atLeastNs, cluster.NowNs + RandomChoice.Nanoseconds(fault.For ?? DatabaseDefault));
 
     /// <summary>A silo that serves, while another one does too: a fleet without any is not what is tried.</summary>
     private void With(FaultPlan fault, Action<Silo> strike)

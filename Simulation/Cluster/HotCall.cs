@@ -81,24 +81,14 @@ internal sealed class HotCall(VirtualCluster cluster, VirtualClient client) : Le
         return Stand is CallStand.New;
     }
 
-    public override void Arrive(Activation at)
-    {
-        if (at is DeviceActivation device)
-        {
-            device.Receive(this);
-        }
-        else
-        {
-            ((MapActivation)at).Receive(this);
-        }
-    }
+    public override void Arrive(Activation at) =>
+        (at is DeviceActivation device ? device.Clients : ((MapActivation)at).Clients).Receive(this);
 
     /// <summary>Executes the elements of a vector call in order, each once at most; their answers leave
     /// together.</summary>
     /// <returns>False where an element runs already, or came too late: nobody waits for this answer.</returns>
-    public async ValueTask<bool> ExecuteMany<TAt>(
-        CallLedger<FrontReply> ledger, TAt at, Func<TAt, HotCall, int, ValueTask<FrontReply>> execute)
-        where TAt : Activation
+    public async ValueTask<bool> ExecuteMany(
+        CallLedger<FrontReply> ledger, Func<HotCall, int, ValueTask<FrontReply>> execute)
     {
         var replies = new FrontReply[More!.Length];
         for (var element = 0; element < Count; element++)
@@ -109,7 +99,7 @@ internal sealed class HotCall(VirtualCluster cluster, VirtualClient client) : Le
                 : ledger.Begin(Caller, number, Operation.Number, out known);
             if (stand is CallStand.New)
             {
-                known = await execute(at, this, element);
+                known = await execute(this, element);
                 ledger.Answer(Caller, number, known);
             }
             else if (stand is CallStand.Answered)

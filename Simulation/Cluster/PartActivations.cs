@@ -69,59 +69,22 @@ internal sealed class ResourceActivation : PartActivation
 
 internal sealed class MapActivation : PartActivation
 {
-    private readonly CallLedger<FrontReply> _clients = new();
-
     public MapActivation(VirtualCluster cluster, Grain grain, Silo silo)
         : base(cluster, grain, silo)
     {
         var links = new AgentLinks(cluster, this);
         Agent = new(silo.Context, grain.Key, (_, key) => links.Resource(key));
+        Clients = new(cluster, this, Agent.Log, Execute)
+        {
+            Heard = TellDevice,
+        };
     }
 
     public MapAgent Agent { get; }
 
+    public ClientCalls Clients { get; }
+
     protected override ObjectLog Log => Agent.Log;
-
-    public void Receive(HotCall call)
-    {
-        if (Log.IsOpen && !Log.Serves)
-        {
-            ReceiveServing(call);
-            return;
-        }
-
-        if (Agent.Life == 0)
-        {
-            TellDevice(call.Operation);
-        }
-
-        if (call.More is not null)
-        {
-            ReceiveMany(call);
-            return;
-        }
-
-        if (!call.MayExecute(_clients, this, out var known))
-        {
-            return;
-        }
-
-        if (call.IsQuestion)
-        {
-            call.Return(this, known);
-            return;
-        }
-
-        var pending = Execute(this, call, 0);
-        if (pending.IsCompletedSuccessfully && MayLeave)
-        {
-            Answer(call, pending.Result);
-        }
-        else
-        {
-            AnswerSlow(call, pending);
-        }
-    }
 
     public async ValueTask<At> Store(MapLife life, At cause)
     {
@@ -139,20 +102,18 @@ internal sealed class MapActivation : PartActivation
         return reaped;
     }
 
-    private bool MayLeave => Agent.Log.IsSettled || Cluster.Plan.Bug is PlantedBug.AnswerBeforeDurable;
-
-    private static ValueTask<FrontReply> Execute(MapActivation at, HotCall call, int element)
+    private ValueTask<FrontReply> Execute(HotCall call, int element)
     {
         ref readonly var operation = ref call.At(element);
         switch (operation.Kind)
         {
             case OperationKind.Alloc:
-                return new(FrontReply.Of(at.Agent.Get(new(operation.Number, call.Session, call.Page, call.Caller))));
+                return new(FrontReply.Of(Agent.Get(new(operation.Number, call.Session, call.Page, call.Caller))));
             case OperationKind.Free:
-                return Unpinned(at.Agent.Put(new(
+                return Unpinned(Agent.Put(new(
                     operation.Number, call.Session, operation.Alloc.Gen, operation.Alloc.Number, call.Caller)));
             default:
-                return new(FrontReply.Of(at.Agent.Access(call.ToAccess(element))));
+                return new(FrontReply.Of(Agent.Access(call.ToAccess(element))));
         }
 
         static async ValueTask<FrontReply> Unpinned(ValueTask<UnpinReply> pending) => FrontReply.Of(await pending);
@@ -160,49 +121,13 @@ internal sealed class MapActivation : PartActivation
 
     /// <summary>Somebody holds, or wants, what this incarnation never had: the device has to find out that the life
     /// was lost.</summary>
-    private void TellDevice(in Operation operation)
+    private void TellDevice(HotCall call)
     {
-        if (operation.Alloc.Gen > 0 || !Agent.Log.IsOpen)
+        var gen = call.Operation.Alloc.Gen;
+        if (Agent.Life == 0 && (gen > 0 || !Agent.Log.IsOpen))
         {
-            Cluster.Send(Silo, Cluster.DeviceGrain(Grain.Device), new PartIsLost(operation.Alloc.Gen));
+            Cluster.Send(Silo, Cluster.DeviceGrain(Grain.Device), new PartIsLost(gen));
         }
-    }
-
-    private async void ReceiveServing(HotCall call)
-    {
-        if (await MayServe())
-        {
-            Receive(call);
-        }
-        else if (!call.IsQuestion)
-        {
-            call.ReturnGone(this);
-        }
-    }
-
-    private async void ReceiveMany(HotCall call)
-    {
-        if (await call.ExecuteMany(_clients, this, Execute))
-        {
-            await Settle();
-            call.Return(this);
-        }
-    }
-
-    private async void AnswerSlow(HotCall call, ValueTask<FrontReply> pending)
-    {
-        var reply = await pending;
-        await Settle();
-        Answer(call, reply);
-    }
-
-    private ValueTask Settle() =>
-        Cluster.Plan.Bug is PlantedBug.AnswerBeforeDurable ? ValueTask.CompletedTask : Agent.Log.CommitAsync();
-
-    private void Answer(HotCall call, in FrontReply reply)
-    {
-        _clients.Answer(call.Caller, call.Operation.Number, reply);
-        call.Return(this, reply);
     }
 
     private sealed class PartIsLost(int gen) : Letter

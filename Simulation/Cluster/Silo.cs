@@ -23,8 +23,8 @@ internal sealed class Silo(int number, string name, FleetContext context)
     /// <summary>Until when it may answer for its objects; set once it joined.</summary>
     public SiloTerm Term { get; set; } = null!;
 
-    /// <summary>The database is not reached.</summary>
-    public bool IsCutFromDatabase { get; set; }
+    /// <summary>The database is not reached before this instant.</summary>
+    public long CutFromDatabaseUntilNs { get; set; }
 
     /// <summary>What it hosts, as far as it knows itself.</summary>
     public Dictionary<Grain, Activation> Hosted { get; } = [];

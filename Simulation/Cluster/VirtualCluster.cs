@@ -180,11 +180,10 @@ internal sealed class VirtualCluster : IEventClock
     }
 
     /// <summary>A silo does not reach the database; transactions under way are answered once it is healed.</summary>
-    public void CutFromDatabase(Silo silo, long forNs)
-    {
-        silo.IsCutFromDatabase = true;
-        Time.After(forNs, () => silo.IsCutFromDatabase = false);
-    }
+    public void CutFromDatabase(Silo silo, long forNs) =>
+        silo.CutFromDatabaseUntilNs = Math.Max(silo.CutFromDatabaseUntilNs, Time.NowNs + forNs);
+
+    public bool IsCutFromDatabase(Silo silo) => Time.NowNs < silo.CutFromDatabaseUntilNs;
 
     private void CutOff(Cut cut, long forNs)
     {
@@ -305,7 +304,7 @@ internal sealed class VirtualCluster : IEventClock
         (Database.DownUntilNs, Database.SlowUntilNs) = (0, 0);
         foreach (var silo in _silos)
         {
-            silo.IsCutFromDatabase = false;
+            silo.CutFromDatabaseUntilNs = 0;
         }
 
         foreach (var cut in _cuts.ToArray())
@@ -320,7 +319,8 @@ internal sealed class VirtualCluster : IEventClock
     }
 
     public bool IsServing(Silo silo) =>
-        silo is { IsUp: true, IsPaused: false, IsDeclaredDead: false, IsCutFromDatabase: false }
+        silo is { IsUp: true, IsPaused: false, IsDeclaredDead: false }
+        && !IsCutFromDatabase(silo)
         && !_cuts.Exists(cut => cut.Hits(silo));
 
     private bool IsTearingDown(Grain grain) =>

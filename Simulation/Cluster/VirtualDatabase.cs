@@ -59,7 +59,7 @@ internal sealed class VirtualDatabase(VirtualCluster cluster, DatabasePlan plan,
 
         void Try()
         {
-            if (cluster.Time.NowNs < DownUntilNs || asker.Process is { IsCutFromDatabase: true })
+            if (cluster.Time.NowNs < DownUntilNs || IsCut())
             {
                 // Whoever asked may be gone by the time; a transaction that was not begun is then never begun.
                 Again(Try);
@@ -77,7 +77,7 @@ internal sealed class VirtualDatabase(VirtualCluster cluster, DatabasePlan plan,
 
             void Tell()
             {
-                if (asker.Process is { IsCutFromDatabase: true })
+                if (IsCut())
                 {
                     Again(Tell);
                     return;
@@ -86,6 +86,8 @@ internal sealed class VirtualDatabase(VirtualCluster cluster, DatabasePlan plan,
                 asker.After(0, () => answer.TrySetResult(result));
             }
         }
+
+        bool IsCut() => asker.Process is { } process && cluster.IsCutFromDatabase(process);
 
         void Again(Action what) => cluster.Time.After(RandomChoice.Nanoseconds(plan.RetryAfter), () =>
         {

@@ -1,3 +1,4 @@
+using Fleet.Checking;
 using Fleet.Kernel.History;
 using Fleet.Simulation.Cluster;
 using Xunit.Abstractions;
@@ -43,6 +44,52 @@ public sealed class ClusterSimulationTests(ITestOutputHelper output)
             Shown.Show(output, result);
             Assert.Equal(RunVerdict.Valid, result.Verdict);
         }
+    }
+
+    [Fact]
+    public void A_short_cut_from_the_database_does_not_end_a_longer_one()
+    {
+        var plan = Plans.Smoke("ALL", 1);
+        var objects = new ObjectTable();
+        var cluster = new VirtualCluster(
+            plan, new(objects, isDigestOnly: true), new OnlineChecker("ALL", objects, _ => { }));
+        var silo = cluster.Silos[0];
+        const long second = 1_000_000_000;
+        cluster.CutFromDatabase(silo, 10 * second);
+        cluster.CutFromDatabase(silo, second);
+        Assert.True(IsCutAfter(9 * second));
+        Assert.False(IsCutAfter(2 * second));
+
+        bool IsCutAfter(long ns)
+        {
+            var until = cluster.NowNs + ns;
+            cluster.Time.After(ns, () => { });
+            while (cluster.NowNs < until)
+            {
+                Assert.True(cluster.Time.Step());
+            }
+
+            return cluster.IsCutFromDatabase(silo);
+        }
+    }
+
+    // A silo serves within a term that it renews in the database: who is without that for long answers nothing.
+    [Fact]
+    public void A_short_outage_of_the_database_does_not_end_a_longer_one()
+    {
+        static FaultPlan Down(int at, int length) => new(
+            SimulatedFault.DatabaseDown, TimeSpan.FromSeconds(at), null, 0, TimeSpan.FromSeconds(length), null, []);
+
+        var result = ClusterSimulation.Run(Plans.Smoke("ALL", 1, Down(5, 30), Down(10, 1)));
+        Shown.Show(output, result);
+        var began = (long)result.Built.TotalNanoseconds;
+        var answered = result.History.Recorded()
+            .Where(operation => operation.Outcome is OperationOutcome.Ok)
+            .Select(operation => (operation.DoneNs - began) / 1_000_000_000)
+            .ToList();
+        Assert.Contains(answered, second => second < 5);
+        Assert.DoesNotContain(answered, second => second is >= 10 and < 34);
+        Assert.Contains(answered, second => second > 36);
     }
 
     // Goal: no seed shows a broken rule, a lost record or an operation that nobody resolves, whatever strikes.
