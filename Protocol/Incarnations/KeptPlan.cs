@@ -1,3 +1,5 @@
+using System.Diagnostics.CodeAnalysis;
+
 namespace Fleet.Protocol.Incarnations;
 
 /// <summary>What a later incarnation has to know to begin; text where it leaves the process, and not before.</summary>
@@ -10,6 +12,7 @@ public abstract class KeptPlan
     /// <summary>As it is stored, and as a later incarnation reads it.</summary>
     public abstract string Text { get; }
 
+    [return: NotNullIfNotNull(nameof(text))]
     public static implicit operator KeptPlan?(string? text) => text is null ? null : new KeptText(text);
 
     private sealed class KeptText(string text) : KeptPlan
