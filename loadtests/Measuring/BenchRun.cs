@@ -36,7 +36,8 @@ internal sealed class BenchRun(bool isQuick, string? path, bool isResumed)
                 continue;
             }
 
-            isSound &= await RunAsync(benchmark, LimitOf(benchmark, named is not null, ends, began), ct);
+            var isWhole = await RunAsync(benchmark, LimitOf(benchmark, named is not null, ends, began), ct);
+            isSound &= isWhole;
         }
 
         Report.Print(_lines);

@@ -54,7 +54,8 @@ internal static class HotPathProfile
             for (var left = time; left > TimeSpan.Zero; left -= Slice)
             {
                 ct.ThrowIfCancellationRequested();
-                done += await run(left < Slice ? left : Slice);
+                var slice = await run(left < Slice ? left : Slice);
+                done += slice;
                 fleet.Empty();
             }
 
