@@ -40,7 +40,8 @@ internal static class HotPathProfile
             file, profile.Text(
                 string.Create(
                     CultureInfo.InvariantCulture,
-                    $"{what}: {fleet.Devices.Count:N0} devices, {Clients} clients, one process, recorded and checked; "
+                    $"{what}: {fleet.Devices.Count:N0} devices, {Clients} clients, one process, "
+                    + $"{(what is Bare ? "nothing behind the calls" : "recorded and checked")}; "
                     + $"commit {BenchFile.Commit[..Math.Min(7, BenchFile.Commit.Length)]}"
                     + $"{(BenchFile.IsCheckoutDirty ? " and changes" : "")}, {DateTime.UtcNow:yyyy-MM-dd HH:mm} UTC"),
                 sampled, allocated),
