@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Runtime.CompilerServices;
 using Fleet.Kernel;
 using Fleet.Kernel.History;
@@ -71,19 +72,26 @@ internal static class HotPathBench
             await using var fleet = await MeasuredFleet.StartAsync(10, 100, recording, ct, silos);
             var clients = silos == 0 ? Clients : TcpClients;
             var load = new HotPathLoad(fleet, clients);
+            var bare = new Contender("bare calls, same records", load.BareAsync);
+
+            // A device's grains live where their key says, bare ones where the client's messages arrive.
+            var isBesideGateway = silos > 1 && recording is Recording.Spooled;
+            var alike = new Contender("bare calls, same records, placed alike", load.PlacedBareAsync);
+            Contender[] own =
+            [
+                new($"alloc, access, free: {what}", d => StoredAsync(fleet, load.RecordedAsync(d)))
+                {
+                    AfterRound = fleet.Empty,
+                },
+                new($"vectors of 64: {what}", d => StoredAsync(fleet, load.VectorAsync(d, 64)))
+                {
+                    AfterRound = fleet.Empty,
+                },
+            ];
             var compared = await Interleaved.RunAsync(
                 name,
-                new Contender("bare calls, same records", load.BareAsync),
-                [
-                    new Contender($"alloc, access, free: {what}", d => StoredAsync(fleet, load.RecordedAsync(d)))
-                    {
-                        AfterRound = fleet.Empty,
-                    },
-                    new Contender($"vectors of 64: {what}", d => StoredAsync(fleet, load.VectorAsync(d, 64)))
-                    {
-                        AfterRound = fleet.Empty,
-                    },
-                ],
+                silos > 1 ? alike : bare,
+                isBesideGateway ? [.. own, bare with { Name = "bare calls at the client's gateway" }] : own,
                 warmUp: TimeSpan.FromSeconds(isQuick ? 1 : 5),
                 round: TimeSpan.FromSeconds(isQuick ? 0.4 : recording is Recording.Spooled ? 1.5 : StoredSeconds),
                 rounds: isQuick ? 3 : 5,
@@ -92,6 +100,25 @@ internal static class HotPathBench
             var notes = $"{clients} clients, {fleet.Devices.Count} devices";
             yield return Line.Of(compared[0], aimSingle, notes);
             yield return Line.Of(compared[1], aimVector, notes);
+            if (isBesideGateway)
+            {
+                var slice = TimeSpan.FromSeconds(0.5);
+                var hops = await fleet.HopsAsync(() => load.RecordedAsync(slice));
+                var alikeHops = await fleet.HopsAsync(() => load.PlacedBareAsync(slice));
+                var bareHops = await fleet.HopsAsync(() => load.BareAsync(slice));
+                fleet.Empty();
+                yield return Line.Of(compared[2], "", Hops(bareHops, alikeHops));
+                yield return Line.Of(
+                    compared[0] with
+                    {
+                        Contender = $"{compared[0].Contender}, beside calls without a hop",
+                        Floor = compared[2].Contender,
+                        FloorRounds = compared[2].Rounds,
+                    },
+                    "",
+                    Hops(hops, bareHops));
+            }
+
             if (isFirst)
             {
                 yield return WireBytes(fleet.Grains.ServiceProvider.GetRequiredService<Serializer>());
@@ -100,6 +127,9 @@ internal static class HotPathBench
             isFirst = false;
         }
     }
+
+    private static string Hops(double own, double floor) => string.Create(
+        CultureInfo.InvariantCulture, $"{own:0.00} messages between silos an operation against {floor:0.00}");
 
     /// <summary>A round is over when what it recorded is stored, where a store takes it.</summary>
     private static async Task<long> StoredAsync(MeasuredFleet fleet, Task<long> round)

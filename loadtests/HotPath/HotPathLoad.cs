@@ -18,8 +18,14 @@ internal sealed class HotPathLoad(MeasuredFleet fleet, int clients)
 {
     private const int CallsPerTurn = 16;
 
-    private readonly IBareGrain[] _bare =
+    private readonly IBareCalls[] _bare =
         [.. Enumerable.Range(0, 2 * fleet.Devices.Count).Select(d => fleet.Grains.GetGrain<IBareGrain>(d))];
+
+    private readonly IBareCalls[] _placedBare =
+    [
+        .. fleet.Devices.Select(d => d.Key).Concat(fleet.Devices.Select(d => d.ResourceKey(0)))
+            .Select(key => fleet.Grains.GetGrain<IPlacedBareGrain>(key)),
+    ];
 
     private readonly IPciDeviceGrain[] _devices =
         [.. fleet.Devices.Select(d => fleet.Grains.GetGrain<IPciDeviceGrain>(d.Key))];
@@ -31,7 +37,13 @@ internal sealed class HotPathLoad(MeasuredFleet fleet, int clients)
     private readonly int[] _mapIds = [.. fleet.Devices.Select(d => fleet.Objects.Intern(d.MapName(0)))];
     private readonly int[] _refIds = [.. fleet.Devices.Select(d => fleet.Objects.Intern(d.RefName(0)))];
 
-    public Task<long> BareAsync(TimeSpan duration) => RunAsync(duration, BareClientAsync);
+    /// <summary>Calls of grains that live where the client's calls arrive.</summary>
+    public Task<long> BareAsync(TimeSpan duration) =>
+        RunAsync(duration, (client, until) => BareClientAsync(_bare, client, until));
+
+    /// <summary>Calls of grains that live where those of the same device do.</summary>
+    public Task<long> PlacedBareAsync(TimeSpan duration) =>
+        RunAsync(duration, (client, until) => BareClientAsync(_placedBare, client, until));
 
     public Task<long> RecordedAsync(TimeSpan duration) => RunAsync(duration, RecordedClientAsync);
 
@@ -45,7 +57,7 @@ internal sealed class HotPathLoad(MeasuredFleet fleet, int clients)
         return done.Sum();
     }
 
-    private async Task<long> BareClientAsync(int client, long until)
+    private async Task<long> BareClientAsync(IBareCalls[] grains, int client, long until)
     {
         var device = (uint)client * 7919;
         var done = 0L;
@@ -55,7 +67,7 @@ internal sealed class HotPathLoad(MeasuredFleet fleet, int clients)
             {
                 device = Next(device);
                 var d = (int)(device % (uint)_devices.Length);
-                var (grain, map) = (_bare[d], _bare[d + _devices.Length]);
+                var (grain, map) = (grains[d], grains[d + _devices.Length]);
                 var given = await grain.Alloc(new AllocRequest(done, fleet.Session, 4096, client + 1));
                 await map.Access(new AccessRequest(
                     done, fleet.Session, 1, given.Number, given.Address >> 12, 1, AccessDirection.Write, AccessVia.Dma,

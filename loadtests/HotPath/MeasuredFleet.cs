@@ -208,6 +208,15 @@ internal sealed class MeasuredFleet : IAsyncDisposable
         }
     }
 
+    /// <summary>Messages from silo to silo for one operation; counting them costs, so outside of what is
+    /// measured.</summary>
+    public async Task<double> HopsAsync(Func<Task<long>> work)
+    {
+        await _silos!.HopsAsync();
+        var operations = await work();
+        return (double)await _silos.HopsAsync() / operations;
+    }
+
     private async Task<Use> UseAsync() =>
         (_silos is null ? default : await _silos.UseAsync()) + new Use(_database?.CpuSeconds ?? 0, 0);
 

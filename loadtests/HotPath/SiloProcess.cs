@@ -11,7 +11,8 @@ namespace Fleet.LoadTests.HotPath;
 /// <summary>One silo of a measured fleet, in a process of its own, checked online; ends with its input.</summary>
 /// <remarks>
 /// Says its endpoints in one line, then answers a line for a line: <c>use</c> with CPU-seconds and allocated bytes,
-/// <c>findings</c> with their number.
+/// <c>findings</c> with their number, <c>hops</c> with the messages to other silos since the <c>hops</c> before, which
+/// are counted from the first one on.
 /// </remarks>
 internal static class SiloProcess
 {
@@ -39,13 +40,17 @@ internal static class SiloProcess
                 FirstSilo = args[4].Length == 0 ? null : IPEndPoint.Parse(args[4]),
             },
             CancellationToken.None);
+        using var hops = new SiloHops();
         await Console.Out.WriteLineAsync($"{fleet.SiloEndpoint} {fleet.GatewayEndpoint}");
         while (await Console.In.ReadLineAsync() is { } question)
         {
             var use = Use.OfThisProcess;
-            await Console.Out.WriteLineAsync(question is "use"
-                ? string.Create(CultureInfo.InvariantCulture, $"{use.CpuSeconds} {use.AllocatedBytes}")
-                : Interlocked.Read(ref findings).ToString(CultureInfo.InvariantCulture));
+            await Console.Out.WriteLineAsync(question switch
+            {
+                "use" => string.Create(CultureInfo.InvariantCulture, $"{use.CpuSeconds} {use.AllocatedBytes}"),
+                "hops" => hops.Take().ToString(CultureInfo.InvariantCulture),
+                _ => Interlocked.Read(ref findings).ToString(CultureInfo.InvariantCulture),
+            });
         }
 
         return 0;

@@ -60,17 +60,10 @@ internal sealed class SiloProcesses : IAsyncDisposable
     }
 
     /// <summary>Findings of the silos' online checkers.</summary>
-    public async Task<long> FindingsAsync()
-    {
-        var sum = 0L;
-        foreach (var silo in _silos)
-        {
-            await silo.StandardInput.WriteLineAsync("findings");
-            sum += long.Parse((await AnswerAsync(silo, CancellationToken.None))[0], CultureInfo.InvariantCulture);
-        }
+    public Task<long> FindingsAsync() => SumAsync("findings");
 
-        return sum;
-    }
+    /// <summary>Messages from silo to silo since the last call; counting starts with the first one.</summary>
+    public Task<long> HopsAsync() => SumAsync("hops");
 
     public async ValueTask DisposeAsync()
     {
@@ -87,6 +80,18 @@ internal sealed class SiloProcesses : IAsyncDisposable
             await silo.WaitForExitAsync();
             silo.Dispose();
         }
+    }
+
+    private async Task<long> SumAsync(string question)
+    {
+        var sum = 0L;
+        foreach (var silo in _silos)
+        {
+            await silo.StandardInput.WriteLineAsync(question);
+            sum += long.Parse((await AnswerAsync(silo, CancellationToken.None))[0], CultureInfo.InvariantCulture);
+        }
+
+        return sum;
     }
 
     private static async Task<string[]> AnswerAsync(Process silo, CancellationToken ct) =>
