@@ -70,6 +70,8 @@ public sealed partial class LoadClient
     {
         if (resource < 0)
             Learn(device, new(gen, 0, 0));
+        else if (resource == 0)
+            _context.Fleet.LearnMap(device, gen);
     }
 
     /// <summary>What the answer adds to the record: the question stands for the operation, at its position.</summary>

@@ -382,7 +382,8 @@ public sealed partial class LoadClient : IDisposable
         Sending(operation);
         var answer = await _pin.StartAsync(
             _context.Port.PinAsync(device, new(
-                operation.Number, _sessionNumber, _random.NextIndex((int)pages), _numbers.Client)),
+                operation.Number, _sessionNumber, _random.NextIndex((int)pages), _numbers.Client,
+                _context.Fleet.KnownMapGen(device))),
             _context.Options.Deadline);
         var reply = answer.Value;
         if (answer.IsKnown)
@@ -394,6 +395,8 @@ public sealed partial class LoadClient : IDisposable
             operation.Address = reply.Pfn << PageShift;
             if (reply.Err is Errno.OK)
                 operation.Alloc = new(_context.Fleet.DeviceIds[device], reply.Gen, reply.Number);
+            _context.Fleet.LearnMap(device, reply.At.Gen);
+            Learn(device, new(reply.Gen, 0, 0));
         }
 
         End(ref operation, answer.Failure);

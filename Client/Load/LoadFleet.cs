@@ -33,6 +33,7 @@ public sealed class LoadFleet
     private readonly int[] _liveAllocations;
     private readonly int[] _isBusy;
     private readonly int[] _knownGens;
+    private readonly int[] _knownMapGens;
 
     public LoadFleet(FleetPlan plan, ObjectTable objects)
     {
@@ -47,7 +48,8 @@ public sealed class LoadFleet
         Holds = [.. Devices.Select(HoldOf)];
         _liveAllocations = new int[Devices.Length];
         _isBusy = new int[Devices.Length];
-        _knownGens = new int[Devices.Length];
+        _knownGens = [.. Enumerable.Repeat(1, Devices.Length)];
+        _knownMapGens = [.. _knownGens];
     }
 
     public ImmutableArray<HostPlan> Hosts { get; }
@@ -69,30 +71,38 @@ public sealed class LoadFleet
 
     public void Released(int device) => Interlocked.Decrement(ref _liveAllocations[device]);
 
-    /// <summary>The newest incarnation of a device that any client has heard of; 0 for none yet.</summary>
+    /// <summary>The newest incarnation of a device that any client has heard of; from 1, with which every object of a
+    /// run begins, so that a first call is protected too.</summary>
     public int KnownGen(int device) => Volatile.Read(ref _knownGens[device]);
+
+    /// <summary>As <see cref="KnownGen"/>, of the page map in which pages of the device are pinned: its first.</summary>
+    public int KnownMapGen(int device) => Volatile.Read(ref _knownMapGens[device]);
 
     /// <summary>An answer came from an incarnation of a device.</summary>
     /// <returns>True for the first one that tells of a failover.</returns>
-    public bool Learn(int device, int gen)
-    {
-        var known = Volatile.Read(ref _knownGens[device]);
-        while (gen > known)
-        {
-            var seen = Interlocked.CompareExchange(ref _knownGens[device], gen, known);
-            if (seen == known)
-                return gen > 1;
-            known = seen;
-        }
+    public bool Learn(int device, int gen) => Raise(ref _knownGens[device], gen);
 
-        return false;
-    }
+    public void LearnMap(int device, int gen) => Raise(ref _knownMapGens[device], gen);
 
     /// <summary>Claims a device for one bind or unbind; false while another is under way or waits for its
     /// rebind.</summary>
     public bool TryClaim(int device) => Interlocked.CompareExchange(ref _isBusy[device], 1, 0) == 0;
 
     public void Unclaim(int device) => Volatile.Write(ref _isBusy[device], 0);
+
+    private static bool Raise(ref int newest, int gen)
+    {
+        var known = Volatile.Read(ref newest);
+        while (gen > known)
+        {
+            var seen = Interlocked.CompareExchange(ref newest, gen, known);
+            if (seen == known)
+                return true;
+            known = seen;
+        }
+
+        return false;
+    }
 
     private static HolderKind HoldOf(DevicePlan device) => (device.HasPins, device.HasQueue) switch
     {

@@ -36,16 +36,17 @@ public readonly record struct PinRequestSurrogate(
     [property: Id(0)] long Op,
     [property: Id(1)] int Session,
     [property: Id(2)] long Page,
-    [property: Id(3)] int Client);
+    [property: Id(3)] int Client,
+    [property: Id(4)] int KnownGen);
 
 [RegisterConverter]
 public sealed class PinRequestConverter : IConverter<PinRequest, PinRequestSurrogate>
 {
     public PinRequest ConvertFromSurrogate(in PinRequestSurrogate surrogate) =>
-        new(surrogate.Op, surrogate.Session, surrogate.Page, surrogate.Client);
+        new(surrogate.Op, surrogate.Session, surrogate.Page, surrogate.Client, surrogate.KnownGen);
 
     public PinRequestSurrogate ConvertToSurrogate(in PinRequest value) =>
-        new(value.Op, value.Session, value.Page, value.Client);
+        new(value.Op, value.Session, value.Page, value.Client, value.KnownGen);
 }
 
 [GenerateSerializer, Immutable, Alias("fleet.PinReply")]

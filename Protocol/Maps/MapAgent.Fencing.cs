@@ -26,6 +26,11 @@ public sealed partial class MapAgent
         return at;
     }
 
+    /// <summary>Addressed to another incarnation, which may have executed it: this one must not do so again.</summary>
+    /// <remarks>What was executed is remembered by an incarnation of the page map, not of its device.</remarks>
+    private bool IsForAnother(int knownGen) =>
+        knownGen != 0 && knownGen != Log.Gen && Log.Context.Incarnations.IsFencing;
+
     /// <summary>Ends the life at once: whoever still names it is refused.</summary>
     /// <remarks>
     /// Recorded also by an incarnation that never knew that life: the one that did may have had no time to.

@@ -171,9 +171,9 @@ public sealed partial class MapAgent
     /// <returns>Refused by the fences, by a page that is not there, and by a page map that is not live.</returns>
     public PinReply Get(in PinRequest request)
     {
-        if (_map is null)
+        if (_map is null || IsForAnother(request.KnownGen))
         {
-            return new(Errno.ENODEV, default, 0, 0, 0);
+            return new(Errno.ENODEV, new(Log.Gen, 0, 0), _deviceGen, 0, 0);
         }
 
         if (_barred is not null && _barred.Contains(request.Session))

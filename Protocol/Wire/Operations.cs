@@ -52,11 +52,14 @@ public readonly record struct AccessReply(Errno Err, At At, ulong Tag);
 
 /// <summary>Pins one page, as get_user_pages does for an I/O to or from it.</summary>
 /// <param name="Page">Which page of the range, from 0.</param>
-public readonly record struct PinRequest(long Op, int Session, long Page, int Client = 0);
+/// <param name="KnownGen">The newest incarnation of the page map that the caller has heard of; another one answers
+/// <see cref="Errno.ENODEV"/>, with its own. 0 for any.</param>
+public readonly record struct PinRequest(long Op, int Session, long Page, int Client = 0, int KnownGen = 0);
 
 /// <param name="Err"><see cref="Errno.ENXIO"/>: the page map is dying or gone, nothing was pinned.</param>
 /// <param name="At">Position of the page map's event.</param>
-/// <param name="Gen">Incarnation of the device; with <paramref name="Number"/> it names the pin.</param>
+/// <param name="Gen">Incarnation of the device, also on <see cref="Errno.ENODEV"/>; with <paramref name="Number"/> it
+/// names the pin.</param>
 /// <param name="Number">Number of the pin, from <see cref="FirstNumber"/>; 0 when there is none.</param>
 public readonly record struct PinReply(Errno Err, At At, int Gen, long Number, ulong Pfn)
 {

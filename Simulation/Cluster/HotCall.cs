@@ -21,7 +21,10 @@ internal sealed class HotCall(VirtualCluster cluster, VirtualClient client) : Le
     public int Count => 1 + (More?.Length ?? 0);
 
     /// <summary>Which page of the range a pin asks for.</summary>
-    public long Page { get; set; }
+    public long Page { get; init; }
+
+    /// <summary>For a pin: the newest incarnation of the page map that the caller has heard of.</summary>
+    public int KnownMapGen { get; init; }
 
     public int Caller => client.Number;
 

@@ -108,7 +108,8 @@ internal sealed class MapActivation : PartActivation
         switch (operation.Kind)
         {
             case OperationKind.Alloc:
-                return new(FrontReply.Of(Agent.Get(new(operation.Number, call.Session, call.Page, call.Caller))));
+                return new(FrontReply.Of(Agent.Get(new(
+                    operation.Number, call.Session, call.Page, call.Caller, call.KnownMapGen))));
             case OperationKind.Free:
                 return Unpinned(Agent.Put(new(
                     operation.Number, call.Session, operation.Alloc.Gen, operation.Alloc.Number, call.Caller)));

@@ -295,9 +295,15 @@ internal sealed partial class VirtualClient
         operation.Map = _load.MapIds[device][0];
         operation.SizeBytes = 1 << PageShift;
         operation.PageCount = 1;
-        var call = Call(operation, _load.KnownGens[device]);
-        call.Page = _random.Below((int)pages);
-        Send(call, _cluster.MapGrain(device, 0));
+        Send(
+            new(_cluster, this)
+            {
+                Operation = operation,
+                KnownGen = _load.KnownGens[device],
+                KnownMapGen = _load.KnownMapGens[device],
+                Page = _random.Below((int)pages),
+            },
+            _cluster.MapGrain(device, 0));
     }
 
     private void Access(int place, AccessDirection direction)
@@ -431,6 +437,11 @@ internal sealed partial class VirtualClient
         if (operation.Map != 0)
         {
             // A pin: its name is the page map's to give, under the device's incarnation.
+            if (operation.Kind is OperationKind.Alloc)
+            {
+                _load.KnownMapGens[device] = Math.Max(_load.KnownMapGens[device], reply.At.Gen);
+            }
+
             if (operation.Kind is OperationKind.Alloc && reply.Err is Errno.OK)
             {
                 var pin = reply.ToPin();

@@ -27,6 +27,7 @@ internal sealed class VirtualLoad
         Sizes = [.. _plan.Sizes.Select(size => size.Bytes)];
         SizeChoice = new(_plan.Sizes.Select(size => size.Weight));
         (Live, KnownGens) = (new int[DeviceIds.Length], new int[DeviceIds.Length]);
+        KnownMapGens = [.. DeviceIds.Select(_ => 1)];
         Operators = new(this);
         for (var place = 0; place < cluster.Plan.Generators; place++)
         {
@@ -69,6 +70,10 @@ internal sealed class VirtualLoad
 
     /// <summary>The newest incarnation of each device that any client has heard of.</summary>
     public int[] KnownGens { get; }
+
+    /// <summary>As <see cref="KnownGens"/>, of the page map in which pages of each device are pinned.</summary>
+    /// <remarks>From 1, with which every object of a run begins: a first pin is protected too.</remarks>
+    public int[] KnownMapGens { get; }
 
     public UnbindOperators Operators { get; }
 

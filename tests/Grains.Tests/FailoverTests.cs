@@ -1,6 +1,8 @@
 using Fleet.Checking;
 using Fleet.Kernel;
 using Fleet.Kernel.History;
+using Fleet.Protocol.Plans;
+using Fleet.Protocol.Wire;
 using Fleet.Protocol.Calls;
 using Orleans.Runtime;
 
@@ -213,6 +215,35 @@ public sealed class FailoverTests
             Errno.ESTALE, (await fleet.Device(fleet.Second).Alloc(new(102, fleet.Session, 4096, fleet.Client))).Err);
     }
 
+    // Goal: a pin whose message comes once more after a failover pins nothing: whoever asked has its answer, or is told
+    // that it was not executed, and would never give that pin back.
+    [Fact]
+    public async Task A_pin_that_comes_twice_across_a_failover_is_one_pin()
+    {
+        await using var fleet = await Built(driver: DriverNames.Dax);
+        var request = new PinRequest(100, fleet.Session, 5, fleet.Client, KnownGen: 1);
+        var pin = await fleet.Map(fleet.First).Pin(request);
+        Assert.Equal((Errno.OK, 1, 1), (pin.Err, pin.At.Gen, pin.Gen));
+        Assert.Equal(pin, await fleet.Map(fleet.First).Pin(request));
+        await fleet.Kill();
+
+        Assert.Equal(Errno.ENODEV, (await fleet.Map(fleet.Second).Pin(request)).Err);
+        Assert.Equal(Errno.OK, await fleet.Bind(fleet.Second));
+        var late = await fleet.Map(fleet.Second).Pin(request with { Op = 101 });
+        Assert.Equal((Errno.ENODEV, 2, 0L, 2), (late.Err, late.At.Gen, late.At.Seq, late.Gen));
+
+        var again = await fleet.Map(fleet.Second).Pin(new(102, fleet.Session, 5, fleet.Client, late.At.Gen));
+        Assert.Equal((Errno.OK, 2), (again.Err, again.At.Gen));
+        Assert.Equal(
+            Errno.OK,
+            (await fleet.Map(fleet.Second).Unpin(new(103, fleet.Session, again.Gen, again.Number, fleet.Client))).Err);
+        Assert.Equal(Errno.OK, await fleet.Unbind(fleet.Second));
+        Assert.Equal(
+            [1, 2],
+            fleet.Stream(fleet.Plan.Devices[0].MapName(0)).Where(e => e.Kind is EventKind.PageGet)
+                .Select(e => e.At.Gen));
+    }
+
     [Fact]
     public async Task A_bind_that_is_asked_for_twice_is_one_bind()
     {
@@ -223,9 +254,10 @@ public sealed class FailoverTests
         Assert.Equal((first.Ticket, Errno.OK), (second.Ticket, (await fleet.Await(fleet.First, second)).Err));
     }
 
-    private static async Task<TwinFleets> Built(int devices = 1, bool isFenced = true)
+    private static async Task<TwinFleets> Built(
+        int devices = 1, bool isFenced = true, string driver = DriverNames.P2pdma)
     {
-        var fleet = new TwinFleets(devices: devices, isFenced: isFenced);
+        var fleet = new TwinFleets(devices: devices, isFenced: isFenced, driver: driver);
         await fleet.Start();
         var built = await fleet.First.GetGrain<IHostGrain>(TwinFleets.Host).Build(fleet.Run, fleet.Plan);
         Assert.Equal((devices, 0), (built.Bound, built.Failed.Count));

@@ -32,10 +32,12 @@ internal sealed class TwinFleets : IAsyncDisposable
     private EmbeddedFleet? _second;
     private long _op;
 
-    public TwinFleets(string profile = "ALL", int devices = 1, int resources = 1, bool isFenced = true)
+    public TwinFleets(
+        string profile = "ALL", int devices = 1, int resources = 1, bool isFenced = true,
+        string driver = DriverNames.P2pdma)
     {
         Plan = new(Host, [.. Enumerable.Range(0, devices).Select(d => new DevicePlan(
-            $"{Host}/0000:{d:x2}:00.0", "p2pdma",
+            driver is DriverNames.P2pdma ? $"{Host}/0000:{d:x2}:00.0" : $"{Host}/nd:region{d}", driver,
             [.. Enumerable.Range(0, resources).Select(
                 i => new PciBar(2 + i, true, ((ulong)d + 1 << 34) + ((ulong)i << 30), ResourceBytes))]))]);
         Run = new("test", profile, 1, TimeSpan.FromMilliseconds(200), 30, [], IsFenced: isFenced);

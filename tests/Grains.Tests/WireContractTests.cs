@@ -43,7 +43,7 @@ public sealed class WireContractTests
         new MapLife(1, 2, "h/d/bar4", 3, 4),
         new MapLife(1, 2, "h/d/range0", 3, 4, MemoryType.FsDax, true),
         new MapRange("map:h/d/bar4", 1, 2),
-        new PinRequest(1, 2, 3),
+        new PinRequest(1, 2, 3, 4, 5),
         new PinReply(Errno.ENXIO, Somewhere, 1, PinReply.FirstNumber, 5),
         new UnpinRequest(1, 2, 3, 4),
         new UnpinReply(Errno.EFAULT, Somewhere),
