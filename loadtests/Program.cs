@@ -89,9 +89,17 @@ internal static class Program
                 return Usage;
             }
 
-            Console.Write(DocTables.Write(
-                [.. parsed.GetValue(rounds)!.Select(BenchFile.Read)], parsed.GetValue(documents)!));
-            return 0;
+            try
+            {
+                Console.Write(DocTables.Write(
+                    [.. parsed.GetValue(rounds)!.Select(BenchFile.Read)], parsed.GetValue(documents)!));
+                return 0;
+            }
+            catch (FormatException e)
+            {
+                Console.Error.WriteLine($"loadtests: {e.Message}");
+                return Usage;
+            }
         });
         return table;
     }
@@ -146,7 +154,7 @@ internal static class Program
         {
             return await run.RunAsync(names.Length == 0 ? null : BenchmarkList.Named(names), ct) ? 0 : 1;
         }
-        catch (ArgumentException e)
+        catch (Exception e) when (e is ArgumentException or FormatException)
         {
             await Console.Error.WriteLineAsync($"loadtests: {e.Message}");
             return Usage;

@@ -77,15 +77,26 @@ internal sealed class BenchFile
 
     public List<BenchCourse> Courses { get; }
 
-    /// <exception cref="JsonException">The file is something else.</exception>
+    /// <exception cref="FormatException">The file is something else; the message is for users.</exception>
     public static BenchFile ReadOrNew(string path) =>
         new(path, File.Exists(path) ? Read(path).Courses : []);
 
+    /// <exception cref="FormatException">The file is something else; the message is for users.</exception>
     public static BenchFile Read(string path)
     {
-        var content = JsonSerializer.Deserialize<Content>(File.ReadAllText(path), Options)
-            ?? throw new JsonException($"{path} is empty.");
-        return new(path, content.Courses ?? throw new JsonException($"{path} has no courses: it is of another form."));
+        try
+        {
+            if (JsonSerializer.Deserialize<Content>(File.ReadAllText(path), Options)?.Courses is { } courses)
+            {
+                return new(path, courses);
+            }
+        }
+        catch (JsonException e)
+        {
+            throw Foreign(path, e);
+        }
+
+        throw Foreign(path, null);
     }
 
     /// <summary>Whether a benchmark need not run again.</summary>
@@ -109,6 +120,9 @@ internal sealed class BenchFile
         File.WriteAllText(_path + ".new", JsonSerializer.Serialize(content, Options));
         File.Move(_path + ".new", _path, overwrite: true);
     }
+
+    private static FormatException Foreign(string path, Exception? inner) =>
+        new($"'{path}' holds no round of figures; accepted: a file that bench --out wrote.", inner);
 
     /// <summary>Processes that ran or wanted to, over the last minute.</summary>
     private static double Load() =>

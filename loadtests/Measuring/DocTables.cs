@@ -8,6 +8,7 @@ namespace Fleet.LoadTests.Measuring;
 /// <remarks>
 /// <c>&lt;!-- bench NAME… --&gt;</c> and <c>&lt;!-- /bench --&gt;</c>, each on its own line. A table whose benchmarks
 /// are in none of the files stays as it is. Axes of scaling have tables of their points, whatever the files hold.
+/// Nothing is written before every table is known.
 /// </remarks>
 internal static class DocTables
 {
@@ -17,9 +18,12 @@ internal static class DocTables
     /// <param name="rounds">Files of figures, the first one leading.</param>
     /// <param name="documents">Markdown files.</param>
     /// <returns>The tables that were written, as text.</returns>
+    /// <exception cref="FormatException">A document or a file of points is something else; the message is for
+    /// users.</exception>
     public static string Write(IReadOnlyList<BenchFile> rounds, IEnumerable<string> documents)
     {
         var written = new StringBuilder();
+        var texts = new List<(string Document, List<string> Lines)>();
         foreach (var document in documents)
         {
             var lines = File.ReadAllLines(document);
@@ -35,7 +39,7 @@ internal static class DocTables
                 var end = Array.IndexOf(lines, End, i);
                 if (end < 0)
                 {
-                    throw new FormatException($"{document}, line {i + 1}: \"{End}\" is missing below.");
+                    throw new FormatException($"'{document}', line {i + 1}: \"{End}\" is missing below.");
                 }
 
                 var names = lines[i][Begin.Length..].Replace("-->", "", StringComparison.Ordinal)
@@ -50,6 +54,11 @@ internal static class DocTables
                 }
             }
 
+            texts.Add((document, text));
+        }
+
+        foreach (var (document, text) in texts)
+        {
             File.WriteAllText(document, string.Join('\n', text) + "\n");
         }
 

@@ -9,7 +9,8 @@ internal static class PointsTable
     private const double Mebi = 1 << 20;
 
     /// <param name="figures">Folder of the points' files.</param>
-    /// <returns>Nothing where the name is no axis, or has no points yet.</returns>
+    /// <returns>Nothing where the name is no axis, or has no file yet; a sentence where its file has no points.</returns>
+    /// <exception cref="FormatException">The file is something else; the message is for users.</exception>
     public static IReadOnlyList<string> Of(string name, string figures)
     {
         var file = Path.Combine(figures, $"{name}.json");
@@ -18,15 +19,21 @@ internal static class PointsTable
             return [];
         }
 
-        return axis == ScalingBench.History ? Rows(file) : Runs(axis, file);
+        return axis == ScalingBench.History
+            ? Rows(axis, new ScalingAxis<HistoryCost>(file, "").Points)
+            : Runs(axis, new ScalingAxis<ScalingResult>(file, "").Points);
     }
 
-    private static List<string> Runs(Axis axis, string file) =>
+    private static List<string> None(Axis axis) =>
+        [$"No point is kept: `bench {axis.Name}` writes them to `figures/{axis.Name}.json`."];
+
+    private static List<string> Runs(Axis axis, IReadOnlyList<ScalingAxis<ScalingResult>.Measured> points) =>
+        points.Count == 0 ? None(axis) :
     [
         $"| {axis.What} | op/s | CPU-µs/op | silos + generator + PostgreSQL | the model | rows/op | the model "
             + "| MiB of all silos | the model | built in | alloc p99 | verdict | measured |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
-        .. new ScalingAxis<ScalingResult>(file, "").Points.Select(point => Row(point, point.Result)),
+        .. points.Select(point => Row(point, point.Result)),
     ];
 
     private static string Row(ScalingAxis<ScalingResult>.Measured point, ScalingResult one) => string.Create(
@@ -37,12 +44,13 @@ internal static class PointsTable
         + $"| {CapacityModel.SilosBytes(one.Point) / Mebi:N0} | {one.BuildSeconds:0.0} s | {one.P99Ms:N0} ms "
         + $"| {one.Verdict} | {Of(point.Commit, point.MeasuredAt, point.Cost)} |");
 
-    private static List<string> Rows(string file) =>
+    private static List<string> Rows(Axis axis, IReadOnlyList<ScalingAxis<HistoryCost>.Measured> points) =>
+        points.Count == 0 ? None(axis) :
     [
         "| rows | CPU-µs/row | writer | PostgreSQL, storing | sealing | SQL verdict | bytes with indexes "
             + "| verdict after | measured |",
         "|---|---|---|---|---|---|---|---|---|",
-        .. new ScalingAxis<HistoryCost>(file, "").Points.Select(point => Row(point, point.Result)),
+        .. points.Select(point => Row(point, point.Result)),
     ];
 
     private static string Row(ScalingAxis<HistoryCost>.Measured point, HistoryCost one) => string.Create(

@@ -51,9 +51,22 @@ internal sealed record ScalingAxis<T>(string File, string Commit)
         System.IO.File.Move(File + ".new", File, overwrite: true);
     }
 
-    private static List<Measured> Read(string file) => System.IO.File.Exists(file)
-        ? JsonSerializer.Deserialize<Content>(System.IO.File.ReadAllText(file))?.Points ?? []
-        : [];
+    private static List<Measured> Read(string file)
+    {
+        try
+        {
+            return System.IO.File.Exists(file)
+                ? JsonSerializer.Deserialize<Content>(System.IO.File.ReadAllText(file))?.Points ?? []
+                : [];
+        }
+        catch (JsonException e)
+        {
+            throw new FormatException(
+                $"'{file}' holds no points of an axis; accepted: a file that bench scaling-devices, -clients, -silos or "
+                + "-history wrote.",
+                e);
+        }
+    }
 
     internal sealed record Measured(int Size, string Commit, DateTimeOffset MeasuredAt, T Result)
     {

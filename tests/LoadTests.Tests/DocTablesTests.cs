@@ -46,6 +46,38 @@ public sealed class DocTablesTests : IDisposable
         Assert.Contains("90 CPU-s of the whole machine, 1,024 MiB of disk", rows[1], StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("scaling-devices")]
+    [InlineData("scaling-history")]
+    public void An_axis_whose_file_has_no_points_is_a_sentence_and_no_empty_table(string axis)
+    {
+        var document = Document(axis);
+        Figures(axis, """{ "lines": [] }""");
+        var written = Write(document, "explore", LineOf("explore", "main"));
+        Assert.Equal($"No point is kept: `bench {axis}` writes them to `figures/{axis}.json`.\n", written);
+        Assert.DoesNotContain("|---|", File.ReadAllText(document), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Figures_of_another_form_are_refused_by_name_and_no_document_changes()
+    {
+        var document = Document("scaling-devices");
+        var points = Figures("scaling-devices", "not JSON");
+        var refused = Assert.Throws<FormatException>(
+            () => Write(document, "explore", LineOf("explore", "main")));
+        Assert.Contains($"'{points}' holds no points of an axis; accepted:", refused.Message, StringComparison.Ordinal);
+        Assert.Contains("as before", File.ReadAllText(document), StringComparison.Ordinal);
+
+        var round = In("foreign.json");
+        foreach (var text in (string[])["not JSON", "{}", "null"])
+        {
+            File.WriteAllText(round, text);
+            refused = Assert.Throws<FormatException>(() => BenchFile.Read(round));
+            Assert.Equal(
+                $"'{round}' holds no round of figures; accepted: a file that bench --out wrote.", refused.Message);
+        }
+    }
+
     // Goal: a round that was cut off goes on with what is missing, then with what is oldest.
     [Fact]
     public void Sizes_without_a_point_come_first()
@@ -73,6 +105,13 @@ public sealed class DocTablesTests : IDisposable
         course.Lines = [.. lines];
         file.Write();
         return DocTables.Write([BenchFile.Read(In("run.json"))], [document]);
+    }
+
+    private string Figures(string axis, string text)
+    {
+        Directory.CreateDirectory(In("figures"));
+        File.WriteAllText(In("figures", $"{axis}.json"), text);
+        return In("figures", $"{axis}.json");
     }
 
     private string Document(string names)
