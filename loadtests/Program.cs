@@ -106,8 +106,12 @@ internal static class Program
 
     private static Command ProfileCommand()
     {
-        var what = new Argument<string>("WHAT") { Description = "hotpath: single operations, or vectors of 64." };
-        what.AcceptOnlyFromAmong(HotPathProfile.Accepted);
+        var what = new Argument<string>("WHAT")
+        {
+            Description = "hotpath: single operations, or vectors of 64; cold: activation and bind of devices; heap: "
+                + "what idle ones keep; -bare: the floor of each.",
+        };
+        what.AcceptOnlyFromAmong([.. HotPathProfile.Accepted, .. ColdProfile.Accepted, HeapProfile.Name]);
         var seconds = new Option<int>("--seconds")
         {
             Description = "Of each of the two profiles, after warming up.",
@@ -119,14 +123,18 @@ internal static class Program
             DefaultValueFactory = _ => "docs/figures",
         };
         var profile = new Command(
-            "profile", "Where the processor time and the allocations of a load go: the twenty first of each, as text.")
+            "profile", "Where the processor time and the allocations of a load go, or what is kept: the first of each, as text.")
         {
             what, seconds, folder
         };
         profile.SetAction(async (parsed, ct) =>
         {
-            Console.WriteLine(await HotPathProfile.WriteAsync(
-                parsed.GetValue(what)!, TimeSpan.FromSeconds(parsed.GetValue(seconds)), parsed.GetValue(folder)!, ct));
+            var (name, into) = (parsed.GetValue(what)!, parsed.GetValue(folder)!);
+            var duration = TimeSpan.FromSeconds(parsed.GetValue(seconds));
+            Console.WriteLine(
+                name is HeapProfile.Name ? await HeapProfile.WriteAsync(into, ct)
+                : ColdProfile.Accepted.Contains(name) ? await ColdProfile.WriteAsync(name, duration, into, ct)
+                : await HotPathProfile.WriteAsync(name, duration, into, ct));
             return 0;
         });
         return profile;

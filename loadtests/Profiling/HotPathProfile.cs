@@ -34,19 +34,14 @@ internal static class HotPathProfile
         };
         await RunAsync(Warmth);
         var (profile, sampled, allocated) = await Profiler.TakeAsync(() => RunAsync(duration), ct);
-        Directory.CreateDirectory(folder);
-        var file = Path.Combine(folder, $"profile-{what}.txt");
-        await File.WriteAllTextAsync(
-            file, profile.Text(
-                string.Create(
-                    CultureInfo.InvariantCulture,
-                    $"{what}: {fleet.Devices.Count:N0} devices, {Clients} clients, one process, "
-                    + $"{(what is Bare ? "nothing behind the calls" : "recorded and checked")}; "
-                    + $"commit {BenchFile.Commit[..Math.Min(7, BenchFile.Commit.Length)]}"
-                    + $"{(BenchFile.IsCheckoutDirty ? " and changes" : "")}, {DateTime.UtcNow:yyyy-MM-dd HH:mm} UTC"),
-                sampled, allocated),
-            ct);
-        return file;
+        return await profile.WriteAsync(
+            folder, what, string.Create(
+                CultureInfo.InvariantCulture,
+                $"{what}: {fleet.Devices.Count:N0} devices, {Clients} clients, one process, "
+                + $"{(what is Bare ? "nothing behind the calls" : "recorded and checked")}; "
+                + $"commit {BenchFile.Commit[..Math.Min(7, BenchFile.Commit.Length)]}"
+                + $"{(BenchFile.IsCheckoutDirty ? " and changes" : "")}, {DateTime.UtcNow:yyyy-MM-dd HH:mm} UTC"),
+            sampled, allocated, ct);
 
         // In slices, since the spool of a long round is large.
         async Task<long> RunAsync(TimeSpan time)

@@ -28,6 +28,17 @@ internal sealed record Profile(
             .ThenBy(one => one.Name, StringComparer.Ordinal),
     ];
 
+    /// <summary>Writes the text into <c>profile-WHAT.txt</c> of a folder.</summary>
+    /// <returns>The file.</returns>
+    public async Task<string> WriteAsync(
+        string folder, string what, string title, long sampled, long allocated, CancellationToken ct)
+    {
+        Directory.CreateDirectory(folder);
+        var file = Path.Combine(folder, $"profile-{what}.txt");
+        await File.WriteAllTextAsync(file, Text(title, sampled, allocated), ct);
+        return file;
+    }
+
     /// <param name="sampled">Operations while samples were taken.</param>
     /// <param name="allocated">Operations while allocations were.</param>
     public string Text(string title, long sampled, long allocated)

@@ -1,0 +1,63 @@
+using System.Diagnostics;
+using System.Globalization;
+using Fleet.LoadTests.Cold;
+using Fleet.LoadTests.HotPath;
+using Fleet.LoadTests.Measuring;
+
+namespace Fleet.LoadTests.Profiling;
+
+/// <summary>Profiles of activating and binding devices, and of as many empty grains, as <c>bench cold</c> has
+/// them.</summary>
+internal static class ColdProfile
+{
+    private const string Bound = "cold";
+    private const string Bare = "cold-bare";
+
+    private const int Hosts = 5;
+
+    /// <summary>The code is compiled for the last time before anything counts.</summary>
+    private static readonly TimeSpan Warmth = TimeSpan.FromSeconds(8);
+
+    public static readonly string[] Accepted = [Bound, Bare];
+
+    /// <returns>The file that was written.</returns>
+    public static async Task<string> WriteAsync(
+        string what, TimeSpan duration, string folder, CancellationToken ct)
+    {
+        await using var fleet = await MeasuredFleet.StartAsync(1, ColdBench.DevicesPerHost, Recording.Spooled, ct);
+        var slices = 0;
+        await RunAsync(Warmth);
+        var (profile, sampled, allocated) = await Profiler.TakeAsync(() => RunAsync(duration), ct);
+        var before = (Heap: GC.GetTotalMemory(forceFullCollection: true), Allocated: GC.GetTotalAllocatedBytes(true));
+        var last = await SliceAsync();
+        var spent = GC.GetTotalAllocatedBytes(precise: true) - before.Allocated;
+        var held = GC.GetTotalMemory(forceFullCollection: true) - before.Heap;
+        var title = string.Create(
+            CultureInfo.InvariantCulture,
+            $"{what}: devices {(what is Bare ? "as three empty grains each" : "activated and bound")}, one process; "
+            + $"commit {BenchFile.Commit[..Math.Min(7, BenchFile.Commit.Length)]}"
+            + $"{(BenchFile.IsCheckoutDirty ? " and changes" : "")}, {DateTime.UtcNow:yyyy-MM-dd HH:mm} UTC\n"
+            + $"Of one device {(double)spent / last:N0} bytes are allocated and {(double)held / last:N0} stay.");
+        return await profile.WriteAsync(folder, what, title, sampled, allocated, ct);
+
+        async Task<long> RunAsync(TimeSpan time)
+        {
+            var done = 0L;
+            for (var began = Stopwatch.GetTimestamp(); Stopwatch.GetElapsedTime(began) < time;)
+            {
+                ct.ThrowIfCancellationRequested();
+                done += await SliceAsync();
+            }
+
+            return done;
+        }
+
+        async Task<long> SliceAsync()
+        {
+            var name = string.Create(CultureInfo.InvariantCulture, $"p{slices++}");
+            await (what is Bare
+                ? ColdBench.ActivateAsync(fleet, name, Hosts) : ColdBench.BuildAsync(fleet, name, Hosts));
+            return Hosts * ColdBench.DevicesPerHost;
+        }
+    }
+}
