@@ -150,6 +150,8 @@ internal sealed class LostFleet(Func<int, string> nameOf) : IHistorySink, IIncar
 
         public ValueTask<At> InitPages(int life, RefSlotState slot, At cause) => throw Uncalled(key);
 
+        public ValueTask<At> SetUp(MapLife life, RefSlotState slot, At cause) => throw Uncalled(key);
+
         public ValueTask<SlotReport> Fold(int life) => throw Uncalled(key);
 
         public ValueTask<At> PutInitial(int life, At cause) => throw Uncalled(key);

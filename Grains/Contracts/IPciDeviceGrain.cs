@@ -18,6 +18,10 @@ public interface IPciDeviceGrain : IGrainWithStringKey
     [Alias("Configure")]
     ValueTask Configure([Immutable] RunPlan run, [Immutable] DevicePlan plan);
 
+    /// <summary><see cref="Configure"/> and <see cref="Bind"/> as one call.</summary>
+    [Alias("Build")]
+    ValueTask<TicketReply> Build([Immutable] RunPlan run, [Immutable] DevicePlan plan);
+
     /// <summary>
     /// pci_alloc_p2pmem, or for a pmem blk_queue_enter; see <see cref="DeviceAgent.Alloc"/> for the errors.
     /// </summary>

@@ -38,6 +38,9 @@ public interface IPgmapGrain : IGrainWithStringKey
     [Alias("InitPages")]
     ValueTask<At> InitPages(int life, RefSlotState slot, At cause, PartCall call = default);
 
+    [Alias("SetUp")]
+    ValueTask<At> SetUp([Immutable] MapLife life, RefSlotState slot, At cause, PartCall call = default);
+
     [Alias("Fold")]
     ValueTask<SlotReport> Fold(int life);
 

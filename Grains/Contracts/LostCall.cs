@@ -36,10 +36,13 @@ public static class LostCall
             }
             catch (Exception e) when (Is(e))
             {
-                await Task.Delay(RetryPause, time);
+                await PauseAsync(time);
             }
         }
     }
+
+    /// <summary>Ends when a call that was lost is due to be made again.</summary>
+    public static Task PauseAsync(TimeProvider time) => Task.Delay(RetryPause, time);
 
     /// <inheritdoc cref="RepeatAsync{T}"/>
     public static async ValueTask RepeatAsync(Func<ValueTask> call, TimeProvider time, Action? demand = null) =>

@@ -30,15 +30,21 @@ public sealed class GrainLinks(IGrainFactory grains, TimeProvider time)
         ObjectLog log, PartCallNumbers? numbers, Func<PartCall, ValueTask<T>> send)
     {
         var call = numbers?.Begin(log.Gen) ?? default;
-        var reply = await LostCall.RepeatAsync(() => send(call), time, () =>
+        while (!log.IsOver)
         {
-            if (log.IsOver)
+            try
             {
-                throw new StaleIncarnationException(log.Name, log.Gen);
+                var reply = await send(call);
+                numbers?.Answered(call);
+                return reply;
             }
-        });
-        numbers?.Answered(call);
-        return reply;
+            catch (Exception e) when (LostCall.Is(e))
+            {
+                await LostCall.PauseAsync(time);
+            }
+        }
+
+        throw new StaleIncarnationException(log.Name, log.Gen);
     }
 
     /// <summary>The links of one object: one to each part, whose numbers go on from life to life, so that a late
@@ -159,6 +165,9 @@ public sealed class GrainLinks(IGrainFactory grains, TimeProvider time)
             links.Send(owner, this, call => grain.InitPages(life, slot, cause, call));
 
         /// <summary>Again, it gives the newest counts.</summary>
+        public ValueTask<At> SetUp(MapLife life, RefSlotState slot, At cause) =>
+            links.Send(owner, this, call => grain.SetUp(life, slot, cause, call));
+
         public ValueTask<SlotReport> Fold(int life) => links.Send(owner, null, _ => grain.Fold(life));
 
         public ValueTask<At> PutInitial(int life, At cause) =>

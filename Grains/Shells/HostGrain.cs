@@ -37,8 +37,7 @@ internal sealed class HostGrain(FleetContext context, TimeProvider time) : Lasti
         var bound = 0;
         await Each(async (grain, device) =>
         {
-            await grain.Configure(run, device);
-            var reply = await Settle(grain, await grain.Bind(0));
+            var reply = await Settle(grain, await grain.Build(run, device));
             bound += reply.IsDone && reply.Err is not (Errno.ENODEV or Errno.ENOENT) ? 1 : 0;
             if (!reply.IsDone || reply.Err is not (Errno.OK or Errno.EBUSY))
             {

@@ -56,6 +56,12 @@ internal sealed class PciDeviceGrain : FencedGrain, IPciDeviceGrain
         }
     }
 
+    public async ValueTask<TicketReply> Build(RunPlan run, DevicePlan plan)
+    {
+        await Configure(run, plan);
+        return await Bind(0);
+    }
+
     public ValueTask<AllocReply> Alloc(AllocRequest request) => _agent.Log.Serves
         ? Clients.RunAsync<AllocCall, AllocRequest, AllocReply>(new(_agent), request)
         : AllocOnceServing(request);

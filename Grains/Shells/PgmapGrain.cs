@@ -71,6 +71,13 @@ internal sealed class PgmapGrain : PartGrain, IPgmapGrain
     public ValueTask<At> InitPages(int life, RefSlotState slot, At cause, PartCall call) =>
         Once(call, async () => await Committed(await _agent.InitPages(life, slot, cause)));
 
+    public ValueTask<At> SetUp(MapLife life, RefSlotState slot, At cause, PartCall call) => Once(call, async () =>
+    {
+        StayActive();
+        await Log.OpenAsync();
+        return await Committed(await _agent.SetUp(life, slot, cause));
+    });
+
     public ValueTask<SlotReport> Fold(int life) => Once(default, () => new ValueTask<SlotReport>(_agent.Fold(life)));
 
     public ValueTask<At> PutInitial(int life, At cause, PartCall call) =>

@@ -75,6 +75,9 @@ public sealed partial class DeviceAgent
     /// <summary>Page maps of the same machine that may be in the way; null where none can be.</summary>
     internal IPgmapArrayLink? Neighbours { get; private set; }
 
+    /// <summary>No failure is asked for between the steps that set a page map up: they may be one message.</summary>
+    internal bool IsSetUpAtOnce => _injection is null;
+
     internal bool HasRefPerResource => Profile.Has(KernelSwitch.RefPerResource);
 
     /// <summary>Says what the device is, and begins an incarnation of it; a second time it changes nothing.</summary>

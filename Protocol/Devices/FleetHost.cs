@@ -191,6 +191,10 @@ internal readonly struct FleetHost(DeviceAgent agent, string actor, Ticket? tick
             await neighbours.Conflict(agent.RangeOf(target)) is { } name ? agent.NeighbourOf(target, name) : null;
     }
 
+    /// <remarks>
+    /// Where nothing can fail in between, the page map is told of its memory and its pages in the same message: see
+    /// <see cref="PagesInit"/>. Nobody can ask for any of it before.
+    /// </remarks>
     public async ValueTask MapStore(DevPagemap target)
     {
         var map = Of(target);
@@ -200,14 +204,21 @@ internal readonly struct FleetHost(DeviceAgent agent, string actor, Ticket? tick
             await neighbours.Store(agent.RangeOf(target));
         }
 
-        agent.Learn(map, await map.Link.Store(agent.LifeOf(target), agent.Log.Last));
+        if (!agent.IsSetUpAtOnce)
+        {
+            agent.Learn(map, await map.Link.Store(agent.LifeOf(target), agent.Log.Last));
+        }
     }
 
-    public async ValueTask MemoryAdd(DevPagemap target)
+    public ValueTask MemoryAdd(DevPagemap target)
     {
-        var map = Of(target);
-        await agent.CommitAsync();
-        agent.Learn(map, await map.Link.AddMemory(target.Life, agent.Log.Last));
+        return agent.IsSetUpAtOnce ? ValueTask.CompletedTask : Add(agent, Of(target), target.Life);
+
+        static async ValueTask Add(DeviceAgent agent, DeviceMap map, int life)
+        {
+            await agent.CommitAsync();
+            agent.Learn(map, await map.Link.AddMemory(life, agent.Log.Last));
+        }
     }
 
     public async ValueTask PagesInit(DevPagemap target)
@@ -218,7 +229,10 @@ internal readonly struct FleetHost(DeviceAgent agent, string actor, Ticket? tick
         map.HoldsInitialCounts = true;
         target.Ref!.BackedMapping = true;
         await agent.CommitAsync();
-        agent.Learn(map, await map.Link.InitPages(target.Life, counted.Slot.State, agent.Log.Last));
+        var slot = counted.Slot.State;
+        agent.Learn(map, await (agent.IsSetUpAtOnce
+            ? map.Link.SetUp(agent.LifeOf(target), slot, agent.Log.Last)
+            : map.Link.InitPages(target.Life, slot, agent.Log.Last)));
     }
 
     public async ValueTask PutInitialPages(DevPagemap target)

@@ -27,6 +27,9 @@ public interface IMapLink
     /// already.</param>
     ValueTask<At> InitPages(int life, RefSlotState slot, At cause);
 
+    /// <summary><see cref="Store"/>, <see cref="AddMemory"/> and <see cref="InitPages"/> as one message.</summary>
+    ValueTask<At> SetUp(MapLife life, RefSlotState slot, At cause);
+
     /// <summary>Hands the counting of its references over to the resource.</summary>
     ValueTask<SlotReport> Fold(int life);
 

@@ -96,6 +96,14 @@ public sealed partial class MapAgent
         return Counted(Range(EventKind.PagesInit, [Device(cause)]));
     }
 
+    /// <summary><see cref="Store"/>, <see cref="AddMemory"/> and <see cref="InitPages"/>, in one turn.</summary>
+    public ValueTask<At> SetUp(MapLife life, RefSlotState slot, At cause)
+    {
+        Store(life, cause);
+        AddMemory(life.Life, cause);
+        return InitPages(life.Life, slot, cause);
+    }
+
     public SlotReport Fold(int life) => life == _life ? _slot.Fold(_bar, Log.Last) : default;
 
     public ValueTask<At> PutInitial(int life, At cause)

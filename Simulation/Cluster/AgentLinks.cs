@@ -107,6 +107,9 @@ internal sealed class AgentLinks(VirtualCluster cluster, Activation owner) : IFl
             channel.Once<MapActivation, At>(
                 async at => await at.Committed(await at.Agent.InitPages(life, slot, cause)));
 
+        public ValueTask<At> SetUp(MapLife life, RefSlotState slot, At cause) =>
+            channel.Once<MapActivation, At>(at => at.SetUp(life, slot, cause));
+
         public ValueTask<SlotReport> Fold(int life) =>
             channel.Once<MapActivation, SlotReport>(at => new(at.Agent.Fold(life)));
 

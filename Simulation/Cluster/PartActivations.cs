@@ -2,6 +2,7 @@ using Fleet.Kernel.History;
 using Fleet.Protocol.Calls;
 using Fleet.Protocol.Machines;
 using Fleet.Protocol.Maps;
+using Fleet.Protocol.Refs;
 using Fleet.Protocol.Resources;
 using Fleet.Protocol.Streams;
 using Fleet.Protocol.Wire;
@@ -90,6 +91,12 @@ internal sealed class MapActivation : PartActivation
     {
         await Agent.Log.OpenAsync();
         return await Committed(Agent.Store(life, cause));
+    }
+
+    public async ValueTask<At> SetUp(MapLife life, RefSlotState slot, At cause)
+    {
+        await Agent.Log.OpenAsync();
+        return await Committed(await Agent.SetUp(life, slot, cause));
     }
 
     public ValueTask<At> Bar(int session, string name) =>

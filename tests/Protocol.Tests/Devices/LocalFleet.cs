@@ -311,6 +311,12 @@ internal sealed class LocalFleet : IFleetLinks, ILifecycleLog, IEventClock, IObj
         public ValueTask<At> InitPages(int life, RefSlotState slot, At cause) =>
             Do(() => agent.InitPages(life, slot, cause));
 
+        public async ValueTask<At> SetUp(MapLife life, RefSlotState slot, At cause)
+        {
+            await agent.Log.OpenAsync();
+            return await Do(() => agent.SetUp(life, slot, cause));
+        }
+
         public ValueTask<SlotReport> Fold(int life) => Do(() => new ValueTask<SlotReport>(agent.Fold(life)));
 
         public ValueTask<At> PutInitial(int life, At cause) => Do(() => agent.PutInitial(life, cause));
