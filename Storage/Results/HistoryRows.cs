@@ -30,9 +30,7 @@ internal static class HistoryRows
         ref TRows rows, in Operation op, HistoryBatch batch, ObjectMap map, (int Session, int Proc) known)
         where TRows : struct, IRowSink
     {
-        var row = new OperationRow(
-            op, map, op.At.IsNone ? 0 : batch.Objects.DeviceOf(op.At.Obj),
-            !op.At.IsNone && batch.Objects.Kind(op.At.Obj) is ObjectKind.Map, known.Session);
+        var row = RowOf(op, batch, map, known);
         rows.StartRow();
         rows.Long(row.NumberCode);
         rows.Long(row.SentNs);
@@ -66,6 +64,13 @@ internal static class HistoryRows
         rows.Short(row.Err);
         rows.EndRow();
     }
+
+    /// <param name="known">Session and process that the client was first seen with, in the numbers of the
+    /// store.</param>
+    public static OperationRow RowOf(
+        in Operation op, HistoryBatch batch, ObjectMap map, (int Session, int Proc) known) => new(
+            op, map, op.At.IsNone ? 0 : batch.Objects.DeviceOf(op.At.Obj),
+            !op.At.IsNone && batch.Objects.Kind(op.At.Obj) is ObjectKind.Map, known.Session);
 
     /// <param name="texts">Numbers of actors, functions and texts in the store.</param>
     public static void Write<TRows>(

@@ -28,6 +28,13 @@ internal readonly ref struct OperationRow(in Operation op, ObjectMap map, int de
     /// <exception cref="StorageException">The number does not fit beside the code.</exception>
     public long NumberCode => RowPacking.PackNumber(_op);
 
+    /// <summary>Whether all that the row says stands in the columns that most operations need.</summary>
+    public bool IsNarrow =>
+        Gen is null && Life is not 0 && Map is null && Device is null && Session is null && AllocGen is null
+        && Pages is not 0 && _op.Of == 0 && Address is null && RowPacking.IsSmall(Late) && RowPacking.IsSmall(Took)
+        && RowPacking.IsSmall(Size) && RowPacking.IsSmall(Seq) && RowPacking.IsSmall(AllocNumber)
+        && RowPacking.IsSmall(Pfn);
+
     public long SentNs => _op.SentNs;
 
     public long Late => unchecked(_op.SentNs - _op.IntendedNs);
@@ -47,6 +54,8 @@ internal readonly ref struct OperationRow(in Operation op, ObjectMap map, int de
     public long Pfn => unchecked((long)_op.Pfn);
 
     public long? Tag => Bits(_op.Tag);
+
+    public long TagBits => unchecked((long)_op.Tag);
 
     public long? Of => _op.Of == 0 ? null : _op.Of;
 
@@ -110,11 +119,13 @@ internal static class RowPacking
 
     public static long? Some(long value) => value == 0 ? null : value;
 
-    public static int? Small(long value) => value is >= int.MinValue and <= int.MaxValue ? (int)value : null;
+    public static bool IsSmall(long value) => value is >= int.MinValue and <= int.MaxValue;
+
+    public static int? Small(long value) => IsSmall(value) ? (int)value : null;
 
     public static int? SmallOrNone(long value) => value == 0 ? null : Small(value);
 
-    public static long? Large(long value) => value is >= int.MinValue and <= int.MaxValue ? null : value;
+    public static long? Large(long value) => IsSmall(value) ? null : value;
 
     /// <summary>The code below the number; of the code, kind in bits 0-3, outcome in 4-5, direction in 6-7, via in
     /// 8-9.</summary>

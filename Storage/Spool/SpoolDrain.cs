@@ -19,14 +19,16 @@ public readonly record struct DrainReport(
 
 /// <summary>Carries the records of one process from its spool into a store while they are written.</summary>
 /// <remarks>
-/// A batch is at most 122,880 rows, or what came in the time that the store likes to gather; as many are under way as
+/// A batch is at most 131,072 rows, or what came in the time that the store likes to gather; as many are under way as
 /// it takes side by side. Clients that are held back for room wait for none of that.
 /// Concurrency: a thread of its own, since a starved thread pool must not stop the history. A segment is given back to
 /// the writer once all that was read before its end is stored.
 /// </remarks>
 public sealed class SpoolDrain : IAsyncDisposable
 {
-    private const int RowsMax = 122_880; // DuckDB's row group: a full one goes to its file without a detour by the log.
+    // DuckDB's row group, of which a full one goes to its file without a detour by the log, and a little more: rows that
+    // have a table of their own come out of it.
+    private const int RowsMax = 122_880 + 8_192;
     private const int UnknownStripe = -2;
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(250);
 

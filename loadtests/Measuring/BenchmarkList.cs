@@ -55,6 +55,8 @@ internal static class BenchmarkList
             Benchmark.AtOnce(CheckerBench.MemoryAsync)),
         Asked(HotPathDevices.Name, "the hot path of 4 to 10,000 devices: how cold devices are", 40, 240,
             HotPathDevices.RunAsync),
+        Asked(DrainBench.Name, "a full spool stored in DuckDB: CPU of an operation", 20, 180,
+            Benchmark.AtOnce(DrainBench.RunAsync)),
         .. HotPathBench.Places.Select(place => Asked(
             place.Name, $"one place of hotpath: {place.What}", 52, 240,
             (isQuick, ct) => HotPathBench.PlaceAsync(place, isQuick, ct))),

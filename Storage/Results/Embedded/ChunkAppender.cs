@@ -20,6 +20,7 @@ internal sealed unsafe class ChunkAppender : IDisposable
     private readonly Cell* _cells;
     private readonly Cell* _cellsEnd;
     private readonly string _table;
+    private readonly bool _hasNulls;
     private Cell* _cell;
     private int _row;
 
@@ -30,9 +31,11 @@ internal sealed unsafe class ChunkAppender : IDisposable
         public ulong* Validity;
     }
 
-    public ChunkAppender(DuckDBConnection connection, string table, DuckDBType[] types)
+    /// <param name="hasNulls">Whether a value may be missing; else <see cref="Dense"/> writes the rows.</param>
+    public ChunkAppender(DuckDBConnection connection, string table, DuckDBType[] types, bool hasNulls = true)
     {
         _table = table;
+        _hasNulls = hasNulls;
         if (NativeMethods.Appender.DuckDBAppenderCreate(connection.NativeConnection, null!, table, out _appender)
             is DuckDBState.Error)
         {
@@ -53,6 +56,8 @@ internal sealed unsafe class ChunkAppender : IDisposable
     }
 
     public Sink Rows => new(this);
+
+    public Dense DenseRows => new(this);
 
     private void Long(long value)
     {
@@ -144,9 +149,14 @@ internal sealed unsafe class ChunkAppender : IDisposable
         for (var i = 0; _cells + i < _cellsEnd; i++)
         {
             var vector = NativeMethods.DataChunks.DuckDBDataChunkGetVector(_chunk, i);
-            NativeMethods.Vectors.DuckDBVectorEnsureValidityWritable(vector);
             var cell = _cells + i;
             cell->Data = NativeMethods.Vectors.DuckDBVectorGetData(vector);
+            if (!_hasNulls)
+            {
+                continue;
+            }
+
+            NativeMethods.Vectors.DuckDBVectorEnsureValidityWritable(vector);
             cell->Validity = NativeMethods.Vectors.DuckDBVectorGetValidity(vector);
             new Span<ulong>(cell->Validity, ValidityWords).Clear();
         }
@@ -166,6 +176,18 @@ internal sealed unsafe class ChunkAppender : IDisposable
         {
             throw new StorageException($"DuckDB refused rows for the table {_table}; is the disk full?");
         }
+    }
+
+    /// <summary>Writes rows without nulls, column after column.</summary>
+    internal readonly struct Dense(ChunkAppender appender)
+    {
+        public void Long(long value) => ((long*)appender._cell++->Data)[appender._row] = value;
+
+        public void Int(int value) => ((int*)appender._cell++->Data)[appender._row] = value;
+
+        public void Short(short value) => ((short*)appender._cell++->Data)[appender._row] = value;
+
+        public void EndRow() => appender.EndRow();
     }
 
     internal readonly struct Sink(ChunkAppender appender) : IRowSink

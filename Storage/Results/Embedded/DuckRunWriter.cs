@@ -8,7 +8,12 @@ namespace Fleet.Storage.Results.Embedded;
 /// <summary>Fills the file of one run; each batch is one transaction.</summary>
 internal sealed class DuckRunWriter : IRunWriter
 {
-    private static readonly DuckDBType[] OperationTypes =
+    private static readonly DuckDBType[] NarrowTypes =
+    [
+        .. Enumerable.Repeat(DuckDBType.BigInt, 3), .. Enumerable.Repeat(DuckDBType.Integer, 12), DuckDBType.SmallInt,
+    ];
+
+    private static readonly DuckDBType[] WideTypes =
     [
         .. Enumerable.Repeat(DuckDBType.BigInt, 11), .. Enumerable.Repeat(DuckDBType.Integer, 17),
         .. Enumerable.Repeat(DuckDBType.SmallInt, 2),
@@ -25,6 +30,11 @@ internal sealed class DuckRunWriter : IRunWriter
         .. Enumerable.Repeat(DuckDBType.BigInt, 2), .. Enumerable.Repeat(DuckDBType.Integer, 5), DuckDBType.SmallInt,
     ];
 
+    private const string NarrowTable = "operations_narrow";
+
+    /// <summary>Rows of DuckDB's row group: a whole one goes to the file without a detour by the log.</summary>
+    private const int RowGroup = 122_880;
+
     private readonly SemaphoreSlim _gate = new(1, 1);
     private readonly DuckDBConnection _connection;
     private readonly string _partPath;
@@ -34,6 +44,9 @@ internal sealed class DuckRunWriter : IRunWriter
     private readonly Dictionary<string, int> _texts = new(StringComparer.Ordinal);
     private readonly Dictionary<int, (int Session, int Proc)> _clients = [];
     private readonly Dictionary<ObjectTable, int[]> _maps = new(ReferenceEqualityComparer.Instance);
+    private readonly bool _hasNarrow;
+    private readonly string _wideTable;
+    private bool[] _isNarrow = [];
     private DuckRunReader? _reader;
     private int _objectsWritten;
     private int _findings;
@@ -46,6 +59,11 @@ internal sealed class DuckRunWriter : IRunWriter
         _objects = objects;
         _partPath = path + DuckResultStore.PartSuffix;
         _isCreator = isCreator;
+
+        // A run that an earlier Fleet began has one table for all.
+        _hasNarrow = DuckRows.Number(
+            connection, $"SELECT count(*) FROM duckdb_tables() WHERE table_name = '{NarrowTable}'") > 0;
+        _wideTable = _hasNarrow ? "operations_wide" : "operations";
         Info = info;
         Location = path;
     }
@@ -247,10 +265,12 @@ internal sealed class DuckRunWriter : IRunWriter
 
             // A checkpoint rewrites the last row group; between batches that costs more than the rows themselves. What
             // is stored may be cached, but no more of it than this: a load of days must not fill the machine.
-            // Of several threads one would only spin until the others have done its work.
+            // Of several threads one would only spin until the others have done its work. Runs of equal values are
+            // constant groups to bit packing, and looking for them once more costs a tenth of a row.
             Execute(
                 connection,
-                $"SET checkpoint_threshold = '64MB'; SET memory_limit = '{WriteMemory}'; SET threads = 1");
+                $"SET checkpoint_threshold = '64MB'; SET memory_limit = '{WriteMemory}'; SET threads = 1; "
+                + "SET disabled_compression_methods = 'rle'");
             return connection;
         }
         catch (DuckDBException e)
@@ -372,23 +392,94 @@ internal sealed class DuckRunWriter : IRunWriter
         }
 
         var newClients = new List<object?[]>();
-        using var rows = new ChunkAppender(_connection, "operations", OperationTypes);
-        var sink = rows.Rows;
         foreach (ref readonly var op in batch.Operations)
         {
-            var client = map[op.Client];
-            if (!_clients.TryGetValue(client, out var known))
+            if (_clients.TryAdd(map[op.Client], (map[op.Session], batch.Proc)))
             {
-                known = (map[op.Session], batch.Proc);
-                _clients.Add(client, known);
-                newClients.Add([client, known.Session, known.Proc]);
+                newClients.Add([map[op.Client], map[op.Session], batch.Proc]);
             }
-
-            HistoryRows.Write(ref sink, op, batch, map, known);
         }
 
-        rows.Close();
+        if (ClassifyNarrow(batch, map))
+        {
+            using var narrow = new ChunkAppender(_connection, NarrowTable, NarrowTypes, hasNulls: false);
+            var rows = narrow.DenseRows;
+            for (var i = 0; i < batch.OperationCount; i++)
+            {
+                if (_isNarrow[i])
+                {
+                    ref readonly var op = ref batch.Operations[i];
+                    Write(rows, HistoryRows.RowOf(op, batch, map, _clients[map[op.Client]]));
+                }
+            }
+
+            narrow.Close();
+        }
+
+        using var wide = new ChunkAppender(_connection, _wideTable, WideTypes);
+        var sink = wide.Rows;
+        for (var i = 0; i < batch.OperationCount; i++)
+        {
+            if (!_isNarrow[i])
+            {
+                ref readonly var op = ref batch.Operations[i];
+                HistoryRows.Write(ref sink, op, batch, map, _clients[map[op.Client]]);
+            }
+        }
+
+        wide.Close();
         DuckRows.Append(_connection, "clients", newClients);
+    }
+
+    /// <summary>Says of every operation whether it goes into the narrow table; false when none does.</summary>
+    /// <remarks>Of a batch that fills a row group one of the tables must get a whole one, since less goes through the
+    /// log: with too many wide rows all go where those go.</remarks>
+    private bool ClassifyNarrow(HistoryBatch batch, ObjectMap map)
+    {
+        var count = batch.OperationCount;
+        if (_isNarrow.Length < count)
+        {
+            _isNarrow = new bool[count];
+        }
+
+        var narrow = 0;
+        for (var i = 0; i < count; i++)
+        {
+            ref readonly var op = ref batch.Operations[i];
+            var known = _clients[map[op.Client]];
+            _isNarrow[i] = _hasNarrow && known.Proc == batch.Proc && HistoryRows.RowOf(op, batch, map, known).IsNarrow;
+            narrow += _isNarrow[i] ? 1 : 0;
+        }
+
+        if (count >= RowGroup && narrow < RowGroup)
+        {
+            _isNarrow.AsSpan(0, count).Clear();
+            return false;
+        }
+
+        return narrow > 0;
+    }
+
+    /// <summary>A row of which nothing is lost in the narrow columns.</summary>
+    private static void Write(ChunkAppender.Dense rows, in OperationRow row)
+    {
+        rows.Long(row.NumberCode);
+        rows.Long(row.SentNs);
+        rows.Long(row.TagBits);
+        rows.Int((int)row.Late);
+        rows.Int((int)row.Took);
+        rows.Int((int)row.Size);
+        rows.Int((int)row.Seq);
+        rows.Int((int)row.AllocNumber);
+        rows.Int(row.Client);
+        rows.Int(row.Obj ?? 0);
+        rows.Int(row.Owner ?? 0);
+        rows.Int(row.Page ?? 0);
+        rows.Int((int)row.Pfn);
+        rows.Int(row.Life ?? 0);
+        rows.Int(row.Pages ?? 0);
+        rows.Short(row.Err ?? 0);
+        rows.EndRow();
     }
 
     private void AppendEvents(HistoryBatch batch, ObjectMap map)

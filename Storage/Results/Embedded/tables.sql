@@ -10,12 +10,25 @@ CREATE TABLE objects (
   id INTEGER NOT NULL, name VARCHAR NOT NULL, kind SMALLINT NOT NULL, device INTEGER NOT NULL, sort_key BIGINT NOT NULL);
 CREATE TABLE texts (id INTEGER NOT NULL, value VARCHAR NOT NULL);
 CREATE TABLE clients (client INTEGER NOT NULL, session INTEGER NOT NULL, proc INTEGER NOT NULL);
-CREATE TABLE operations (
+CREATE TABLE operations_wide (
   number_code BIGINT NOT NULL, sent_ns BIGINT NOT NULL, address BIGINT, pfn_large BIGINT, tag BIGINT, of_number BIGINT,
   late_large BIGINT, took_large BIGINT, size_large BIGINT, seq_large BIGINT, alloc_large BIGINT,
   late_ns INTEGER, took_ns INTEGER, size_bytes INTEGER, seq INTEGER, alloc_number INTEGER, client INTEGER NOT NULL,
   obj INTEGER, gen INTEGER, life INTEGER, owner INTEGER, map INTEGER, device INTEGER, session INTEGER,
   alloc_gen INTEGER, pages INTEGER, page INTEGER, pfn INTEGER, proc SMALLINT, err SMALLINT);
+-- Most operations have nothing in most columns, and an empty column costs as much to store as a full one. Those
+-- lie here; 0 is what is null in the wide table.
+CREATE TABLE operations_narrow (
+  number_code BIGINT NOT NULL, sent_ns BIGINT NOT NULL, tag BIGINT NOT NULL, late_ns INTEGER NOT NULL,
+  took_ns INTEGER NOT NULL, size_bytes INTEGER NOT NULL, seq INTEGER NOT NULL, alloc_number INTEGER NOT NULL,
+  client INTEGER NOT NULL, obj INTEGER NOT NULL, owner INTEGER NOT NULL, page INTEGER NOT NULL, pfn INTEGER NOT NULL,
+  life INTEGER NOT NULL, pages INTEGER NOT NULL, err SMALLINT NOT NULL);
+CREATE VIEW operations AS SELECT * FROM operations_wide UNION ALL BY NAME
+  SELECT number_code, sent_ns, nullif(tag, 0) AS tag, nullif(late_ns, 0) AS late_ns, took_ns,
+    nullif(size_bytes, 0) AS size_bytes, nullif(seq, 0) AS seq, nullif(alloc_number, 0) AS alloc_number, client,
+    nullif(obj, 0) AS obj, nullif(owner, 0) AS owner, nullif(page, 0) AS page, nullif(pfn, 0) AS pfn,
+    nullif(life, 0) AS life, nullif(pages, 0) AS pages, nullif(err, 0) AS err
+  FROM operations_narrow;
 CREATE TABLE events (
   seq BIGINT NOT NULL, time_ns BIGINT NOT NULL, start_addr BIGINT, size_bytes BIGINT, pfn BIGINT, amount BIGINT,
   alloc_number BIGINT, obj INTEGER NOT NULL, gen INTEGER NOT NULL, life INTEGER NOT NULL, actor INTEGER, other INTEGER,
