@@ -123,7 +123,8 @@ internal static class Program
             DefaultValueFactory = _ => "docs/figures",
         };
         var profile = new Command(
-            "profile", "Where the processor time and the allocations of a load go, or what is kept: the first of each, as text.")
+            "profile",
+            "Where the processor time and the allocations of a load go, or what is kept: the first of each, as text.")
         {
             what, seconds, folder
         };

@@ -20,7 +20,7 @@ internal static class HeapProfile
     public const string Name = "heap";
 
     private const int Hosts = 100;
-    private const int Shown = 60;
+    private const int Shown = 150;
     private const int BufferMegabytes = 1024;
 
     private readonly record struct Kept(long Objects, long Bytes);
@@ -57,7 +57,7 @@ internal static class HeapProfile
         text.AppendLine().AppendLine("bytes, objects of a device; bytes, objects of three empty grains; type");
         var all = bound.Keys.Union(empty.Keys)
             .Select(type => (Type: type, Own: bound.GetValueOrDefault(type), Bare: empty.GetValueOrDefault(type)))
-            .OrderByDescending(one => Math.Max(one.Own.Bytes, one.Bare.Bytes))
+            .OrderByDescending(one => one.Own.Bytes - one.Bare.Bytes)
             .ThenBy(one => one.Type, StringComparer.Ordinal);
         foreach (var (type, own, bare) in all.Take(Shown))
         {
