@@ -8,7 +8,7 @@ namespace Fleet.Grains.Shells;
 /// Runs of requests for one object and of one kind travel as one vector call. Concurrency: reentrant.
 /// </remarks>
 [Reentrant, ColocatedPlacement]
-internal sealed class FrontGrain : Grain, IFrontGrain
+internal sealed class FrontGrain(GrainLinks links) : Grain, IFrontGrain
 {
     public async ValueTask<FrontReply[]> Submit(FrontRequest[] requests)
     {
@@ -50,17 +50,17 @@ internal sealed class FrontGrain : Grain, IFrontGrain
             switch (kind)
             {
                 case FrontRequestKind.Alloc:
-                    var allocated = await GrainFactory.GetGrain<IPciDeviceGrain>(key)
+                    var allocated = await links.Devices[key]
                         .AllocMany(run.ConvertAll(i => requests[i].ToAlloc()).ToArray());
                     Put(run, i => FrontReply.Of(allocated[i]));
                     break;
                 case FrontRequestKind.Free:
-                    var freed = await GrainFactory.GetGrain<IPciDeviceGrain>(key)
+                    var freed = await links.Devices[key]
                         .FreeMany(run.ConvertAll(i => requests[i].ToFree()).ToArray());
                     Put(run, i => FrontReply.Of(freed[i]));
                     break;
                 default:
-                    var accessed = await GrainFactory.GetGrain<IPgmapGrain>(key)
+                    var accessed = await links.Maps[key]
                         .AccessMany(run.ConvertAll(i => requests[i].ToAccess()).ToArray());
                     Put(run, i => FrontReply.Of(accessed[i]));
                     break;

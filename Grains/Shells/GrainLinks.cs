@@ -15,11 +15,18 @@ namespace Fleet.Grains.Shells;
 /// <remarks>A call ends without an answer only when its own incarnation is over.</remarks>
 public sealed class GrainLinks(IGrainFactory grains, TimeProvider time)
 {
+    private readonly GrainReferences<IP2pdmaResourceGrain> _resources = new(grains);
     private Func<ObjectLog, string, IResourceLink>? _resourceOf;
 
     /// <summary>The way to a resource from an object that calls no other; one function for all objects.</summary>
     public Func<ObjectLog, string, IResourceLink> ResourceOf =>
         _resourceOf ??= (owner, key) => new Links(this) { Owner = owner }.Resource(key);
+
+    /// <summary>Devices by their keys.</summary>
+    internal GrainReferences<IPciDeviceGrain> Devices { get; } = new(grains);
+
+    /// <summary>Page maps by their keys.</summary>
+    internal GrainReferences<IPgmapGrain> Maps { get; } = new(grains);
 
     /// <summary>The links of one object, which is still to be named as their owner.</summary>
     internal Links New() => new(this);
@@ -61,11 +68,11 @@ public sealed class GrainLinks(IGrainFactory grains, TimeProvider time)
 
         public IResourceLink Resource(string key) => (IResourceLink)(
             Known("ref:" + key, out var part)
-            ?? Add(new ResourceLink(links, Owner, part, Factory.GetGrain<IP2pdmaResourceGrain>(key))));
+            ?? Add(new ResourceLink(links, Owner, part, links._resources[key])));
 
         public IMapLink Map(string key) => (IMapLink)(
             Known("map:" + key, out var part)
-            ?? Add(new MapLink(links, Owner, part, Factory.GetGrain<IPgmapGrain>(key))));
+            ?? Add(new MapLink(links, Owner, part, links.Maps[key])));
 
         public IPgmapArrayLink PgmapArray(string host) =>
             new PgmapArrayLink(links, Owner, Factory.GetGrain<IPgmapArrayGrain>(host));

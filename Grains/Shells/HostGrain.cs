@@ -13,7 +13,7 @@ namespace Fleet.Grains.Shells;
 /// repeated. Concurrency: reentrant; everything between two awaits is one turn. No lifecycle rule stands here.
 /// </remarks>
 [Reentrant]
-internal sealed class HostGrain(FleetContext context, TimeProvider time) : LastingGrain, IHostGrain
+internal sealed class HostGrain(FleetContext context, GrainLinks links, TimeProvider time) : LastingGrain, IHostGrain
 {
     internal const string NamePrefix = "host:";
 
@@ -133,7 +133,7 @@ internal sealed class HostGrain(FleetContext context, TimeProvider time) : Lasti
             {
                 var device = devices[next++];
                 await LostCall.RepeatAsync(
-                    () => new ValueTask(work(GrainFactory.GetGrain<IPciDeviceGrain>(device.Key), device)), time);
+                    () => new ValueTask(work(links.Devices[device.Key], device)), time);
             }
         }
     }

@@ -140,7 +140,7 @@ internal sealed class PciDeviceGrain : FencedGrain, IPciDeviceGrain
         var links = _links.New();
         var agent = new DeviceAgent(_context, this.GetPrimaryKeyString(), links);
         links.Owner = agent.Log;
-        agent.PartLost = _ => LosePart(agent).Ignore();
+        agent.PartLost = OnPartLost;
         return agent;
     }
 
@@ -217,6 +217,8 @@ internal sealed class PciDeviceGrain : FencedGrain, IPciDeviceGrain
         await _agent.Configure(
             run, plan, isKept ? null : PlanText.Of(run, plan), cause);
     }
+
+    private void OnPartLost(DeviceAgent agent) => LosePart(agent).Ignore();
 
     /// <summary>Another incarnation follows the one whose part was lost, also where that one still begins.</summary>
     private async Task LosePart(DeviceAgent agent)
