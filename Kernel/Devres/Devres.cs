@@ -182,9 +182,9 @@ public sealed class Devres(DevresHead head = DevresHead.Initialised)
             return null;
         }
 
-        var open = new DevresNode(DevresKind.GroupOpen, 0, null, 0);
+        var open = new DevresMarker(DevresKind.GroupOpen);
         open.Group = id ?? open;
-        open.Close = new DevresNode(DevresKind.GroupClose, 0, null, 0) { Group = open.Group, Open = open };
+        open.Close = new DevresMarker(DevresKind.GroupClose) { Group = open.Group, Open = open };
         Add(open);
         return open.Group;
     }
@@ -284,16 +284,18 @@ public sealed class Devres(DevresHead head = DevresHead.Initialised)
         return new(DevresFault.None, node);
     }
 
-    private DevresNode? FindGroup(object? id)
+    private DevresMarker? FindGroup(object? id)
     {
-        var node = _newest;
-        while (node is not null
-            && !(node.Kind is DevresKind.GroupOpen && (id is null ? !node.Close!.IsLinked : Equals(node.Group, id))))
+        for (var node = _newest; node is not null; node = node.Older)
         {
-            node = node.Older;
+            if (node is DevresMarker { Kind: DevresKind.GroupOpen } open
+                && (id is null ? !open.Close!.IsLinked : Equals(open.Group, id)))
+            {
+                return open;
+            }
         }
 
-        return node;
+        return null;
     }
 
     private void Unlink(DevresNode node)
@@ -340,8 +342,9 @@ public sealed class Devres(DevresHead head = DevresHead.Initialised)
             {
                 case DevresKind.GroupOpen:
                     // A group goes with the range if both of its markers are inside, or if it is open and its one is.
-                    node.InTake = _takes;
-                    if (!node.Close!.IsLinked)
+                    var open = (DevresMarker)node;
+                    open.InTake = _takes;
+                    if (!open.Close!.IsLinked)
                     {
                         Unlink(node);
                     }
@@ -349,9 +352,10 @@ public sealed class Devres(DevresHead head = DevresHead.Initialised)
                     break;
 
                 case DevresKind.GroupClose:
-                    if (node.Open!.InTake == _takes)
+                    var opened = ((DevresMarker)node).Open!;
+                    if (opened.InTake == _takes)
                     {
-                        Unlink(node.Open);
+                        Unlink(opened);
                         Unlink(node);
                     }
 

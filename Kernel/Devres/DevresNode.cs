@@ -20,14 +20,10 @@ public enum DevresKind : byte
 /// both.
 /// Source: struct devres_node and its users in drivers/base/devres.c @ v5.4, kernel-model B.1.
 /// </remarks>
-public sealed class DevresNode
+public class DevresNode
 {
     internal DevresNode? Newer;
     internal DevresNode? Older;
-    internal DevresNode? Close;
-    internal DevresNode? Open;
-    internal object? Group;
-    internal int InTake;
 
     internal DevresNode(DevresKind kind, int fn, object? data, long dataId) =>
         (Kind, Fn, Data, DataId) = (kind, fn, data, dataId);
@@ -47,12 +43,21 @@ public sealed class DevresNode
     public long DataId { get; }
 
     /// <summary>For a group marker: the id of its group, the opening marker itself where the kernel chose.</summary>
-    public object? GroupId => Group;
+    public object? GroupId => (this as DevresMarker)?.Group;
 
     /// <summary>Whether it is on the list of a device; false once taken to be released.</summary>
     public bool IsLinked { get; internal set; }
 
     internal bool IsAbout(object? data, long dataId) => ReferenceEquals(Data, data) && DataId == dataId;
+}
+
+/// <summary>Where a group begins or ends.</summary>
+internal sealed class DevresMarker(DevresKind kind) : DevresNode(kind, 0, null, 0)
+{
+    internal DevresMarker? Close;
+    internal DevresMarker? Open;
+    internal object? Group;
+    internal int InTake;
 }
 
 /// <summary>What the kernel warns about or stops for.</summary>

@@ -8,6 +8,7 @@ namespace Fleet.Kernel;
 /// <remarks>
 /// Invariant: a published segment is never moved or dropped while the chunk lives, so no concurrent set is lost by
 /// growth.
+/// Nothing exists before the first bit was set: the chunks of an idle device hold none.
 /// Segment k holds twice the words of segment k-1 and exists once a bit in it was set: memory follows the highest
 /// granule ever used (at most twice as many words), not the size of the chunk.
 /// Concurrency: any thread for words; <see cref="Clear"/> and <see cref="Shape"/> only when nobody else uses the chunk.
@@ -18,8 +19,8 @@ internal struct GranuleBitmap
     private const int FirstWords = 8;
     private const int FirstWordsLog2 = 3;
 
-    private ulong[] _first;
-    private ulong[]?[] _rest;
+    private ulong[]? _first;
+    private ulong[]?[]? _rest;
 
     /// <summary>Bits in use by the searches: [0, <see cref="Bits"/>).</summary>
     public long Bits { get; private set; }
@@ -29,13 +30,13 @@ internal struct GranuleBitmap
     {
         get
         {
-            long words = _first.Length;
-            foreach (var segment in _rest)
+            long words = (_first?.Length ?? 0) + (_rest?.Length ?? 0);
+            foreach (var segment in _rest ?? [])
             {
                 words += segment?.Length ?? 0;
             }
 
-            return (words + _rest.Length) * sizeof(ulong);
+            return words * sizeof(ulong);
         }
     }
 
@@ -53,16 +54,15 @@ internal struct GranuleBitmap
     public void Shape(long bits)
     {
         Bits = bits;
-        var words = WordsOf(bits);
-        _first = words == 0 ? [] : new ulong[Math.Min(FirstWords, words)];
-        _rest = words <= FirstWords ? [] : new ulong[]?[SegmentOf(words - 1)];
+        _first = null;
+        _rest = null;
     }
 
     /// <summary>Clears every bit and keeps the memory.</summary>
     public readonly void Clear()
     {
         _first.AsSpan().Clear();
-        foreach (var segment in _rest)
+        foreach (var segment in _rest ?? [])
         {
             segment.AsSpan().Clear();
         }
@@ -76,7 +76,7 @@ internal struct GranuleBitmap
     }
 
     /// <summary>Sets the bits of <paramref name="mask"/> at once, or none of them when one is set already.</summary>
-    public readonly bool TrySet(long word, ulong mask)
+    public bool TrySet(long word, ulong mask)
     {
         ref var target = ref Ensure(word);
         var seen = Volatile.Read(ref target);
@@ -245,18 +245,19 @@ internal struct GranuleBitmap
 
         var segment = SegmentOf(word);
         index = (int)(word - FirstWordOf(segment));
-        return segment <= _rest.Length ? Volatile.Read(ref _rest[segment - 1]) : null;
+        var rest = _rest;
+        return segment <= rest?.Length ? Volatile.Read(ref rest[segment - 1]) : null;
     }
 
-    private readonly ref ulong Ensure(long word)
+    private ref ulong Ensure(long word)
     {
         if (word < FirstWords)
         {
-            return ref _first[word];
+            return ref (_first ?? Publish(ref _first, (int)Math.Min(FirstWords, WordsOf(Bits))))[word];
         }
 
         var number = SegmentOf(word);
-        ref var slot = ref _rest[number - 1];
+        ref var slot = ref (_rest ?? Publish(ref _rest, SegmentOf(WordsOf(Bits) - 1)))[number - 1];
         var segment = Volatile.Read(ref slot);
         if (segment is null)
         {
@@ -265,6 +266,12 @@ internal struct GranuleBitmap
         }
 
         return ref segment[word - FirstWordOf(number)];
+    }
+
+    private static T[] Publish<T>(ref T[]? field, int length)
+    {
+        var fresh = new T[length];
+        return Interlocked.CompareExchange(ref field, fresh, null) ?? fresh;
     }
 
     /// <summary>The first word at or after <paramref name="word"/> that is not <paramref name="same"/>.</summary>

@@ -95,7 +95,7 @@ public sealed class PciDevice() : KernelObject(KernelObjectKind.Device)
     public bool IsLocked { get; internal set; }
 
     /// <summary>Maps of this binding whose memory is there or whose entry is stored.</summary>
-    internal List<P2pPagemap> Resources { get; } = [];
+    internal List<P2pPagemap> Resources { get; } = new(1);
 
     /// <summary>What the state of a finished unbind is judged by; everything, unless a world knows better.</summary>
     public ulong QuiescenceMask { get; set; } = ulong.MaxValue;

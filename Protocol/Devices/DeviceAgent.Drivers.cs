@@ -23,7 +23,7 @@ public sealed partial class DeviceAgent
     /// <summary>Pages of one request at most, as with the kernel's block layer at 64 KiB.</summary>
     private const int RequestPages = 16;
 
-    private readonly List<DeviceRef> _bound = [];
+    private List<DeviceRef>? _bound;
     private IomemResources? _iomem;
     private DevPagemap? _boundMap;
     private ObjectLog? _mapping;
@@ -93,7 +93,7 @@ public sealed partial class DeviceAgent
     /// <summary>What a driver keeps in one life of the device, each part with its name.</summary>
     private DriverState NewState(int life)
     {
-        _bound.Clear();
+        _bound = [];
         _boundMap = null;
         _iomem ??= new() { Handle = Intern("iomem:" + Plan.Key) };
         var range = Plan.Resources[0];
@@ -168,7 +168,7 @@ public sealed partial class DeviceAgent
         var counted = new DeviceRef(_context.Objects.Intern(name), life, _links.Resource(name["ref:".Length..]));
         target.Handle = counted;
         target.Life = life;
-        _bound.Add(counted);
+        _bound!.Add(counted);
     }
 
     private void Place(DevPagemap map, int life)
@@ -186,7 +186,7 @@ public sealed partial class DeviceAgent
             Learn(known.Id, known.Last);
         }
 
-        foreach (var counted in _bound)
+        foreach (var counted in _bound ?? [])
         {
             Learn(counted.Id, counted.Last);
         }

@@ -35,7 +35,7 @@ public static class FenceCause
 public sealed partial class DeviceAgent
 {
     /// <summary>Called once, when a part is found to have lost the life: a new incarnation has to begin.</summary>
-    public Action<string>? PartLost { get; set; }
+    public Action<DeviceAgent>? PartLost { get; set; }
 
     /// <summary>This incarnation ended a life that an earlier one had left.</summary>
     public bool HasFenced { get; private set; }
@@ -80,7 +80,7 @@ public sealed partial class DeviceAgent
         var name = _context.Objects.Name(part);
         var lost = PartLost;
         PartLost = null;
-        lost?.Invoke(name);
+        lost?.Invoke(this);
         throw new PartLostException(name);
     }
 
@@ -150,7 +150,7 @@ public sealed partial class DeviceAgent
             }
         }
 
-        foreach (var counted in _bound.ToArray())
+        foreach (var counted in _bound?.ToArray() ?? [])
         {
             yield return counted;
         }

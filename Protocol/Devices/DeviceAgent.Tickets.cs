@@ -14,7 +14,7 @@ public sealed partial class DeviceAgent
     /// <summary>Tickets that are done are kept until this many newer ones are.</summary>
     private const int DoneTicketsMax = 4;
 
-    private readonly List<Ticket> _tickets = [];
+    private readonly List<Ticket> _tickets = new(1);
     private Queue<Ticket>? _lockQueue;
     private Ticket? _lockHolder;
     private long _lastTicket;

@@ -22,7 +22,7 @@ internal sealed class DeviceRef(int id, int life, IResourceLink link)
     public IResourceLink Link => link;
 
     /// <summary>Page maps whose pages count on it, in the order in which they were added.</summary>
-    public List<DeviceMap> Maps { get; } = [];
+    public List<DeviceMap> Maps { get; } = new(1);
 
     /// <summary>The callback of the mode switch, which runs beside whoever killed the ref; null before.</summary>
     public Task? Switch { get; set; }

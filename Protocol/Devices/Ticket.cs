@@ -9,8 +9,18 @@ public enum TicketKind : byte { Bind, Unbind }
 /// <remarks>Concurrency: the device's turn; <see cref="Done"/> may be awaited by many.</remarks>
 public sealed class Ticket
 {
-    // Made when somebody waits: most are done before their first caller looks.
-    private TaskCompletionSource? _done;
+    // While it is open, and only then: those that are done are kept for callers that ask again.
+    private Waiting? _waiting;
+
+    private sealed class Waiting
+    {
+        // Made when somebody waits: most are done before their first caller looks.
+        public TaskCompletionSource? Done;
+        public TaskCompletionSource? Lock;
+        public DeviceRef? ForRef;
+        public string? Oops;
+        public Exception? Failure;
+    }
 
     internal Ticket(long number, TicketKind kind, long op) => (Number, Kind, Op) = (number, kind, op);
 
@@ -38,36 +48,49 @@ public sealed class Ticket
                 return Task.CompletedTask;
             }
 
-            _done ??= new(TaskCreationOptions.RunContinuationsAsynchronously);
-            return _done.Task;
+            Open.Done ??= new(TaskCreationOptions.RunContinuationsAsynchronously);
+            return Open.Done.Task;
         }
     }
 
     /// <summary>The ref whose last reference it waits for.</summary>
-    internal DeviceRef? WaitsForRef { get; set; }
+    internal DeviceRef? WaitsForRef
+    {
+        get => _waiting?.ForRef;
+        set => Open.ForRef = value;
+    }
 
     /// <summary>What killed it; null while it lives.</summary>
-    internal string? Oops { get; set; }
+    internal string? Oops
+    {
+        get => _waiting?.Oops;
+        set => Open.Oops = value;
+    }
 
     /// <summary>Why Fleet itself could not go on; null while it can.</summary>
-    internal Exception? Failure { get; private set; }
+    internal Exception? Failure => _waiting?.Failure;
 
-    internal TaskCompletionSource? Lock { get; set; }
+    internal TaskCompletionSource? Lock
+    {
+        get => _waiting?.Lock;
+        set => Open.Lock = value;
+    }
+
+    private Waiting Open => _waiting ??= new();
 
     internal string Verb => Kind is TicketKind.Bind ? "bind" : "unbind";
 
     internal void End(Errno err, At at)
     {
         (IsDone, Err, At) = (true, err, at);
-        (WaitsForRef, Lock) = (null, null);
-        _done?.TrySetResult();
-        _done = null;
+        _waiting?.Done?.TrySetResult();
+        _waiting = null;
     }
 
     internal void Fail(Exception failure)
     {
-        Failure = failure;
-        _done ??= new(TaskCreationOptions.RunContinuationsAsynchronously);
-        _done.TrySetException(failure);
+        Open.Failure = failure;
+        Open.Done ??= new(TaskCreationOptions.RunContinuationsAsynchronously);
+        Open.Done.TrySetException(failure);
     }
 }

@@ -12,15 +12,14 @@ public sealed class MemoryIncarnations : IIncarnations
     private readonly Lock _gate = new();
     private long _refused;
 
-    private sealed class Entry
+    /// <summary>The newest incarnation of an object, and what the next one finds.</summary>
+    /// <param name="gen">0 where something is kept under a name of which there was no incarnation.</param>
+    private sealed class Entry(int gen, DeviceState before, KeptPlan? plan)
+        : Tenure(gen, before, ServingTerm.Unlimited)
     {
-        public int Gen { get; set; }
+        public DeviceState State { get; set; } = before;
 
-        public DeviceState State { get; set; }
-
-        public KeptPlan? Plan { get; set; }
-
-        public Tenure? Tenure { get; set; }
+        public KeptPlan? Plan { get; set; } = plan;
     }
 
     public bool IsFencing { get; set; } = true;
@@ -32,15 +31,15 @@ public sealed class MemoryIncarnations : IIncarnations
     {
         lock (_gate)
         {
-            var entry = EntryOf(name);
+            var earlier = _known.GetValueOrDefault(name);
             if (IsFencing)
             {
-                entry.Tenure?.End();
+                earlier?.End();
             }
 
-            entry.Plan = plan ?? entry.Plan;
-            entry.Tenure = new(++entry.Gen, entry.State, ServingTerm.Unlimited);
-            return new(entry.Tenure);
+            var begun = new Entry((earlier?.Gen ?? 0) + 1, earlier?.State ?? default, plan ?? earlier?.Plan);
+            _known[name] = begun;
+            return new(begun);
         }
     }
 
@@ -101,7 +100,7 @@ public sealed class MemoryIncarnations : IIncarnations
     {
         if (!_known.TryGetValue(name, out var entry))
         {
-            _known[name] = entry = new();
+            _known[name] = entry = new(0, default, null);
         }
 
         return entry;
@@ -124,9 +123,9 @@ public sealed class MemoryIncarnations : IIncarnations
         lock (_gate)
         {
             var entry = EntryOf(name);
-            foreach (var happened in events)
+            for (var i = 0; i < events.Count; i++)
             {
-                entry.State = entry.State.After(happened);
+                entry.State = entry.State.After(events[i]);
             }
         }
     }

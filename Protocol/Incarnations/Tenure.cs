@@ -28,7 +28,7 @@ public abstract class ServingTerm
 /// <summary>One incarnation of an object, from the process that serves it.</summary>
 /// <param name="gen">Its number.</param>
 /// <param name="before">What the incarnations before it left of a device.</param>
-public sealed class Tenure(int gen, DeviceState before, ServingTerm term)
+public class Tenure(int gen, DeviceState before, ServingTerm term)
 {
     private volatile bool _isOver;
 

@@ -11,7 +11,7 @@ namespace Fleet.Protocol.Refs;
 /// </remarks>
 public sealed class RefCentre
 {
-    private readonly List<SlotReport> _slots = [];
+    private List<SlotReport>? _slots;
     private long _initial;
     private bool _isBiased;
     private bool _isAtZero;
@@ -35,9 +35,9 @@ public sealed class RefCentre
         get
         {
             var value = _initial;
-            foreach (var slot in _slots)
+            for (var i = 0; i < _slots?.Count; i++)
             {
-                value = unchecked(value + slot.Held);
+                value = unchecked(value + _slots[i].Held);
             }
 
             return value;
@@ -47,7 +47,7 @@ public sealed class RefCentre
     /// <summary>Begins a life: one reference, the initial one.</summary>
     public void Init()
     {
-        _slots.Clear();
+        _slots?.Clear();
         (_initial, _isBiased, _isAtZero) = (1, true, false);
         (IsDying, IsExited) = (false, false);
         Reaped.Reinit();
@@ -92,6 +92,7 @@ public sealed class RefCentre
 
     private void Keep(in SlotReport report)
     {
+        _slots ??= [];
         for (var i = 0; i < _slots.Count; i++)
         {
             if (_slots[i].Slot == report.Slot)

@@ -39,9 +39,10 @@ public sealed class GenPoolMemoryTests
     }
 
     [Fact]
-    public void Alloc_and_free_take_no_memory()
+    public void Alloc_and_free_take_no_memory_once_a_pool_was_used()
     {
         var pool = With(512, []);
+        pool.FreeOwner(pool.AllocOwner(Granule).Address, Granule);
         var before = GC.GetAllocatedBytesForCurrentThread();
         for (var i = 0; i < 100; i++)
         {
@@ -84,18 +85,19 @@ public sealed class GenPoolMemoryTests
     {
         // 64 words: a first segment of 8, and room for three more, of 16, 32 and 64.
         var pool = With(4096, []);
-        Assert.Equal((8 + 3) * 8, pool.Chunks.Single().BitmapHeldBytes);
+        Assert.Equal(0, pool.Chunks.Single().BitmapHeldBytes);
         pool.AllocAlgoOwner(Granule, GenPoolAlgorithm.Fixed(511 * Granule));
-        Assert.Equal((8 + 3) * 8, pool.Chunks.Single().BitmapHeldBytes);
+        Assert.Equal(8 * 8, pool.Chunks.Single().BitmapHeldBytes);
         pool.AllocAlgoOwner(Granule, GenPoolAlgorithm.Fixed(512 * Granule));
         Assert.Equal((8 + 3 + 16) * 8, pool.Chunks.Single().BitmapHeldBytes);
         pool.AllocAlgoOwner(Granule, GenPoolAlgorithm.Fixed((512 + 1024) * Granule));
         Assert.Equal((8 + 3 + 16 + 32) * 8, pool.Chunks.Single().BitmapHeldBytes);
         Assert.Equal([new(511, 2), new(1536, 1)], pool.Chunks.Single().BusyRuns());
-        Assert.Equal(8, With(3, []).Chunks.Single().BitmapHeldBytes);
-        Assert.Equal(8 * 8, With(8 * 64, []).Chunks.Single().BitmapHeldBytes);
-        Assert.Equal((8 + 1) * 8, With(24 * 64, []).Chunks.Single().BitmapHeldBytes);
-        Assert.Equal((8 + 2) * 8, With(25 * 64, []).Chunks.Single().BitmapHeldBytes);
+        Assert.Equal(8, With(3, [0]).Chunks.Single().BitmapHeldBytes);
+        Assert.Equal(8 * 8, With(8 * 64, [0]).Chunks.Single().BitmapHeldBytes);
+        Assert.Equal((1 + 16) * 8, With(24 * 64, [512]).Chunks.Single().BitmapHeldBytes);
+        Assert.Equal((2 + 16) * 8, With(25 * 64, [512]).Chunks.Single().BitmapHeldBytes);
+        Assert.Equal(0, With(25 * 64, []).Chunks.Single().BitmapHeldBytes);
         Assert.Equal(0, With(0, []).Chunks.Single().BitmapHeldBytes);
     }
 
