@@ -109,9 +109,10 @@ internal static class Program
         var what = new Argument<string>("WHAT")
         {
             Description = "hotpath: single operations, or vectors of 64; cold: activation and bind of devices; heap: "
-                + "what idle ones keep; -bare: the floor of each.",
+                + "what idle ones keep; drain: a full spool stored in DuckDB; -bare: the floor of each.",
         };
-        what.AcceptOnlyFromAmong([.. HotPathProfile.Accepted, .. ColdProfile.Accepted, HeapProfile.Name]);
+        what.AcceptOnlyFromAmong(
+            [.. HotPathProfile.Accepted, .. ColdProfile.Accepted, HeapProfile.Name, DrainProfile.Name]);
         var seconds = new Option<int>("--seconds")
         {
             Description = "Of each of the two profiles, after warming up.",
@@ -134,6 +135,7 @@ internal static class Program
             var duration = TimeSpan.FromSeconds(parsed.GetValue(seconds));
             Console.WriteLine(
                 name is HeapProfile.Name ? await HeapProfile.WriteAsync(into, ct)
+                : name is DrainProfile.Name ? await DrainProfile.WriteAsync(duration, into, ct)
                 : ColdProfile.Accepted.Contains(name) ? await ColdProfile.WriteAsync(name, duration, into, ct)
                 : await HotPathProfile.WriteAsync(name, duration, into, ct));
             return 0;

@@ -1,0 +1,43 @@
+using System.Diagnostics;
+using System.Globalization;
+using Fleet.LoadTests.Measuring;
+using Fleet.LoadTests.Storage;
+
+namespace Fleet.LoadTests.Profiling;
+
+/// <summary>A profile of storing full spools in DuckDB, as <c>bench drain</c> has them.</summary>
+/// <remarks>DuckDB is native code, of which the event pipe sees nothing: the whole cost stands above it.</remarks>
+internal static class DrainProfile
+{
+    public const string Name = "drain";
+
+    /// <summary>The code is compiled for the last time before anything counts.</summary>
+    private static readonly TimeSpan Warmth = TimeSpan.FromSeconds(8);
+
+    /// <returns>The file that was written.</returns>
+    public static async Task<string> WriteAsync(TimeSpan duration, string folder, CancellationToken ct)
+    {
+        using var spooled = new SpooledHistory();
+        await StoreAsync(Warmth);
+        var alone = await spooled.StoreAsync(ct);
+        var (profile, sampled, allocated) = await Profiler.TakeAsync(() => StoreAsync(duration), ct);
+        var title = string.Create(
+            CultureInfo.InvariantCulture,
+            $"{Name}: a full spool stored in DuckDB; commit {BenchFile.Commit[..Math.Min(7, BenchFile.Commit.Length)]}"
+            + $"{(BenchFile.IsCheckoutDirty ? " and changes" : "")}, {DateTime.UtcNow:yyyy-MM-dd HH:mm} UTC\n"
+            + $"An operation costs {1e9 * alone.CpuSeconds / alone.Operations:N0} ns of CPU, native code included.");
+        return await profile.WriteAsync(folder, Name, title, sampled, allocated, ct);
+
+        async Task<long> StoreAsync(TimeSpan time)
+        {
+            var done = 0L;
+            for (var began = Stopwatch.GetTimestamp(); Stopwatch.GetElapsedTime(began) < time;)
+            {
+                ct.ThrowIfCancellationRequested();
+                done += (await spooled.StoreAsync(ct)).Operations;
+            }
+
+            return done;
+        }
+    }
+}
