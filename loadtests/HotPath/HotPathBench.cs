@@ -77,6 +77,7 @@ internal static class HotPathBench
             // A device's grains live where their key says, bare ones where the client's messages arrive.
             var isBesideGateway = silos > 1 && recording is Recording.Spooled;
             var alike = new Contender("bare calls, same records, placed alike", load.PlacedBareAsync);
+            var atDevices = isBesideGateway ? load.RecordedThrough(await fleet.ClientsAtDevicesAsync()) : null;
             Contender[] own =
             [
                 new($"alloc, access, free: {what}", d => StoredAsync(fleet, load.RecordedAsync(d)))
@@ -91,7 +92,15 @@ internal static class HotPathBench
             var compared = await Interleaved.RunAsync(
                 name,
                 silos > 1 ? alike : bare,
-                isBesideGateway ? [.. own, bare with { Name = "bare calls at the client's gateway" }] : own,
+                atDevices is null ? own :
+                [
+                    .. own,
+                    bare with { Name = "bare calls at the client's gateway" },
+                    new($"alloc, access, free: {what}, each at its device's silo", atDevices)
+                    {
+                        AfterRound = fleet.Empty,
+                    },
+                ],
                 warmUp: TimeSpan.FromSeconds(isQuick ? 1 : 5),
                 round: TimeSpan.FromSeconds(isQuick ? 0.4 : recording is Recording.Spooled ? 1.5 : StoredSeconds),
                 rounds: isQuick ? 3 : 5,
@@ -100,13 +109,15 @@ internal static class HotPathBench
             var notes = $"{clients} clients, {fleet.Devices.Count} devices";
             yield return Line.Of(compared[0], aimSingle, notes);
             yield return Line.Of(compared[1], aimVector, notes);
-            if (isBesideGateway)
+            if (atDevices is not null)
             {
                 var slice = TimeSpan.FromSeconds(0.5);
                 var hops = await fleet.HopsAsync(() => load.RecordedAsync(slice));
                 var alikeHops = await fleet.HopsAsync(() => load.PlacedBareAsync(slice));
                 var bareHops = await fleet.HopsAsync(() => load.BareAsync(slice));
+                var directHops = await fleet.HopsAsync(() => atDevices(slice));
                 fleet.Empty();
+                yield return Line.Of(compared[3], "", Hops(directHops, alikeHops));
                 yield return Line.Of(compared[2], "", Hops(bareHops, alikeHops));
                 yield return Line.Of(
                     compared[0] with

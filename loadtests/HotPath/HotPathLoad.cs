@@ -45,7 +45,18 @@ internal sealed class HotPathLoad(MeasuredFleet fleet, int clients)
     public Task<long> PlacedBareAsync(TimeSpan duration) =>
         RunAsync(duration, (client, until) => BareClientAsync(_placedBare, client, until));
 
-    public Task<long> RecordedAsync(TimeSpan duration) => RunAsync(duration, RecordedClientAsync);
+    public Task<long> RecordedAsync(TimeSpan duration) =>
+        RunAsync(duration, (client, until) => RecordedClientAsync(_devices, _maps, client, until));
+
+    /// <summary>The same through a client for each device.</summary>
+    public Func<TimeSpan, Task<long>> RecordedThrough(IReadOnlyList<IClusterClient> clients)
+    {
+        IPciDeviceGrain[] devices =
+            [.. fleet.Devices.Select((plan, d) => clients[d].GetGrain<IPciDeviceGrain>(plan.Key))];
+        IPgmapGrain[] maps =
+            [.. fleet.Devices.Select((plan, d) => clients[d].GetGrain<IPgmapGrain>(plan.ResourceKey(0)))];
+        return duration => RunAsync(duration, (client, until) => RecordedClientAsync(devices, maps, client, until));
+    }
 
     public Task<long> VectorAsync(TimeSpan duration, int width) =>
         RunAsync(duration, (client, until) => VectorClientAsync(client, until, width));
@@ -83,7 +94,8 @@ internal sealed class HotPathLoad(MeasuredFleet fleet, int clients)
         return done;
     }
 
-    private async Task<long> RecordedClientAsync(int client, long until)
+    private async Task<long> RecordedClientAsync(
+        IPciDeviceGrain[] devices, IPgmapGrain[] maps, int client, long until)
     {
         using var scribe = new Scribe(this, fleet, client);
         var device = (uint)client * 7919;
@@ -94,9 +106,9 @@ internal sealed class HotPathLoad(MeasuredFleet fleet, int clients)
             for (var call = 0; call < CallsPerTurn; call += 3)
             {
                 device = Next(device);
-                var d = (int)(device % (uint)_devices.Length);
+                var d = (int)(device % (uint)devices.Length);
                 var (op, sent) = scribe.Begin();
-                var given = await _devices[d].Alloc(
+                var given = await devices[d].Alloc(
                     new AllocRequest(op, fleet.Session, 4096, scribe.Client));
                 scribe.Alloc(d, op, sent, Scribe.Now, given, 4096);
                 if (given.Err is not Errno.OK)
@@ -108,12 +120,12 @@ internal sealed class HotPathLoad(MeasuredFleet fleet, int clients)
                 var access = new AccessRequest(
                     op, fleet.Session, given.At.Gen, given.Number, given.Address >> 12, 1, AccessDirection.Write,
                     AccessVia.Dma, (ulong)op, scribe.Client);
-                var touched = await _maps[d].Access(access);
+                var touched = await maps[d].Access(access);
                 scribe.Access(d, sent, Scribe.Now, access, touched);
                 (op, sent) = scribe.Begin();
                 var free = new FreeRequest(
                     op, fleet.Session, given.At.Gen, given.Number, given.Address, 4096, scribe.Client);
-                var freed = await _devices[d].Free(free);
+                var freed = await devices[d].Free(free);
                 scribe.Free(d, sent, Scribe.Now, free, freed);
                 done += 3;
             }

@@ -208,6 +208,18 @@ internal sealed class MeasuredFleet : IAsyncDisposable
         }
     }
 
+    /// <summary>The client for each device whose only gateway is the silo on which that lives.</summary>
+    public async Task<IReadOnlyList<IClusterClient>> ClientsAtDevicesAsync()
+    {
+        var clients = new List<IClusterClient>();
+        foreach (var device in Devices)
+        {
+            clients.Add(await _silos!.AtSiloOfAsync(Grains.GetGrain<IPciDeviceGrain>(device.Key)));
+        }
+
+        return clients;
+    }
+
     /// <summary>Messages from silo to silo for one operation; counting them costs, so outside of what is
     /// measured.</summary>
     public async Task<double> HopsAsync(Func<Task<long>> work)

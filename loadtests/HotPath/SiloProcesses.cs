@@ -11,6 +11,8 @@ namespace Fleet.LoadTests.HotPath;
 internal sealed class SiloProcesses : IAsyncDisposable
 {
     private readonly List<Process> _silos = [];
+    private readonly List<(IPEndPoint Silo, int Gateway)> _places = [];
+    private readonly List<IHost> _atSilos = [];
     private IHost? _client;
 
     public IClusterClient Grains => _client!.Services.GetRequiredService<IClusterClient>();
@@ -21,19 +23,23 @@ internal sealed class SiloProcesses : IAsyncDisposable
         try
         {
             IPEndPoint? first = null;
-            var gateways = new List<int>();
             for (var number = 1; number <= count; number++)
             {
                 var silo = started.Start(run, Path.Combine(folder, $"{run}.spool", $"{number + 1}"), number, first);
                 var ports = await AnswerAsync(silo, ct);
                 first ??= IPEndPoint.Parse(ports[0]);
-                gateways.Add(IPEndPoint.Parse(ports[1]).Port);
+                started._places.Add((IPEndPoint.Parse(ports[0]), IPEndPoint.Parse(ports[1]).Port));
             }
 
-            var builder = Host.CreateEmptyApplicationBuilder(null);
-            builder.UseOrleansClient(client => client.UseLocalhostClustering([.. gateways], run, run));
-            started._client = builder.Build();
-            await started._client.StartAsync(ct);
+            started._client = await ClientAsync(run, started._places.Select(place => place.Gateway), ct);
+            if (count > 1)
+            {
+                foreach (var (_, gateway) in started._places)
+                {
+                    started._atSilos.Add(await ClientAsync(run, [gateway], ct));
+                }
+            }
+
             return started;
         }
         catch
@@ -41,6 +47,15 @@ internal sealed class SiloProcesses : IAsyncDisposable
             await started.DisposeAsync();
             throw;
         }
+    }
+
+    /// <summary>A client that knows one gateway alone: that of the silo on which a grain lives.</summary>
+    public async Task<IClusterClient> AtSiloOfAsync(IAddressable grain)
+    {
+        var address = await Grains.GetGrain<IManagementGrain>(0).GetActivationAddress(grain)
+            ?? throw new InvalidOperationException("A grain of the benchmark lives nowhere.");
+        var place = _places.FindIndex(place => place.Silo.Equals(address.Endpoint));
+        return _atSilos[place].Services.GetRequiredService<IClusterClient>();
     }
 
     /// <summary>What the silos used so far, all together.</summary>
@@ -67,10 +82,10 @@ internal sealed class SiloProcesses : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        if (_client is not null)
+        foreach (var client in _client is null ? _atSilos : [.. _atSilos, _client])
         {
-            await _client.StopAsync();
-            _client.Dispose();
+            await client.StopAsync();
+            client.Dispose();
         }
 
         foreach (var silo in _silos)
@@ -80,6 +95,15 @@ internal sealed class SiloProcesses : IAsyncDisposable
             await silo.WaitForExitAsync();
             silo.Dispose();
         }
+    }
+
+    private static async Task<IHost> ClientAsync(string run, IEnumerable<int> gateways, CancellationToken ct)
+    {
+        var builder = Host.CreateEmptyApplicationBuilder(null);
+        builder.UseOrleansClient(client => client.UseLocalhostClustering([.. gateways], run, run));
+        var host = builder.Build();
+        await host.StartAsync(ct);
+        return host;
     }
 
     private async Task<long> SumAsync(string question)
