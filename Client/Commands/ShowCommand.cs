@@ -1,6 +1,5 @@
 using System.CommandLine;
 using System.Text.Json;
-using System.Text.Json.Serialization;
 using Fleet.Client.Runs;
 
 namespace Fleet.Client.Commands;
@@ -8,11 +7,6 @@ namespace Fleet.Client.Commands;
 /// <summary><c>fleet show</c>: what a stored run came to.</summary>
 internal static class ShowCommand
 {
-    private static readonly JsonSerializerOptions SummaryJson = new(JsonSerializerDefaults.Web)
-    {
-        Converters = { new JsonStringEnumConverter(JsonNamingPolicy.KebabCaseLower) },
-    };
-
     public static Command Create(Terminal terminal)
     {
         var run = StoreOptions.RunOrLast();
@@ -54,7 +48,7 @@ internal static class ShowCommand
     {
         try
         {
-            return json is null or "{}" ? null : JsonSerializer.Deserialize<RunSummary>(json, SummaryJson);
+            return json is null or "{}" ? null : JsonSerializer.Deserialize<RunSummary>(json, RunSummary.Json);
         }
         catch (JsonException)
         {

@@ -24,9 +24,6 @@ public sealed record JoinedSummary(
 internal static class JoinedRun
 {
     private static readonly TimeSpan ConnectPatience = TimeSpan.FromSeconds(20);
-    private static readonly TimeSpan Lease = TimeSpan.FromSeconds(30);
-    private static readonly TimeSpan LongPoll = TimeSpan.FromSeconds(1);
-    private static readonly TimeSpan SeatLook = TimeSpan.FromMilliseconds(500);
     private static readonly TimeSpan LostPatience = TimeSpan.FromSeconds(20);
 
     /// <exception cref="UsageException">The run has no free seat, or its scenario cannot be read here.</exception>
@@ -62,7 +59,7 @@ internal static class JoinedRun
         var devices = new LoadFleet(request.Plan, objects);
         var session = fleet.Grains.GetGrain<ISessionGrain>(sessionName);
         var sessionNumber = objects.Intern(sessionName);
-        await session.Open(name, sessionNumber, Lease, [.. devices.Hosts.Select(host => host.Name)]);
+        await session.Open(name, sessionNumber, SessionLease.Length, [.. devices.Hosts.Select(host => host.Name)]);
         await using var generator = new LoadGenerator(
             request.Scenario, devices, new GrainFleetPort(fleet.Grains, devices), spool, generatorName, sessionName,
             sessionNumber)
@@ -79,8 +76,8 @@ internal static class JoinedRun
         await HammerAsync(generator, shared, session, interrupt);
 
         progress.Begin("storing what was recorded");
-        await FleetRun.CloseAsync(session);
-        await generator.GiveUpAsync(LongPoll);
+        await SessionLease.CloseAsync(session);
+        await generator.GiveUpAsync(Patience.LongPoll);
         var stored = await drain.CompleteAsync(CancellationToken.None);
         var report = SharedRun.Report(seat.Number, generator, stored, before);
         await SharedRun.PatientlyAsync(
@@ -117,7 +114,7 @@ internal static class JoinedRun
         IRunGrain run, string name, IRunWriter writer, IRunProgress progress, CancellationToken ct)
     {
         var left = await LeftHereAsync(name, writer, ct);
-        using var timer = new PeriodicTimer(SeatLook);
+        using var timer = new PeriodicTimer(Patience.Look);
         var began = TimeProvider.System.GetTimestamp();
         while (true)
         {
@@ -174,7 +171,7 @@ internal static class JoinedRun
         using var over = new CancellationTokenSource();
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(interrupt);
         var following = shared.FollowAsync(stop, over.Token);
-        var renewing = FleetRun.RenewAsync(session, Lease, over.Token);
+        var renewing = SessionLease.RenewAsync(session, over.Token);
         await generator.RunAsync(stop.Token);
         await generator.AwaitTicketsAsync(generator.TicketPatience);
         await over.CancelAsync();

@@ -1,3 +1,4 @@
+using System.Text.Json;
 using System.Text.Json.Serialization;
 using Fleet.Client.Load;
 using Fleet.Client.Scenarios;
@@ -9,6 +10,12 @@ namespace Fleet.Client.Runs;
 /// <summary>What a run came to, as it is printed, stored with the run, and given to scripts.</summary>
 public sealed record RunSummary
 {
+    /// <summary>The form that is stored with the run.</summary>
+    internal static JsonSerializerOptions Json { get; } = new(JsonSerializerDefaults.Web)
+    {
+        Converters = { new JsonStringEnumConverter(JsonNamingPolicy.KebabCaseLower) },
+    };
+
     public required string Run { get; init; }
 
     public required string Scenario { get; init; }
