@@ -258,10 +258,10 @@ internal sealed class LiveFaults
         LocalSilo silo, Fault fault, Recovery recovery, CancellationToken over)
     {
         var (name, pid) = (silo.Name, silo.Process.Pid);
-        LocalSilos.Pause(silo);
+        _silos!.Pause(silo);
         await PauseAsync(fault.For ?? SiloPaused, over);
         var resumedNs = MonotonicNs.Now;
-        LocalSilos.Resume(silo);
+        _silos!.Resume(silo);
         var isEvicted = await ExitedWithinAsync(silo, EvictionPatience);
         var endedNs = MonotonicNs.Now;
         recovery.Gone(isEvicted ? endedNs : resumedNs);

@@ -22,9 +22,6 @@ internal sealed class LocalSilo(int number, SiloProcess process, PeerProxies? pe
 
     public bool IsPaused { get; set; }
 
-    /// <summary>While it is paused.</summary>
-    public PauseGuard? Guard { get; set; }
-
     /// <summary>In front of the present process; null where no fault of the run needs them.</summary>
     public PeerProxies? Peers { get; set; } = peers;
 }

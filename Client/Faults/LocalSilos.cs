@@ -24,6 +24,7 @@ internal sealed class LocalSilos(
     private readonly List<LocalSilo> _silos = [];
     private readonly List<string> _ended = [];
     private readonly List<Task> _leaving = [];
+    private readonly PauseGuard _guard = new();
     private readonly StoreProxies? _stores =
         proxied.HasFlag(ProxiedLinks.Store) ? new StoreProxies(store) : null;
 
@@ -98,20 +99,19 @@ internal sealed class LocalSilos(
         await silo.Process.WaitForExitAsync(CancellationToken.None);
     }
 
-    public static void Pause(LocalSilo silo)
+    public void Pause(LocalSilo silo)
     {
         silo.IsPaused = true;
-        silo.Guard = PauseGuard.Start(silo.Process.Pid);
+        _guard.Add(silo.Process.Pid);
         ProcessSignal.Pause(silo.Process.Pid);
     }
 
-    public static void Resume(LocalSilo silo)
+    public void Resume(LocalSilo silo)
     {
         if (silo.IsPaused && !silo.Process.HasExited)
             ProcessSignal.Resume(silo.Process.Pid);
         silo.IsPaused = false;
-        silo.Guard?.Dispose();
-        silo.Guard = null;
+        _guard.Remove(silo.Process.Pid);
     }
 
     /// <summary>Starts a further process in the place of one that ended, or is about to.</summary>
@@ -172,6 +172,7 @@ internal sealed class LocalSilos(
         var silos = All;
         foreach (var silo in silos)
             Resume(silo);
+        _guard.Dispose();
         await Task.WhenAll([.. silos.Select(silo => EndAsync(silo.Process, silo.Peers)), .. _leaving]);
         if (_stores is not null)
             await _stores.DisposeAsync();
