@@ -35,8 +35,8 @@ public sealed class ResourceWatchTests
     {
         var at = TimeSpan.Zero;
         var watch = new ResourceWatch(_ => Task.FromResult<IReadOnlyList<(string, double)>>(
-            [("leak", 1000 + at.TotalSeconds), ("warm", Math.Min(at.TotalSeconds, 600) + 1000)]));
-        for (var sample = 0; sample < 5 * ResourceWatch.SamplesMax; sample++)
+            [("leak", 1000 + at.TotalSeconds), ("warm", Math.Min(at.TotalSeconds, 400) + 1000)]));
+        for (var sample = 0; sample < 2.2 * ResourceWatch.SamplesMax; sample++) // Twice half of them is dropped.
         {
             at = TimeSpan.FromSeconds(sample);
             await watch.SampleAsync(at, default);

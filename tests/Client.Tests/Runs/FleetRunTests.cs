@@ -46,52 +46,42 @@ public sealed class FleetRunTests : IDisposable
             ["Over time", "Operations per second", "Rare situations", "Thresholds", "No rule was broken."],
             part => Assert.Contains(part, text, StringComparison.Ordinal));
         Assert.All(["src=", "href=", "<script", "url(http"], part => Assert.DoesNotContain(part, text));
+        var foreign = Path.Combine(_results.FullName, "thesis.html");
+        await File.WriteAllTextAsync(foreign, "x");
+        using var refused = new StringWriter();
+        Assert.Equal(
+            ExitCode.Usage,
+            await FleetCommand.InvokeAsync(
+                ["report", "last", "--out", foreign, "--results", _results.FullName],
+                new Terminal(refused, refused, isInteractive: false)));
+        Assert.Contains("is there and is no page of Fleet; accepted: ", refused.ToString(), StringComparison.Ordinal);
+        Assert.Equal("x", await File.ReadAllTextAsync(foreign));
         var judged = await RunAsync(ExitCode.Valid, "check", name);
         Assert.Equal("valid", judged.GetProperty("report").GetProperty("verdict").GetString());
     }
 
+    // Goal: what load has found is explained, and shown in a schedule that anybody can run and nobody can make
+    // simpler.
     [Theory]
-    [InlineData("smoke", "P0", "NO-USE-AFTER-REMOVE|REAP-BEFORE-REMOVE")]
-    [InlineData("smoke", "V1", "NO-NULL-DEREF")]
-    [InlineData("pair", "ALL", "OWNER-ALIVE")]
-    [InlineData("pair", "X6-5", "UNBIND-LIVE")]
-    public async Task A_defect_of_a_kernel_is_found_and_explained(string scenario, string profile, string rules)
+    [InlineData("smoke", "P0", "NO-USE-AFTER-REMOVE", 8)]
+    [InlineData("smoke", "V1", "NO-NULL-DEREF", 0)]
+    [InlineData("pair", "ALL", "OWNER-ALIVE", 24)]
+    [InlineData("pair", "X6-5", "UNBIND-LIVE", 0)]
+    public async Task A_defect_of_a_kernel_is_found_explained_and_carried_into_a_small_world(
+        string scenario, string profile, string rule, int stepsMax)
     {
         var run = await RunAsync(
             ExitCode.Invalid, "run", scenario, "--profile", profile, "--devices", "24", "--duration", "4s",
             "--set", "load.operations.unbind=2", "--patience", "1s");
 
-        var found = run.GetProperty("findings").EnumerateArray()
-            .Select(finding => finding.GetProperty("rule").GetString()!).ToList();
-        Assert.Contains(found, rule => rules.Split('|').Contains(rule));
+        Assert.Contains(
+            run.GetProperty("findings").EnumerateArray(), finding => finding.GetProperty("rule").GetString() == rule);
         var explained = await RunAsync(ExitCode.Valid, "explain", "1");
         Assert.StartsWith(
             "Let ", explained.GetProperty("text").GetString(), StringComparison.Ordinal);
         Assert.NotEmpty(explained.GetProperty("evidence").EnumerateArray());
-    }
-
-    // Goal: what load has found is shown in a schedule that anybody can run, and nobody can make simpler.
-    [Theory]
-    [InlineData("smoke", "P0", "NO-USE-AFTER-REMOVE", 8)]
-    [InlineData("pair", "ALL", "OWNER-ALIVE", 24)]
-    public async Task A_finding_of_a_run_is_carried_into_a_small_world(
-        string scenario, string profile, string rule, int steps)
-    {
-        var run = await RunAsync(
-            ExitCode.Invalid, "run", scenario, "--profile", profile, "--devices", "24", "--duration", "4s",
-            "--set", "load.operations.unbind=2", "--patience", "1s");
-        var listed = await RunAsync(ExitCode.Valid, "findings");
-        var finding = listed.GetProperty("findings").EnumerateArray()
-            .First(one => one.GetProperty("rule").GetString() == rule).GetProperty("id").GetInt64();
-        var carried = await RunAsync(ExitCode.Invalid, "replay", $"{run.GetProperty("run").GetString()}#{finding}");
-
-        Assert.True(carried.GetProperty("isReproduced").GetBoolean());
-        Assert.True(carried.GetProperty("isOneMinimal").GetBoolean());
-        Assert.True(carried.GetProperty("isWorldMinimal").GetBoolean());
-        Assert.InRange(carried.GetProperty("steps").GetInt32(), 1, steps);
-        var again = await RunAsync(ExitCode.Invalid, "replay", carried.GetProperty("token").GetString()!);
-        Assert.Contains(
-            again.GetProperty("rules").EnumerateArray(), broken => broken.GetString() == rule);
+        if (stepsMax > 0)
+            await IsCarriedAsync(run.GetProperty("run").GetString()!, rule, stepsMax);
     }
 
     [Fact]
@@ -154,6 +144,22 @@ public sealed class FleetRunTests : IDisposable
 
         Assert.Equal(ExitCode.Usage, exit);
         Assert.Contains("accepted are postgres://", error.ToString(), StringComparison.Ordinal);
+    }
+
+    private async Task IsCarriedAsync(string run, string rule, int stepsMax)
+    {
+        var listed = await RunAsync(ExitCode.Valid, "findings");
+        var finding = listed.GetProperty("findings").EnumerateArray()
+            .First(one => one.GetProperty("rule").GetString() == rule).GetProperty("id").GetInt64();
+        var carried = await RunAsync(ExitCode.Invalid, "replay", $"{run}#{finding}");
+
+        Assert.True(carried.GetProperty("isReproduced").GetBoolean());
+        Assert.True(carried.GetProperty("isOneMinimal").GetBoolean());
+        Assert.True(carried.GetProperty("isWorldMinimal").GetBoolean());
+        Assert.InRange(carried.GetProperty("steps").GetInt32(), 1, stepsMax);
+        var again = await RunAsync(ExitCode.Invalid, "replay", carried.GetProperty("token").GetString()!);
+        Assert.Contains(
+            again.GetProperty("rules").EnumerateArray(), broken => broken.GetString() == rule);
     }
 
     private async Task<JsonElement> RunAsync(int exitCode, params string[] args)

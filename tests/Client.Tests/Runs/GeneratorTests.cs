@@ -12,7 +12,7 @@ public sealed class GeneratorTests(PrivateDatabase database) : IClassFixture<Pri
     [ServerFact]
     public async Task A_killed_generator_is_followed_by_another_that_leaves_nothing_out()
     {
-        await using var first = Begin(generators: 2, seconds: 20);
+        await using var first = Begin(generators: 2, seconds: 14);
         var run = await first.AwaitNameAsync();
         await using (var second = Join(run))
         {
@@ -26,7 +26,7 @@ public sealed class GeneratorTests(PrivateDatabase database) : IClassFixture<Pri
 
         Assert.Equal("gen-2", joined.GetProperty("follows").GetString());
         Assert.Equal("valid", summary.GetProperty("verdict").GetString());
-        PhasesAreWhole(summary, 20, 2_000, 0);
+        PhasesAreWhole(summary, 20, 1_400, 0);
         CountsAreEqual(summary);
 
         // Of each client of the lost generator every number from its first to the one it sent last is there, once.
@@ -76,12 +76,12 @@ public sealed class GeneratorTests(PrivateDatabase database) : IClassFixture<Pri
     public async Task A_fault_of_the_plan_kills_a_generator_and_another_leaves_nothing_out()
     {
         await using var first = Begin(
-            generators: 2, seconds: 20, "--set",
+            generators: 2, seconds: 14, "--set",
             "faults=[ { kind: generator-kill, at: { kind: at, after: 4s }, for: 1s, expect: [unknown-outcomes] } ]");
         var summary = await first.EndAsync(ExitCode.Valid);
 
         Assert.Equal("valid", summary.GetProperty("verdict").GetString());
-        PhasesAreWhole(summary, 20, 2_000, 0);
+        PhasesAreWhole(summary, 20, 1_400, 0);
         CountsAreEqual(summary);
         var strike = Assert.Single(summary.GetProperty("faults").GetProperty("strikes").EnumerateArray());
         Assert.Equal("generator-kill", strike.GetProperty("kind").GetString());
