@@ -25,11 +25,13 @@ internal static class Program
             return what == Child.Nothing ? Task.FromResult(0) : ChildAsync(what, rest);
         }
 
-        return new RootCommand("Load tests and benchmarks of Fleet.")
-        {
-            BenchCommand(), TableCommand(), ProfileCommand()
-        }.Parse(args).InvokeAsync();
+        return Create().Parse(args).InvokeAsync();
     }
+
+    internal static RootCommand Create() => new("Load tests and benchmarks of Fleet.")
+    {
+        BenchCommand(), TableCommand(), ProfileCommand(),
+    };
 
     private static Command BenchCommand()
     {
