@@ -47,6 +47,8 @@ public static class FleetCommand
                 args, new ParserConfiguration { EnablePosixBundling = false, ResponseFileTokenReplacer = null });
             if (result.Action is ParseErrorAction)
                 throw new UsageException(SentenceOf(result));
+            if (ForeignOption(result) is { } option)
+                throw new UsageException(NotKnown(result, option));
 
             return await result.InvokeAsync(new InvocationConfiguration
             {
@@ -83,14 +85,8 @@ public static class FleetCommand
     private static string SentenceOf(ParseResult result)
     {
         var command = result.CommandResult.Command;
-        if (result.UnmatchedTokens is [var foreign, ..])
-        {
-            var words = command.Subcommands.Count > 0
-                ? command.Subcommands.Select(sub => sub.Name)
-                : command.Options.Where(option => !option.Hidden).Select(option => option.Name);
-            return $"{ForeignText.Quote(foreign)} is not known to '{PathOf(result)}'; accepted: "
-                + $"{string.Join(", ", words)}.";
-        }
+        if ((ForeignOption(result) ?? result.UnmatchedTokens.FirstOrDefault()) is { } foreign)
+            return NotKnown(result, foreign);
 
         if (result.CommandResult.Tokens.Count == 0 && command.Subcommands.Count > 0)
             return $"'{PathOf(result)}' needs a command; accepted: "
@@ -98,6 +94,22 @@ public static class FleetCommand
 
         return Missing(result) ?? ForeignText.Clean(result.Errors[0].Message, 1000);
     }
+
+    private static string NotKnown(ParseResult result, string word)
+    {
+        var command = result.CommandResult.Command;
+        var words = command.Subcommands.Count > 0
+            ? command.Subcommands.Select(sub => sub.Name)
+            : command.Options.Where(option => !option.Hidden).Select(option => option.Name);
+        return $"{ForeignText.Quote(word)} is not known to '{PathOf(result)}'; accepted: {string.Join(", ", words)}.";
+    }
+
+    /// <summary>An option that there is not, which the parser took for an argument; null for none.</summary>
+    private static string? ForeignOption(ParseResult result) => result.CommandResult.Children.OfType<ArgumentResult>()
+        .SelectMany(argument => argument.Tokens).Select(token => token.Value)
+        .FirstOrDefault(word => word.Length > 2 && word.StartsWith("--", StringComparison.Ordinal)
+            && char.IsAsciiLetterLower(word[2])
+            && !result.Tokens.Any(token => token.Type is TokenType.DoubleDash));
 
     /// <returns>Null where the first error is not that a value is missing.</returns>
     private static string? Missing(ParseResult result)

@@ -30,10 +30,15 @@ internal static class ReportPage
         Head(page, run, summary);
         if (summary is not null)
             Overview(page, summary);
+
+        // What was found is what the page is read for; that nothing was is said where the checks are.
+        if (findings.Count > 0)
+            Findings(page, findings);
         Thresholds(page, summary);
         OverTime(page, new Timeline(run.Info, metrics));
         Latency(page, summary, latency);
-        Findings(page, findings);
+        if (findings.Count == 0)
+            Findings(page, findings);
         Situations(page, probes);
         Faults(page, faults, summary);
         Gauges(page, summary);
@@ -48,8 +53,8 @@ internal static class ReportPage
         var tone = verdict switch { "valid" => "good", "invalid" => "bad", _ => "warn" };
         var expected = summary?.AsExpected switch
         {
-            true => " As the scenario expects of this kernel.",
-            false => $" The scenario expects {summary.Expected}: not as expected.",
+            true => $" The scenario expects {summary.Expected} of {run.Info.Profile}: as expected.",
+            false => $" The scenario expects {summary.Expected} of {run.Info.Profile}: not as expected.",
             _ => "",
         };
         var claim = ClaimOf(run.Info.Settings);

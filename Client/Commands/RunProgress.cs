@@ -123,7 +123,8 @@ internal sealed class RunProgress(Terminal terminal, RunRequest request, Progres
             $"[{Seconds,6:0.0}s] {moment.Phase}{(moment.IsPaused ? " (paused)" : "")}: ")
             + Invariant($"{moment.Operations:N0} operations ")
             + Invariant($"({moment.RatePerSecond:N0}/s{due}), ")
-            + Invariant($"alloc p50 {moment.AllocP50Ms:0.##} ms p99 {moment.AllocP99Ms:0.##} ms, ")
+            + (moment.AllocP50Ms is null ? ""
+                : Invariant($"alloc p50 {moment.AllocP50Ms:0.##} ms p99 {moment.AllocP99Ms:0.##} ms, "))
             + Invariant($"{moment.Live:N0} live, ")
             + Invariant($"{moment.Unbinds:N0} unbinds ({moment.UnbindsInFlight:N0} in flight), ")
             + Invariant($"{moment.Unknown:N0} unknown, ")

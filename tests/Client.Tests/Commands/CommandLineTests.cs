@@ -11,6 +11,8 @@ public sealed class CommandLineTests
     [InlineData("frobnicate", "fleet: 'frobnicate' is not known to 'fleet'; accepted: ")]
     [InlineData("inventory", "fleet: 'fleet inventory' needs a command; accepted: scan, import.")]
     [InlineData("inventory scan --rot x", "fleet: '--rot' is not known to 'fleet inventory scan'; accepted: ")]
+    [InlineData("run --profle P0", "fleet: '--profle' is not known to 'fleet run'; accepted: ")]
+    [InlineData("show --jsn", "fleet: '--jsn' is not known to 'fleet show'; accepted: ")]
     [InlineData("inventory scan --replicate none", "fleet: --replicate is 'none'; accepted: a whole number from 1 to")]
     [InlineData("inventory import /nowhere", "fleet: There is no inventory '/nowhere'; accepted: ")]
     [InlineData("vectors /nowhere", "fleet: '/nowhere' is not a directory; accepted: ")]
