@@ -26,8 +26,8 @@ public readonly record struct DrainReport(
 /// </remarks>
 public sealed class SpoolDrain : IAsyncDisposable
 {
-    // DuckDB's row group, of which a full one goes to its file without a detour by the log, and a little more: rows that
-    // have a table of their own come out of it.
+    // DuckDB's row group, of which a full one goes to its file without a detour by the log, and a little more: rows
+    // that have a table of their own come out of it.
     private const int RowsMax = 122_880 + 8_192;
     private const int UnknownStripe = -2;
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(250);

@@ -46,7 +46,8 @@ internal static class ColdProfile
             for (var began = Stopwatch.GetTimestamp(); Stopwatch.GetElapsedTime(began) < time;)
             {
                 ct.ThrowIfCancellationRequested();
-                done += await SliceAsync();
+                var slice = await SliceAsync();
+                done += slice;
             }
 
             return done;
