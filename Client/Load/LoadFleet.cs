@@ -75,7 +75,7 @@ public sealed class LoadFleet
     /// run begins, so that a first call is protected too.</summary>
     public int KnownGen(int device) => Volatile.Read(ref _knownGens[device]);
 
-    /// <summary>As <see cref="KnownGen"/>, of the page map in which pages of the device are pinned: its first.</summary>
+    /// <summary>As <see cref="KnownGen"/>, of the device's first page map, in which pages are pinned.</summary>
     public int KnownMapGen(int device) => Volatile.Read(ref _knownMapGens[device]);
 
     /// <summary>An answer came from an incarnation of a device.</summary>

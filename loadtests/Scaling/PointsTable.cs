@@ -9,7 +9,8 @@ internal static class PointsTable
     private const double Mebi = 1 << 20;
 
     /// <param name="figures">Folder of the points' files.</param>
-    /// <returns>Nothing where the name is no axis, or has no file yet; a sentence where its file has no points.</returns>
+    /// <returns>Nothing where the name is no axis or has no file yet; a sentence where its file has no
+    /// points.</returns>
     /// <exception cref="FormatException">The file is something else; the message is for users.</exception>
     public static IReadOnlyList<string> Of(string name, string figures)
     {

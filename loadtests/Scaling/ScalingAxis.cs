@@ -62,8 +62,8 @@ internal sealed record ScalingAxis<T>(string File, string Commit)
         catch (JsonException e)
         {
             throw new FormatException(
-                $"'{file}' holds no points of an axis; accepted: a file that bench scaling-devices, -clients, -silos or "
-                + "-history wrote.",
+                $"'{file}' holds no points of an axis; accepted: a file that bench scaling-devices, -clients, -silos "
+                + "or -history wrote.",
                 e);
         }
     }
