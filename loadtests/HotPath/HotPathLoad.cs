@@ -45,6 +45,9 @@ internal sealed class HotPathLoad(MeasuredFleet fleet, int clients)
     public Task<long> PlacedBareAsync(TimeSpan duration) =>
         RunAsync(duration, (client, until) => BareClientAsync(_placedBare, client, until));
 
+    /// <summary>Bare calls whose operations are recorded as those of devices are.</summary>
+    public Task<long> BareRecordedAsync(TimeSpan duration) => RunAsync(duration, BareRecordedClientAsync);
+
     public Task<long> RecordedAsync(TimeSpan duration) =>
         RunAsync(duration, (client, until) => RecordedClientAsync(_devices, _maps, client, until));
 
@@ -57,6 +60,9 @@ internal sealed class HotPathLoad(MeasuredFleet fleet, int clients)
             [.. fleet.Devices.Select((plan, d) => clients[d].GetGrain<IPgmapGrain>(plan.ResourceKey(0)))];
         return duration => RunAsync(duration, (client, until) => RecordedClientAsync(devices, maps, client, until));
     }
+
+    /// <summary>Calls of devices that nobody records.</summary>
+    public Task<long> UnrecordedAsync(TimeSpan duration) => RunAsync(duration, UnrecordedClientAsync);
 
     public Task<long> VectorAsync(TimeSpan duration, int width) =>
         RunAsync(duration, (client, until) => VectorClientAsync(client, until, width));
@@ -85,6 +91,69 @@ internal sealed class HotPathLoad(MeasuredFleet fleet, int clients)
                     7, client + 1));
                 await grain.Free(new FreeRequest(
                     done, fleet.Session, 1, given.Number, given.Address, 4096, client + 1));
+                done += 3;
+            }
+
+            await Task.Yield();
+        }
+
+        return done;
+    }
+
+    private async Task<long> BareRecordedClientAsync(int client, long until)
+    {
+        using var scribe = new Scribe(this, fleet, client);
+        var device = (uint)client * 7919;
+        var done = 0L;
+        while (Stopwatch.GetTimestamp() < until)
+        {
+            await fleet.Spool.WaitForRoomAsync(CancellationToken.None);
+            for (var call = 0; call < CallsPerTurn; call += 3)
+            {
+                device = Next(device);
+                var d = (int)(device % (uint)_devices.Length);
+                var (grain, map) = (_bare[d], _bare[d + _devices.Length]);
+                var (op, sent) = scribe.Begin();
+                var given = await grain.Alloc(new AllocRequest(op, fleet.Session, 4096, scribe.Client));
+                scribe.Alloc(d, op, sent, Scribe.Now, given, 4096);
+                (op, sent) = scribe.Begin();
+                var access = new AccessRequest(
+                    op, fleet.Session, 1, given.Number, given.Address >> 12, 1, AccessDirection.Write, AccessVia.Dma,
+                    (ulong)op, scribe.Client);
+                var touched = await map.Access(access);
+                scribe.Access(d, sent, Scribe.Now, access, touched);
+                (op, sent) = scribe.Begin();
+                var free = new FreeRequest(op, fleet.Session, 1, given.Number, given.Address, 4096, scribe.Client);
+                var freed = await grain.Free(free);
+                scribe.Free(d, sent, Scribe.Now, free, freed);
+                done += 3;
+            }
+
+            await Task.Yield();
+        }
+
+        return done;
+    }
+
+    private async Task<long> UnrecordedClientAsync(int client, long until)
+    {
+        using var scribe = new Scribe(this, fleet, client);
+        var device = (uint)client * 7919;
+        var done = 0L;
+        while (Stopwatch.GetTimestamp() < until)
+        {
+            for (var call = 0; call < CallsPerTurn; call += 3)
+            {
+                device = Next(device);
+                var d = (int)(device % (uint)_devices.Length);
+                var given = await _devices[d].Alloc(
+                    new AllocRequest(scribe.Number(), fleet.Session, 4096, scribe.Client));
+                var op = scribe.Number();
+                await _maps[d].Access(new AccessRequest(
+                    op, fleet.Session, given.At.Gen, given.Number, given.Address >> 12, 1, AccessDirection.Write,
+                    AccessVia.Dma, (ulong)op, scribe.Client));
+                await _devices[d].Free(new FreeRequest(
+                    scribe.Number(), fleet.Session, given.At.Gen, given.Number, given.Address, 4096, scribe.Client));
                 done += 3;
             }
 

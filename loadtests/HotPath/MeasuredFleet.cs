@@ -81,8 +81,9 @@ internal sealed class MeasuredFleet : IAsyncDisposable
     public long Findings => Interlocked.Read(ref _findings);
 
     /// <param name="silos">Processes of their own, reached over loopback TCP; 0 for one silo in this process.</param>
+    /// <param name="isChecked">Its objects are watched by an online checker.</param>
     public static async Task<MeasuredFleet> StartAsync(
-        int hosts, int devicesPerHost, Recording recording, CancellationToken ct, int silos = 0)
+        int hosts, int devicesPerHost, Recording recording, CancellationToken ct, int silos = 0, bool isChecked = true)
     {
         const string Run = "bench";
         var folder = Path.Combine(Path.GetTempPath(), "fleet-bench-" + Guid.NewGuid().ToString("N"));
@@ -114,7 +115,13 @@ internal sealed class MeasuredFleet : IAsyncDisposable
         var checker = new OnlineChecker("ALL", objects, _ => Interlocked.Increment(ref self!._findings));
         var processes = silos == 0 ? null : await SiloProcesses.StartAsync(Run, folder, silos, ct);
         var fleet = silos > 0 ? null : await EmbeddedFleet.StartAsync(
-            new EmbeddedFleetOptions { Run = Run, Objects = objects, Log = new SpoolLog(spool), Streams = checker },
+            new EmbeddedFleetOptions
+            {
+                Run = Run,
+                Objects = objects,
+                Log = new SpoolLog(spool),
+                Streams = isChecked ? checker : null,
+            },
             ct);
         var plan = new RunPlan(Run, "ALL", 1, TimeSpan.FromSeconds(2), 3600, []);
         var devices = new List<DevicePlan>();

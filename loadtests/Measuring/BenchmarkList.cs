@@ -53,6 +53,8 @@ internal static class BenchmarkList
         Of(LoadBench.Name, "a generator alone, and whole runs by fleet run", 15, 360, LoadBench.RunAsync),
         Asked(CheckerBench.MemoryName, "peak memory over 100 million records", 20, 300,
             Benchmark.AtOnce(CheckerBench.MemoryAsync)),
+        Asked(HotPathParts.Name, "what the parts of an operation cost beside a bare call", 40, 120,
+            Benchmark.AtOnce(HotPathParts.RunAsync)),
         Asked(HotPathDevices.Name, "the hot path of 4 to 10,000 devices: how cold devices are", 40, 240,
             HotPathDevices.RunAsync),
         Asked(DrainBench.Name, "a full spool stored in DuckDB: CPU of an operation", 20, 180,
