@@ -1,3 +1,6 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+
 namespace Fleet.Protocol.Calls;
 
 /// <summary>The calls of one caller: each is executed once at most.</summary>
@@ -9,7 +12,11 @@ namespace Fleet.Protocol.Calls;
 /// </remarks>
 public sealed class CallerCalls<TReply>
 {
-    private readonly List<Entry> _entries = new(1);
+    private Entry _newest;
+    private bool _hasNewest;
+
+    /// <summary>Those before the newest; null until a caller has several in flight: one that sends vectors.</summary>
+    private List<Entry>? _older;
     private long _knownBelow;
     private long _highest = long.MinValue;
 
@@ -26,24 +33,31 @@ public sealed class CallerCalls<TReply>
             return CallStand.Refused;
         }
 
-        if (Find(number) is >= 0 and var place)
+        ref var known = ref Find(number);
+        if (!Unsafe.IsNullRef(ref known))
         {
-            reply = _entries[place].Reply;
-            return _entries[place].Stand;
+            reply = known.Reply;
+            return known.Stand;
         }
 
         Forget(knownBelow);
+        if (_hasNewest)
+        {
+            (_older ??= []).Add(_newest);
+        }
+
         _highest = Math.Max(_highest, number);
-        _entries.Add(new(number, CallStand.Running, default!));
+        (_newest.Number, _newest.Stand, _newest.Reply, _hasNewest) = (number, CallStand.Running, default!, true);
         return CallStand.New;
     }
 
     /// <summary>Keeps the answer to a call that was begun, until its caller knows it.</summary>
     public void Answer(long number, in TReply reply)
     {
-        if (Find(number) is >= 0 and var place)
+        ref var known = ref Find(number);
+        if (!Unsafe.IsNullRef(ref known))
         {
-            _entries[place] = new(number, CallStand.Answered, reply);
+            (known.Stand, known.Reply) = (CallStand.Answered, reply);
         }
     }
 
@@ -57,13 +71,17 @@ public sealed class CallerCalls<TReply>
             return stand;
         }
 
-        _entries[Find(number)] = new(number, CallStand.Refused, default!);
+        Find(number).Stand = CallStand.Refused;
         return CallStand.Refused;
     }
 
     /// <summary>Where a call stands that was begun; looking begins nothing.</summary>
-    public CallStand Look(long number) => Find(number) is >= 0 and var place ? _entries[place].Stand
-        : number < _knownBelow ? CallStand.Refused : CallStand.New;
+    public CallStand Look(long number)
+    {
+        ref var known = ref Find(number);
+        return !Unsafe.IsNullRef(ref known) ? known.Stand
+            : number < _knownBelow ? CallStand.Refused : CallStand.New;
+    }
 
     private void Forget(long knownBelow)
     {
@@ -75,35 +93,44 @@ public sealed class CallerCalls<TReply>
         _knownBelow = knownBelow;
         if (_highest < knownBelow)
         {
-            _entries.Clear();
+            _hasNewest = false;
+            _older?.Clear();
             return;
         }
 
-        for (var i = _entries.Count - 1; i >= 0; i--)
+        _hasNewest &= _newest.Number >= knownBelow;
+        for (var i = (_older?.Count ?? 0) - 1; i >= 0; i--)
         {
-            if (_entries[i].Number < knownBelow)
+            if (_older![i].Number < knownBelow)
             {
-                _entries.RemoveAt(i);
+                _older.RemoveAt(i);
             }
         }
     }
 
     /// <summary>From the newest: that is the one that is answered next, and most numbers are new.</summary>
-    private int Find(long number)
+    /// <returns>No reference where the number is not known.</returns>
+    private ref Entry Find(long number)
     {
         if (number > _highest)
         {
-            return -1;
+            return ref Unsafe.NullRef<Entry>();
         }
 
-        for (var i = _entries.Count - 1; i >= 0; i--)
+        if (_hasNewest && _newest.Number == number)
         {
-            if (_entries[i].Number == number)
+            return ref _newest;
+        }
+
+        var older = CollectionsMarshal.AsSpan(_older);
+        for (var i = older.Length - 1; i >= 0; i--)
+        {
+            if (older[i].Number == number)
             {
-                return i;
+                return ref older[i];
             }
         }
 
-        return -1;
+        return ref Unsafe.NullRef<Entry>();
     }
 }
