@@ -333,7 +333,7 @@ public sealed class TagMismatch : Rule, IAccessRule
         Mismatch(map, op, expected, own, known);
     }
 
-    private void Mismatch(MapStream map, Operation access, ulong expected, bool own, MapStream.PageTag known)
+    private void Mismatch(MapStream map, Operation access, ulong expected, bool own, PageTag known)
     {
         if (map.UnansweredWrites?.Exists(w => w.Alloc == access.Alloc && w.Tag == access.Tag) is true)
         {
@@ -375,7 +375,7 @@ public sealed class TagMismatch : Rule, IAccessRule
     /// What the holder wrote to the pages that it reads; false when it did not write one tag to all of them.
     /// </summary>
     private static bool Expected(
-        MapStream map, in Operation op, out ulong expected, out bool own, out MapStream.PageTag known)
+        MapStream map, in Operation op, out ulong expected, out bool own, out PageTag known)
     {
         (expected, own, known) = (0, true, default);
         if (op.PageCount > MapStream.TaggedPagesMax)
@@ -406,7 +406,7 @@ public sealed class TagMismatch : Rule, IAccessRule
     }
 
     private static Proof Prove(
-        MapStream map, Operation op, ulong expected, bool own, MapStream.PageTag known, LiveAllocation allocation)
+        MapStream map, Operation op, ulong expected, bool own, PageTag known, LiveAllocation allocation)
     {
         var context = map.Context;
         var a = allocation.Id.IsNone

@@ -14,6 +14,9 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
     private static readonly int[] NoSlots = [];
 
     private List<Mapping>? _mappings;
+
+    /// <summary>The last of them, in which most devices have all their memory.</summary>
+    private Mapping? _newest;
     private List<RegisteredNode>? _devres;
     private ModelledObjects? _objects;
     private List<(ulong Start, ulong SizeBytes)>? _tornDown;
@@ -143,9 +146,14 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
 
     public Mapping? MappingAt(ulong address)
     {
+        if (_newest is null || _newest.Contains(address))
+        {
+            return _newest;
+        }
+
         if (_mappings is not null)
         {
-            for (var i = _mappings.Count - 1; i >= 0; i--)
+            for (var i = _mappings.Count - 2; i >= 0; i--)
             {
                 if (_mappings[i].Contains(address))
                 {
@@ -620,6 +628,7 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
             }
 
             _mappings.Clear();
+            _newest = null;
         }
 
         _devres?.Clear();
@@ -696,7 +705,7 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
             Ledger.Hit(Probe.RebindReusesRange);
         }
 
-        (_mappings ??= new(1)).Add(new()
+        Know(new()
         {
             Start = record.Start,
             SizeBytes = record.SizeBytes,
@@ -705,13 +714,19 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
         });
     }
 
+    private void Know(Mapping mapping)
+    {
+        (_mappings ??= new(1)).Add(mapping);
+        _newest = mapping;
+    }
+
     private void BeginTeardown(HistoryEvent record)
     {
         var mapping = MappingAt(record.Start);
         if (mapping is null)
         {
             mapping = new() { Start = record.Start, SizeBytes = record.SizeBytes };
-            (_mappings ??= new(1)).Add(mapping);
+            Know(mapping);
         }
 
         mapping.Map = record.Other;

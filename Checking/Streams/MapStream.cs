@@ -11,7 +11,7 @@ internal sealed class MapStream(CheckContext context, DeviceGroup group, int obj
     /// <summary>Pages of one access whose contents are followed; 16 MiB.</summary>
     internal const int TaggedPagesMax = 4096;
 
-    private Dictionary<ulong, PageTag>? _tags;
+    private KnownTags _tags;
     private List<MapLife>? _lives;
     private PageFacts? _pages;
     private bool _unbindSeen;
@@ -39,17 +39,6 @@ internal sealed class MapStream(CheckContext context, DeviceGroup group, int obj
         public long AccessSeq;
         public long AccessSentNs;
         public bool AccessCounted;
-    }
-
-    /// <summary>
-    /// What was written to a page last, and by whom; and before that by the allocation it was taken from.
-    /// </summary>
-    internal struct PageTag
-    {
-        public AllocId Alloc;
-        public ulong Tag;
-        public AllocId EarlierAlloc;
-        public ulong EarlierTag;
     }
 
     /// <summary>Pins of one page: how many, and the get that took the first of them.</summary>
@@ -110,7 +99,7 @@ internal sealed class MapStream(CheckContext context, DeviceGroup group, int obj
     public bool IsPinned(AllocId pin) => _pages?.Named is { } named && named.ContainsKey(pin);
 
     /// <summary>Returns what is known of a page's contents.</summary>
-    public PageTag TagOf(ulong pfn) => _tags?.GetValueOrDefault(pfn) ?? default;
+    public PageTag TagOf(ulong pfn) => _tags[pfn];
 
     /// <summary>Returns the life of the mapping at a position of this stream; default when there was none.</summary>
     public MapLife LifeAt(int gen, long seq)
@@ -148,7 +137,7 @@ internal sealed class MapStream(CheckContext context, DeviceGroup group, int obj
     protected override void ChangeIncarnation(int gen)
     {
         CountLost();
-        (Present, Removed, Stored, _tags) = (false, null, null, null);
+        (Present, Removed, Stored, _tags) = (false, null, null, default);
         if (_pages is not null)
         {
             (_pages.InitialPuts, _pages.Pins, _pages.Named, _pages.HandedOut) = (null, null, null, null);
@@ -174,7 +163,7 @@ internal sealed class MapStream(CheckContext context, DeviceGroup group, int obj
 
                 break;
             case EventKind.MemoryRemove:
-                (Present, Removed, _tags) = (false, record, null);
+                (Present, Removed, _tags) = (false, record, default);
                 if (_pages is not null)
                 {
                     (_pages.InitialPuts, _pages.Pins) = (null, null);
@@ -266,19 +255,13 @@ internal sealed class MapStream(CheckContext context, DeviceGroup group, int obj
         if (record.Direction is AccessDirection.Write && record.PageCount > TaggedPagesMax)
         {
             // Too wide to remember page by page: what these pages hold is not known any more.
-            var (first, count) = (record.Pfn, (ulong)record.PageCount);
-            foreach (var pfn in _tags?.Keys.Where(pfn => unchecked(pfn - first) < count).ToList() ?? [])
-            {
-                _tags!.Remove(pfn);
-            }
+            _tags.Forget(record.Pfn, (ulong)record.PageCount);
         }
         else if (record.Direction is AccessDirection.Write)
         {
-            _tags ??= [];
             for (var page = 0; page < Math.Max(1, record.PageCount); page++)
             {
-                ref var tag = ref CollectionsMarshal.GetValueRefOrAddDefault(
-                    _tags, unchecked(record.Pfn + (ulong)page), out _);
+                ref var tag = ref _tags.Note(unchecked(record.Pfn + (ulong)page));
                 if (tag.Alloc != record.Alloc)
                 {
                     (tag.EarlierAlloc, tag.EarlierTag) = (tag.Alloc, tag.Tag);

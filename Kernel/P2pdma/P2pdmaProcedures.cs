@@ -69,7 +69,7 @@ public static class P2pdmaProcedures
         }
         else
         {
-            await host.Point(Step.FieldUse, device.Mask | FieldTargetMask(device), 0);
+            await host.Point(Step.FieldUse, device.Mask | FieldTargetMask<THost>(device), 0);
             TellRead(host, device, "use");
             var p2pdma = device.Field;
             await Live(host, p2pdma, "pci_free_p2pmem reads the p2pdma field");
@@ -393,7 +393,7 @@ public static class P2pdmaProcedures
 
         if (!host.Profile.Has(KernelSwitch.SingleFieldRead))
         {
-            await host.Point(Step.FieldUse, device.Mask | FieldTargetMask(device), 0);
+            await host.Point(Step.FieldUse, device.Mask | FieldTargetMask<THost>(device), 0);
             TellRead(host, device, "use");
             p2pdma = device.Field;
         }
@@ -416,7 +416,7 @@ public static class P2pdmaProcedures
 
         if (!host.Profile.Has(KernelSwitch.SingleFieldRead))
         {
-            await host.Point(Step.FieldUse, device.Mask | FieldTargetMask(device), 0);
+            await host.Point(Step.FieldUse, device.Mask | FieldTargetMask<THost>(device), 0);
             TellRead(host, device, "use");
             await Live(host, device.Field, "pci_alloc_p2pmem reads the p2pdma field to give the memory back");
             pool = device.Field!.Pool!;
@@ -437,7 +437,7 @@ public static class P2pdmaProcedures
             return new(default, Errno.ENODEV, null);
         }
 
-        await host.Point(Step.FieldUse, device.Mask | FieldTargetMask(device), 0);
+        await host.Point(Step.FieldUse, device.Mask | FieldTargetMask<THost>(device), 0);
         TellRead(host, device, "use");
         var p2pdma = device.Field;
         await Live(host, p2pdma, "pci_alloc_p2pmem reads the shared ref through the p2pdma field");
@@ -447,7 +447,7 @@ public static class P2pdmaProcedures
             return new(default, Errno.ENODEV, null);
         }
 
-        await host.Point(Step.FieldUse, device.Mask | FieldTargetMask(device), 0);
+        await host.Point(Step.FieldUse, device.Mask | FieldTargetMask<THost>(device), 0);
         TellRead(host, device, "use");
         p2pdma = device.Field;
         await Live(host, p2pdma, "pci_alloc_p2pmem reads the pool through the p2pdma field");
@@ -740,7 +740,9 @@ public static class P2pdmaProcedures
         }
     }
 
-    private static ulong FieldTargetMask(PciDevice device) => device.Field?.Mask ?? 0;
+    /// <summary>Where points never suspend nobody asks what they touch, and the object is left alone.</summary>
+    private static ulong FieldTargetMask<THost>(PciDevice device)
+        where THost : struct, IKernelHost<THost> => THost.NeverSuspends ? 0 : device.Field?.Mask ?? 0;
 
     private static KernelEvent Resource(
         EventKind kind, PciBar bar, ulong sizeBytes, ulong offsetBytes, Errno error, P2pPagemap? added) =>

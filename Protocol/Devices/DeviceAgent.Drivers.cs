@@ -27,7 +27,7 @@ public sealed partial class DeviceAgent
     private IomemResources? _iomem;
     private DevPagemap? _boundMap;
     private ObjectLog? _mapping;
-    private Maps.PageTags? _mappingTags;
+    private Maps.PageTags _mappingTags;
     private HashSet<long>? _busy;
     private long _nextSlot;
 
@@ -64,7 +64,6 @@ public sealed partial class DeviceAgent
         try
         {
             await PmemProcedures.IoAccess(new FleetHost(this, "client"), bio.Pmem, request.Pfn);
-            _mappingTags ??= new();
             var page = unchecked((long)(request.Pfn - bio.Pmem.Region.StartPfn));
             reply = new(
                 Errno.OK, at, _mappingTags.Access(page, request.PageCount, request.Direction, request.Tag));

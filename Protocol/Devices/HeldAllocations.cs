@@ -54,14 +54,16 @@ public struct HeldAllocations<T>
 
     public bool Remove(long number, [MaybeNullWhen(false)] out T held)
     {
-        if (!TryGet(number, out held))
+        var hole = Find(number);
+        if (hole < 0)
         {
+            held = default;
             return false;
         }
 
         // What was added after it and found its place taken moves up, so that no search ends before it.
         var entries = _entries!;
-        var hole = Find(number);
+        held = entries[hole].Held;
         for (var next = (hole + 1) & _mask; entries[next].Number != 0; next = (next + 1) & _mask)
         {
             var home = unchecked((int)entries[next].Number) & _mask;

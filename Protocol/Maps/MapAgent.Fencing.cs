@@ -43,7 +43,7 @@ public sealed partial class MapAgent
             return Log.Last;
         }
 
-        (_deviceGen, _life, _map, _tags, _resource, _pins) = (deviceGen, 0, null, null, null, null);
+        (_deviceGen, _life, _map, _tags, _resource, _pins) = (deviceGen, 0, null, default, null, null);
         return Log.Add(EventKind.Fenced, actor: actor, after: [Device(cause)]);
     }
 }

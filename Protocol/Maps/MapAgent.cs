@@ -24,7 +24,7 @@ public sealed partial class MapAgent
     private readonly int _bar;
     private readonly int _device;
     private DevPagemap? _map;
-    private PageTags? _tags;
+    private PageTags _tags;
     private IResourceLink? _resource;
     private HashSet<int>? _barred;
     private int _reference;
@@ -260,7 +260,10 @@ public sealed partial class MapAgent
         }
 
         var at = Log.Take();
-        var reply = _map.IsPresent ? new AccessReply(Errno.OK, at, Touch(request, page)) : new(Errno.EFAULT, at, 0);
+        var reply = _map.IsPresent
+            ? new AccessReply(
+                Errno.OK, at, _tags.Access(page, request.PageCount, request.Direction, request.Tag))
+            : new(Errno.EFAULT, at, 0);
         if (Log.IsObserved)
         {
             Observe(request, reply);
@@ -296,17 +299,6 @@ public sealed partial class MapAgent
 
         _slot.Put(1);
         return Counted(at);
-    }
-
-    private ulong Touch(in AccessRequest request, long page)
-    {
-        if (_tags is null && request.Direction is not AccessDirection.Write)
-        {
-            return 0;
-        }
-
-        _tags ??= new();
-        return _tags.Access(page, request.PageCount, request.Direction, request.Tag);
     }
 
     private void Observe(in AccessRequest request, in AccessReply reply) => Log.Observe(new Operation

@@ -3,13 +3,20 @@ using Fleet.Kernel.History;
 namespace Fleet.Protocol.Maps;
 
 /// <summary>What holders wrote to the pages of one map; a page nobody wrote to reads 0.</summary>
-/// <remarks>Memory follows the highest page ever written: 512 bytes for each 64 pages in use.</remarks>
-internal sealed class PageTags
+/// <remarks>
+/// Memory follows the highest page ever written: 512 bytes for each 64 pages in use. The first of them, which most maps
+/// never leave, hang on the map itself: each object between is a line of a map that was not used for long. Not to be
+/// copied. Source: docs/decisions/0145.
+/// </remarks>
+internal struct PageTags
 {
     private const int BlockShift = 6;
     private const int BlockPages = 1 << BlockShift;
 
-    private ulong[]?[] _blocks = [];
+    private ulong[]? _first;
+
+    /// <summary>The blocks after the first one.</summary>
+    private ulong[]?[]? _rest;
 
     /// <summary>Writes a tag into each page, or reads them.</summary>
     /// <returns>The tag of the first page, or the first that differs from it.</returns>
@@ -39,21 +46,28 @@ internal sealed class PageTags
 
     public ulong this[long page]
     {
-        get
+        readonly get
         {
             var block = page >> BlockShift;
-            return block < _blocks.Length ? _blocks[block]?[page & (BlockPages - 1)] ?? 0 : 0;
+            var tags = block == 0 ? _first : _rest is not null && block <= _rest.Length ? _rest[block - 1] : null;
+            return tags is null ? 0 : tags[page & (BlockPages - 1)];
         }
 
         set
         {
             var block = checked((int)(page >> BlockShift));
-            if (block >= _blocks.Length)
+            if (block == 0)
             {
-                Array.Resize(ref _blocks, Math.Max(block + 1, _blocks.Length * 2));
+                (_first ??= new ulong[BlockPages])[page] = value;
+                return;
             }
 
-            (_blocks[block] ??= new ulong[BlockPages])[page & (BlockPages - 1)] = value;
+            if (_rest is null || block > _rest.Length)
+            {
+                Array.Resize(ref _rest, Math.Max(block, 2 * (_rest?.Length ?? 0)));
+            }
+
+            (_rest[block - 1] ??= new ulong[BlockPages])[page & (BlockPages - 1)] = value;
         }
     }
 }
