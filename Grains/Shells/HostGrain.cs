@@ -132,9 +132,25 @@ internal sealed class HostGrain(FleetContext context, GrainLinks links, TimeProv
             while (next < devices.Count)
             {
                 var device = devices[next++];
-                await LostCall.RepeatAsync(
-                    () => new ValueTask(work(links.Devices[device.Key], device)), time);
+                while (!await Done(work, device))
+                {
+                    await LostCall.PauseAsync(time);
+                }
             }
+        }
+    }
+
+    /// <summary>False where a call of it was lost: it has to be done again.</summary>
+    private async ValueTask<bool> Done(Func<IPciDeviceGrain, DevicePlan, Task> work, DevicePlan device)
+    {
+        try
+        {
+            await work(links.Devices[device.Key], device);
+            return true;
+        }
+        catch (Exception e) when (LostCall.Is(e))
+        {
+            return false;
         }
     }
 }

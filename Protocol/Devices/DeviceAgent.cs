@@ -249,12 +249,15 @@ public sealed partial class DeviceAgent
 
     internal DeviceRef NewRef(int resource, int life)
     {
-        var name = Plan.RefName(resource);
-        return new(_context.Objects.Intern(name), life, _links.Resource(name["ref:".Length..]));
+        var key = Plan.RefKey(resource);
+        return new(_context.Objects.Intern("ref:" + key), life, _links.Resource(key));
     }
 
-    internal DeviceMap NewMap(int resource, DevPagemap map) =>
-        new(_context.Objects.Intern(Plan.MapName(resource)), map, _links.Map(Plan.ResourceKey(resource)));
+    internal DeviceMap NewMap(int resource, DevPagemap map)
+    {
+        var key = Plan.ResourceKey(resource);
+        return new(_context.Objects.Intern("map:" + key), map, _links.Map(key));
+    }
 
     /// <summary>A page map of another device, found in the way of one of this device's.</summary>
     internal DevPagemap NeighbourOf(DevPagemap map, string name)
@@ -273,7 +276,7 @@ public sealed partial class DeviceAgent
     {
         var resource = map.Container is not P2pPagemap pagemap ? 0 : HasRefPerResource ? pagemap.Index : -1;
         return new(
-            map.Life, Log.Gen, Plan.RefName(resource)["ref:".Length..], map.StartPfn, map.PageCount, map.Type,
+            map.Life, Log.Gen, Plan.RefKey(resource), map.StartPfn, map.PageCount, map.Type,
             MapProcedures.DropsInBulk(Profile, map));
     }
 

@@ -105,7 +105,10 @@ public sealed record DevicePlan(string Key, string Driver, IReadOnlyList<PciBar>
     public string MapName(int resource) => "map:" + ResourceKey(resource);
 
     /// <param name="resource">Index into <see cref="Resources"/>, or -1 for the ref that a device shares.</param>
-    public string RefName(int resource) => "ref:" + (resource < 0 ? Key + "/shared" : ResourceKey(resource));
+    public string RefName(int resource) => "ref:" + RefKey(resource);
+
+    /// <inheritdoc cref="RefName"/>
+    public string RefKey(int resource) => resource < 0 ? Key + "/shared" : ResourceKey(resource);
 }
 
 /// <summary>One machine with its devices.</summary>

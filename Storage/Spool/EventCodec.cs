@@ -9,8 +9,10 @@ internal static class EventCodec
     public static ReadOnlySpan<byte> Write(FrameBuffer buffer, IReadOnlyList<HistoryEvent> events)
     {
         buffer.Start(FrameType.Events).Int32(events.Count);
-        foreach (var e in events)
+        // By index: of an interface an enumerator is an object.
+        for (var i = 0; i < events.Count; i++)
         {
+            var e = events[i];
             buffer.Byte((byte)e.Kind).Int16((short)e.Err);
             At(buffer, e.At);
             buffer.Int32(e.Proc).Int64(e.TimeNs).Text(e.Actor);
@@ -18,8 +20,9 @@ internal static class EventCodec
             buffer.Text(e.Fn).Text(e.Text);
             buffer.Int32(e.Alloc.Device).Int32(e.Alloc.Gen).Int64(e.Alloc.Number);
             buffer.Int32(e.After.Count);
-            foreach (var after in e.After)
+            for (var cause = 0; cause < e.After.Count; cause++)
             {
+                var after = e.After[cause];
                 At(buffer, after);
             }
         }
