@@ -34,7 +34,8 @@ internal static class DrainProfile
             for (var began = Stopwatch.GetTimestamp(); Stopwatch.GetElapsedTime(began) < time;)
             {
                 ct.ThrowIfCancellationRequested();
-                done += (await spooled.StoreAsync(ct)).Operations;
+                var stored = await spooled.StoreAsync(ct);
+                done += stored.Operations;
             }
 
             return done;

@@ -9,8 +9,8 @@ public sealed class KnownTagsTests
     /// <summary>More than a checker follows page by page.</summary>
     private const int TooWide = 5000;
 
-    // Goal: however many pages of a map were written, a read is judged exactly where all its pages are known to hold the
-    // same.
+    // Goal: however many pages of a map were written, a read is judged exactly where all its pages are known to hold
+    // the same.
     // Method: an online checker sees random writes and reads of one allocation that answers as memory does; an array
     // runs beside.
     [Fact]
