@@ -171,10 +171,10 @@ public sealed class GrainLinks(IGrainFactory grains, TimeProvider time)
         public ValueTask<At> InitPages(int life, RefSlotState slot, At cause) =>
             links.Send(owner, this, call => grain.InitPages(life, slot, cause, call));
 
-        /// <summary>Again, it gives the newest counts.</summary>
         public ValueTask<At> SetUp(MapLife life, RefSlotState slot, At cause) =>
             links.Send(owner, this, call => grain.SetUp(life, slot, cause, call));
 
+        /// <summary>Again, it gives the newest counts.</summary>
         public ValueTask<SlotReport> Fold(int life) => links.Send(owner, null, _ => grain.Fold(life));
 
         public ValueTask<At> PutInitial(int life, At cause) =>

@@ -29,6 +29,9 @@ internal static class HotPathBench
     /// <summary>Of a round whose rows are stored: enough for batches as large as those of a run.</summary>
     private const double StoredSeconds = 2.5;
 
+    /// <summary>Beyond the first 5 CPU-seconds, for the compiler's last tier.</summary>
+    private static readonly TimeSpan SteadyMax = TimeSpan.FromSeconds(15);
+
     /// <summary>Each can be measured alone, by its name.</summary>
     public static IReadOnlyList<HotPathPlace> Places { get; } =
     [
@@ -105,6 +108,7 @@ internal static class HotPathBench
                 round: TimeSpan.FromSeconds(isQuick ? 0.4 : recording is Recording.Spooled ? 1.5 : StoredSeconds),
                 rounds: isQuick ? 3 : 5,
                 fleet.UseOfOthers,
+                steadyMax: isQuick ? TimeSpan.Zero : SteadyMax,
                 ct: ct);
             var notes = $"{clients} clients, {fleet.Devices.Count} devices";
             yield return Line.Of(compared[0], aimSingle, notes);

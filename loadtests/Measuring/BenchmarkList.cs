@@ -27,7 +27,7 @@ internal static class BenchmarkList
 
     public static IReadOnlyList<Benchmark> All { get; } =
     [
-        Of(HotPathBench.Name, "operations beside bare calls: one process, over TCP, stored", 52, 480,
+        Of(HotPathBench.Name, "operations beside bare calls: one process, over TCP, stored", 52, 900,
             HotPathBench.RunAsync),
         Of(RecordingBench.Name, "what a generator does for an operation besides calling", 8, 120,
             Benchmark.AtOnce(RecordingBench.RunAsync)),
@@ -60,7 +60,7 @@ internal static class BenchmarkList
         Asked(DrainBench.Name, "a full spool stored in DuckDB: CPU of an operation", 20, 180,
             Benchmark.AtOnce(DrainBench.RunAsync)),
         .. HotPathBench.Places.Select(place => Asked(
-            place.Name, $"one place of hotpath: {place.What}", 52, 240,
+            place.Name, $"one place of hotpath: {place.What}", 52, 300,
             (isQuick, ct) => HotPathBench.PlaceAsync(place, isQuick, ct))),
         Asked(SettingsBench.Name, "GC, tiering and spinning of the runtime beside its defaults", 120, 420,
             SettingsBench.RunAsync),

@@ -81,7 +81,7 @@ internal static class StorageBench
                 },
             ],
             TimeSpan.FromSeconds(0.5), TimeSpan.FromSeconds(isQuick ? 0.5 : 1), isQuick ? 3 : 5, () => UseOf(database),
-            WallTimesMax, ct);
+            WallTimesMax, ct: ct);
         return
         [
             .. comparisons.Select(comparison => Wall(
@@ -117,7 +117,7 @@ internal static class StorageBench
                         Enumerable.Range(0, names.Length).Select(i => CommitAsync(i, duration)))).Sum())),
             ],
             TimeSpan.FromSeconds(0.5), TimeSpan.FromSeconds(isQuick ? 0.5 : 1), isQuick ? 3 : 5, () => UseOf(database),
-            WallTimesMax, ct);
+            WallTimesMax, ct: ct);
         return [.. comparisons.Select(c => Wall(c, "transitions/s", "", "one event each, durable before the answer"))];
 
         async Task<long> CommitAsync(int place, TimeSpan duration)
