@@ -36,7 +36,8 @@ internal sealed class BenchRun(bool isQuick, string? path, bool isResumed)
                 continue;
             }
 
-            var isWhole = await RunAsync(benchmark, LimitOf(benchmark, named is not null, ends, began), ct);
+            var isApart = benchmark.IsAlone && named is not [_];
+            var isWhole = await RunAsync(benchmark, isApart, LimitOf(benchmark, named is not null, ends, began), ct);
             isSound &= isWhole;
         }
 
@@ -65,7 +66,8 @@ internal sealed class BenchRun(bool isQuick, string? path, bool isResumed)
         return own < left ? own : left;
     }
 
-    private async Task<bool> RunAsync(Benchmark benchmark, TimeSpan limit, CancellationToken ct)
+    /// <param name="isApart">In a process of its own.</param>
+    private async Task<bool> RunAsync(Benchmark benchmark, bool isApart, TimeSpan limit, CancellationToken ct)
     {
         if (!isQuick && benchmark.Prepare is { } prepare && !await PreparedAsync(benchmark, prepare, ct))
         {
@@ -81,7 +83,9 @@ internal sealed class BenchRun(bool isQuick, string? path, bool isResumed)
         var why = "";
         try
         {
-            await foreach (var line in benchmark.Run(isQuick, bound.Token).WithCancellation(bound.Token))
+            var lines = isApart
+                ? OwnProcess.RunAsync(benchmark.Name, isQuick, bound.Token) : benchmark.Run(isQuick, bound.Token);
+            await foreach (var line in lines.WithCancellation(bound.Token))
             {
                 _lines.Add(line);
                 Report.Tell(line);

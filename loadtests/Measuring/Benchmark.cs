@@ -11,6 +11,9 @@ internal sealed record Benchmark(
     /// <summary>Runs unless others are named: false for parts of another one and for what takes minutes.</summary>
     public bool IsUnasked { get; init; } = true;
 
+    /// <summary>Looks at the memory of its process, in which nothing else may have run.</summary>
+    public bool IsAlone { get; init; }
+
     /// <summary>What has to be there before anything is measured, within a time of its own; null for nothing. A quick
     /// one does without.</summary>
     public Func<CancellationToken, Task>? Prepare { get; init; }

@@ -28,16 +28,15 @@ internal static class ColdProfile
         var slices = 0;
         await RunAsync(Warmth);
         var (profile, sampled, allocated) = await Profiler.TakeAsync(() => RunAsync(duration), ct);
-        var before = (Heap: GC.GetTotalMemory(forceFullCollection: true), Allocated: GC.GetTotalAllocatedBytes(true));
+        var before = GC.GetTotalAllocatedBytes(precise: true);
         var last = await SliceAsync();
-        var spent = GC.GetTotalAllocatedBytes(precise: true) - before.Allocated;
-        var held = GC.GetTotalMemory(forceFullCollection: true) - before.Heap;
+        var spent = GC.GetTotalAllocatedBytes(precise: true) - before;
         var title = string.Create(
             CultureInfo.InvariantCulture,
             $"{what}: devices {(what is Bare ? "as three empty grains each" : "activated and bound")}, one process; "
             + $"commit {BenchFile.Commit[..Math.Min(7, BenchFile.Commit.Length)]}"
             + $"{(BenchFile.IsCheckoutDirty ? " and changes" : "")}, {DateTime.UtcNow:yyyy-MM-dd HH:mm} UTC\n"
-            + $"Of one device {(double)spent / last:N0} bytes are allocated and {(double)held / last:N0} stay.");
+            + $"{(double)spent / last:N0} bytes are allocated for one device.");
         return await profile.WriteAsync(folder, what, title, sampled, allocated, ct);
 
         async Task<long> RunAsync(TimeSpan time)
