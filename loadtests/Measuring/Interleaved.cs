@@ -6,8 +6,8 @@ namespace Fleet.LoadTests.Measuring;
 /// <summary>Runs contenders in turns, so that what else the machine does hits all of them alike.</summary>
 /// <remarks>
 /// Each is warmed up first, and that round is thrown away; where it is asked for, until the compiler has little left to
-/// do, since code of the first tiers costs three times what it does in the end. Times are processor times: on a machine that does other
-/// things a round takes longer, and measures as much. Nothing is asserted: figures are printed.
+/// do, since code of the first tiers costs three times what it does in the end. Times are processor times: on a machine
+/// that does other things a round takes longer, and measures as much. Nothing is asserted: figures are printed.
 /// </remarks>
 internal static class Interleaved
 {
