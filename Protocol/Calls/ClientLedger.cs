@@ -35,32 +35,18 @@ public sealed class ClientCalls
     /// <inheritdoc cref="CallerCalls{TReply}.Begin"/>
     public CallStand Begin(long number, long knownBelow, out FrontReply reply)
     {
-        var isTaken = false;
-        try
-        {
-            _gate.Enter(ref isTaken);
-            return _calls.Begin(number, knownBelow, out reply);
-        }
-        finally
-        {
-            Leave(isTaken);
-        }
+        using var hold = new Hold(ref _gate);
+        return _calls.Begin(number, knownBelow, out reply);
     }
 
     /// <inheritdoc cref="CallerCalls{TReply}.Answer"/>
     public void Answer(long number, in FrontReply reply)
     {
         TaskCompletionSource? answered;
-        var isTaken = false;
-        try
+        using (new Hold(ref _gate))
         {
-            _gate.Enter(ref isTaken);
             _calls.Answer(number, reply);
             (answered, _answered) = (_answered, null);
-        }
-        finally
-        {
-            Leave(isTaken);
         }
 
         answered?.SetResult();
@@ -69,16 +55,8 @@ public sealed class ClientCalls
     /// <inheritdoc cref="CallerCalls{TReply}.Resolve"/>
     public CallStand Resolve(long number, out FrontReply reply)
     {
-        var isTaken = false;
-        try
-        {
-            _gate.Enter(ref isTaken);
-            return _calls.Resolve(number, out reply);
-        }
-        finally
-        {
-            Leave(isTaken);
-        }
+        using var hold = new Hold(ref _gate);
+        return _calls.Resolve(number, out reply);
     }
 
     /// <summary>Waits until a call that was begun is not running any more.</summary>
@@ -93,24 +71,23 @@ public sealed class ClientCalls
     /// <returns>Completes at the client's next answer; null where the call is not running.</returns>
     private Task? Next(long number)
     {
-        var isTaken = false;
-        try
-        {
-            _gate.Enter(ref isTaken);
-            return _calls.Look(number) is CallStand.Running
-                ? (_answered ??= new(TaskCreationOptions.RunContinuationsAsynchronously)).Task : null;
-        }
-        finally
-        {
-            Leave(isTaken);
-        }
+        using var hold = new Hold(ref _gate);
+        return _calls.Look(number) is CallStand.Running
+            ? (_answered ??= new(TaskCreationOptions.RunContinuationsAsynchronously)).Task : null;
     }
 
-    private void Leave(bool isTaken)
+    /// <summary>Has the gate until it goes.</summary>
+    private readonly ref struct Hold
     {
-        if (isTaken)
+        private readonly ref SpinLock _gate;
+
+        public Hold(ref SpinLock gate)
         {
-            _gate.Exit(useMemoryBarrier: false);
+            _gate = ref gate;
+            var isTaken = false;
+            _gate.Enter(ref isTaken);
         }
+
+        public void Dispose() => _gate.Exit(useMemoryBarrier: false);
     }
 }

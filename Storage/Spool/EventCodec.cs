@@ -22,8 +22,7 @@ internal static class EventCodec
             buffer.Int32(e.After.Count);
             for (var cause = 0; cause < e.After.Count; cause++)
             {
-                var after = e.After[cause];
-                At(buffer, after);
+                At(buffer, e.After[cause]);
             }
         }
 

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using Fleet.Kernel.History;
 using Fleet.Storage.Results;
+using Fleet.Storage.Results.Embedded;
 
 namespace Fleet.Storage.Spool;
 
@@ -26,9 +27,8 @@ public readonly record struct DrainReport(
 /// </remarks>
 public sealed class SpoolDrain : IAsyncDisposable
 {
-    // DuckDB's row group, of which a full one goes to its file without a detour by the log, and a little more: rows
-    // that have a table of their own come out of it.
-    private const int RowsMax = 122_880 + 8_192;
+    // Of the embedded store a whole row group, and a little more: rows that have a table of their own come out of it.
+    private const int RowsMax = DuckRunWriter.RowGroup + 8_192;
     private const int UnknownStripe = -2;
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(250);
 

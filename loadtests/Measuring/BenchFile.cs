@@ -75,6 +75,12 @@ internal sealed class BenchFile
     /// <summary>Whether what is measured is more than its commit.</summary>
     public static bool IsCheckoutDirty => Checkout.Value.IsDirty;
 
+    /// <summary>What a text says of when it was measured, and of what.</summary>
+    public static string Stamp => string.Create(
+        CultureInfo.InvariantCulture,
+        $"commit {Commit[..Math.Min(7, Commit.Length)]}{(IsCheckoutDirty ? " and changes" : "")}, "
+        + $"{DateTime.UtcNow:yyyy-MM-dd HH:mm} UTC");
+
     public List<BenchCourse> Courses { get; }
 
     /// <exception cref="FormatException">The file is something else; the message is for users.</exception>

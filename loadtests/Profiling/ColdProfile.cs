@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Globalization;
 using Fleet.LoadTests.Cold;
 using Fleet.LoadTests.HotPath;
@@ -34,23 +33,11 @@ internal static class ColdProfile
         var title = string.Create(
             CultureInfo.InvariantCulture,
             $"{what}: devices {(what is Bare ? "as three empty grains each" : "activated and bound")}, one process; "
-            + $"commit {BenchFile.Commit[..Math.Min(7, BenchFile.Commit.Length)]}"
-            + $"{(BenchFile.IsCheckoutDirty ? " and changes" : "")}, {DateTime.UtcNow:yyyy-MM-dd HH:mm} UTC\n"
+            + $"{BenchFile.Stamp}\n"
             + $"{(double)spent / last:N0} bytes are allocated for one device.");
         return await profile.WriteAsync(folder, what, title, sampled, allocated, ct);
 
-        async Task<long> RunAsync(TimeSpan time)
-        {
-            var done = 0L;
-            for (var began = Stopwatch.GetTimestamp(); Stopwatch.GetElapsedTime(began) < time;)
-            {
-                ct.ThrowIfCancellationRequested();
-                var slice = await SliceAsync();
-                done += slice;
-            }
-
-            return done;
-        }
+        Task<long> RunAsync(TimeSpan time) => Profiler.RepeatAsync(SliceAsync, time, ct);
 
         async Task<long> SliceAsync()
         {

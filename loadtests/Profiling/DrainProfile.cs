@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Globalization;
 using Fleet.LoadTests.Measuring;
 using Fleet.LoadTests.Storage;
@@ -23,22 +22,11 @@ internal static class DrainProfile
         var (profile, sampled, allocated) = await Profiler.TakeAsync(() => StoreAsync(duration), ct);
         var title = string.Create(
             CultureInfo.InvariantCulture,
-            $"{Name}: a full spool stored in DuckDB; commit {BenchFile.Commit[..Math.Min(7, BenchFile.Commit.Length)]}"
-            + $"{(BenchFile.IsCheckoutDirty ? " and changes" : "")}, {DateTime.UtcNow:yyyy-MM-dd HH:mm} UTC\n"
+            $"{Name}: a full spool stored in DuckDB; {BenchFile.Stamp}\n"
             + $"An operation costs {1e9 * alone.CpuSeconds / alone.Operations:N0} ns of CPU, native code included.");
         return await profile.WriteAsync(folder, Name, title, sampled, allocated, ct);
 
-        async Task<long> StoreAsync(TimeSpan time)
-        {
-            var done = 0L;
-            for (var began = Stopwatch.GetTimestamp(); Stopwatch.GetElapsedTime(began) < time;)
-            {
-                ct.ThrowIfCancellationRequested();
-                var stored = await spooled.StoreAsync(ct);
-                done += stored.Operations;
-            }
-
-            return done;
-        }
+        Task<long> StoreAsync(TimeSpan time) =>
+            Profiler.RepeatAsync(async () => (await spooled.StoreAsync(ct)).Operations, time, ct);
     }
 }

@@ -53,9 +53,8 @@ internal static class HeapProfile
         var text = new StringBuilder();
         text.AppendLine(string.Create(
             CultureInfo.InvariantCulture,
-            $"heap: what {devices:N0} bound idle devices keep, and three empty grains for each; commit "
-            + $"{BenchFile.Commit[..Math.Min(7, BenchFile.Commit.Length)]}"
-            + $"{(BenchFile.IsCheckoutDirty ? " and changes" : "")}, {DateTime.UtcNow:yyyy-MM-dd HH:mm} UTC"));
+            $"heap: what {devices:N0} bound idle devices keep, and three empty grains for each; "
+            + $"{BenchFile.Stamp}"));
         text.AppendLine(string.Create(
             CultureInfo.InvariantCulture,
             $"Of one device: {Sum(bound):N0} bytes; of three empty grains: {Sum(empty):N0}."));

@@ -39,23 +39,17 @@ internal static class HotPathProfile
                 CultureInfo.InvariantCulture,
                 $"{what}: {fleet.Devices.Count:N0} devices, {Clients} clients, one process, "
                 + $"{(what is Bare ? "nothing behind the calls" : "recorded and checked")}; "
-                + $"commit {BenchFile.Commit[..Math.Min(7, BenchFile.Commit.Length)]}"
-                + $"{(BenchFile.IsCheckoutDirty ? " and changes" : "")}, {DateTime.UtcNow:yyyy-MM-dd HH:mm} UTC"),
+                + $"{BenchFile.Stamp}"),
             sampled, allocated, ct);
 
         // In slices, since the spool of a long round is large.
-        async Task<long> RunAsync(TimeSpan time)
-        {
-            var done = 0L;
-            for (var left = time; left > TimeSpan.Zero; left -= Slice)
+        Task<long> RunAsync(TimeSpan time) => Profiler.RepeatAsync(
+            async () =>
             {
-                ct.ThrowIfCancellationRequested();
-                var slice = await run(left < Slice ? left : Slice);
-                done += slice;
+                var done = await run(Slice);
                 fleet.Empty();
-            }
-
-            return done;
-        }
+                return done;
+            },
+            time, ct);
     }
 }

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Diagnostics.Tracing;
 using Microsoft.Diagnostics.NETCore.Client;
 using Microsoft.Diagnostics.Tracing;
@@ -15,6 +16,21 @@ namespace Fleet.LoadTests.Profiling;
 internal static class Profiler
 {
     private const int BufferMegabytes = 256;
+
+    /// <summary>Does a slice of work again and again until a time is over.</summary>
+    /// <returns>What all of them did.</returns>
+    public static async Task<long> RepeatAsync(Func<Task<long>> slice, TimeSpan time, CancellationToken ct)
+    {
+        var done = 0L;
+        for (var began = Stopwatch.GetTimestamp(); Stopwatch.GetElapsedTime(began) < time;)
+        {
+            ct.ThrowIfCancellationRequested();
+            var more = await slice();
+            done += more;
+        }
+
+        return done;
+    }
 
     /// <param name="work">Runs while samples are taken, and once more while allocations are; says what it did.</param>
     /// <returns>The profile, and what <paramref name="work"/> did each time.</returns>

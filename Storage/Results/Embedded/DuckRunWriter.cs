@@ -30,10 +30,10 @@ internal sealed class DuckRunWriter : IRunWriter
         .. Enumerable.Repeat(DuckDBType.BigInt, 2), .. Enumerable.Repeat(DuckDBType.Integer, 5), DuckDBType.SmallInt,
     ];
 
-    private const string NarrowTable = "operations_narrow";
-
     /// <summary>Rows of DuckDB's row group: a whole one goes to the file without a detour by the log.</summary>
-    private const int RowGroup = 122_880;
+    internal const int RowGroup = 122_880;
+
+    private const string NarrowTable = "operations_narrow";
 
     private readonly SemaphoreSlim _gate = new(1, 1);
     private readonly DuckDBConnection _connection;
