@@ -859,15 +859,18 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
     private void DecideGaps()
     {
         var possibleFrees = _rare?.PossibleFrees;
-        if (possibleFrees is null && Gaps.Count == 0)
+        if (possibleFrees is null && Gaps.Count == 0 && _unanswered is null)
         {
             return;
         }
 
         var gaps = Gaps.Where(g => g.Gen == Gen).ToList();
+        // A free of what a later incarnation hands out was not sent yet.
+        var sent = (_unanswered ?? []).FindAll(
+            u => u.Operation.Kind is not OperationKind.Free || u.Operation.Alloc.Gen <= Gen);
         var used = new HashSet<UnansweredOperation>();
         GapFilling.Decide(
-            gaps, _unanswered ?? [], possibleFrees ?? [], Context.Header.Complete, used, out var lost,
+            gaps, sent, possibleFrees ?? [], Context.Header.Complete, used, out var lost,
             out var unexplained);
         Rare.Lost += lost;
         foreach (var possible in possibleFrees ?? [])
@@ -887,7 +890,7 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
             u => used.Contains(u) || (u.Operation.Kind is OperationKind.Free && u.Operation.Alloc.Gen <= Gen));
         foreach (var unanswered in _unanswered ?? [])
         {
-            unanswered.After = 0;
+            unanswered.After = 0; // Positions count from 1 again.
         }
     }
 

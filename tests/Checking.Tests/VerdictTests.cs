@@ -111,6 +111,45 @@ public sealed class VerdictTests
             w.Check().Findings.Select(f => f.Rule).Where(r => r is "NO-OVERLAP" or "REAP-BEFORE-REMOVE"));
     }
 
+    // Goal: positions of an incarnation that has ended say nothing about when an operation of the next was sent.
+    // Method: found by the oracle: an incarnation of more positions than the next, two unanswered allocs that fill both
+    // gaps of the next, so that no free has room before the second use of the page.
+    [Fact]
+    public void An_unanswered_operation_is_not_kept_out_of_a_gap_by_an_earlier_incarnation()
+    {
+        var w = WithoutClock().Bind();
+        w.Alloc();
+        w.Incarnation(World.Device, "failover");
+        w.Unanswered(OperationKind.Alloc, default);
+        w.Skip(World.Device);
+        w.Alloc();
+        w.Unanswered(OperationKind.Alloc, default);
+        w.Skip(World.Device);
+        w.Alloc();
+
+        Assert.Contains(w.Check().Findings, f => f.Rule == "NO-OVERLAP");
+    }
+
+    // Goal: never a finding that some permitted order refutes.
+    // Method: found by the oracle: one gap in each of two incarnations, an unanswered alloc for the first, and for the
+    // second the unanswered free of what only the second handed out.
+    [Fact]
+    public void A_free_explains_no_gap_of_an_incarnation_before_its_alloc()
+    {
+        var w = WithoutClock().Bind();
+        w.BeginTeardown(0);
+        w.Unanswered(OperationKind.Alloc, default);
+        w.Skip(World.Device);
+        w.EndTeardown(0);
+        w.Incarnation(World.Device, "failover");
+        var a = w.Alloc();
+        w.Unanswered(OperationKind.Free, a);
+        w.Skip(World.Device);
+        w.Alloc();
+
+        Assert.Empty(w.Check().Findings.Where(f => f.Rule == "NO-OVERLAP"));
+    }
+
     // Goal: neither the order of the lines nor the sort on disk changes a verdict.
     // Method: each planted history is shuffled and sorted with room for only five records in memory.
     [Fact]
@@ -237,5 +276,12 @@ public sealed class VerdictTests
             w.Access(a);
             w.Free(a);
         });
+    }
+
+    private static World WithoutClock()
+    {
+        var w = new World();
+        w.Header = w.Header with { Clock = "", ClockBoundNs = null };
+        return w;
     }
 }
