@@ -1,11 +1,12 @@
 using System.Xml.Linq;
+using Fleet.Tests;
 
 namespace Fleet.Architecture.Tests;
 
 /// <summary>The checkout that these tests were built from.</summary>
 internal static class Repository
 {
-    public static string Root { get; } = FindRoot();
+    public static string Root => RepositoryFolder.Root;
 
     /// <summary>Source and text files that are kept, build output left out.</summary>
     public static IEnumerable<string> Files(params string[] extensions) =>
@@ -16,15 +17,4 @@ internal static class Repository
 
     public static IEnumerable<(string Name, XDocument Document)> Projects() =>
         Files(".csproj").Select(path => (Path.GetFileNameWithoutExtension(path), XDocument.Load(path)));
-
-    private static string FindRoot()
-    {
-        var folder = new DirectoryInfo(AppContext.BaseDirectory);
-        while (folder is not null && !File.Exists(Path.Combine(folder.FullName, "Fleet.sln")))
-        {
-            folder = folder.Parent;
-        }
-
-        return folder?.FullName ?? throw new InvalidOperationException("Fleet.sln is in no folder above the tests.");
-    }
 }

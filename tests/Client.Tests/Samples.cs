@@ -1,20 +1,7 @@
 namespace Fleet.Client.Tests;
 
-/// <summary>Finds files of the repository from wherever the tests were built.</summary>
+/// <summary>The samples of the documentation.</summary>
 internal static class Samples
 {
-    public static string Root { get; } = FindRoot();
-
-    public static string Path(string name) => System.IO.Path.Combine(Root, "docs", "samples", name);
-
-    private static string FindRoot()
-    {
-        for (var at = new DirectoryInfo(AppContext.BaseDirectory); at is not null; at = at.Parent)
-        {
-            if (File.Exists(System.IO.Path.Combine(at.FullName, "Fleet.sln")))
-                return at.FullName;
-        }
-
-        throw new DirectoryNotFoundException("Fleet.sln is in no directory above the tests.");
-    }
+    public static string Path(string name) => RepositoryFolder.In("docs", "samples", name);
 }

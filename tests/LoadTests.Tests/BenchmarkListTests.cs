@@ -1,5 +1,6 @@
 using Fleet.LoadTests.Measuring;
 using Fleet.LoadTests.Scaling;
+using Fleet.Tests;
 
 namespace Fleet.LoadTests.Tests;
 
@@ -48,23 +49,12 @@ public sealed class BenchmarkListTests
     [Fact]
     public void Every_name_in_a_document_is_a_benchmark()
     {
-        var documents = Path.Combine(Root(), "docs");
+        var documents = RepositoryFolder.In("docs");
         var named = from document in Directory.GetFiles(documents, "*.md")
                     from line in File.ReadLines(document)
                     where line.StartsWith("<!-- bench ", StringComparison.Ordinal)
                     from name in line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[2..^1]
                     select name;
         Assert.NotEmpty(BenchmarkList.Named([.. named]));
-    }
-
-    private static string Root()
-    {
-        var folder = new DirectoryInfo(AppContext.BaseDirectory);
-        while (!File.Exists(Path.Combine(folder.FullName, "Fleet.sln")))
-        {
-            folder = folder.Parent!;
-        }
-
-        return folder.FullName;
     }
 }

@@ -13,8 +13,8 @@ public sealed class DocumentedCommandsTests
     {
         var tree = Program.Create();
         const string project = "dotnet run -c Release --project loadtests -- ";
-        var lines = DocumentedCommands.Of(RootFolder(), project, "loadtests -- ")
-            .Concat(DocumentedCommands.Of(RootFolder(), "bench ")
+        var lines = DocumentedCommands.Of(RepositoryFolder.Root, project, "loadtests -- ")
+            .Concat(DocumentedCommands.Of(RepositoryFolder.Root, "bench ")
                 .Select(line => (line.Where, (string[])["bench", .. line.Words], line.IsWhole)))
             .Select(line => (line.Where, Words: line.Item2, line.IsWhole)).ToList();
 
@@ -24,16 +24,5 @@ public sealed class DocumentedCommandsTests
             .SelectMany(line => tree.Parse(line.Words).GetValue<string[]>("NAME") ?? [])
             .Where(name => name != "NAME").Distinct().ToList();
         Assert.NotEmpty(BenchmarkList.Named(names));
-    }
-
-    private static string RootFolder()
-    {
-        var at = new DirectoryInfo(AppContext.BaseDirectory);
-        while (!File.Exists(Path.Combine(at.FullName, "Fleet.sln")))
-        {
-            at = at.Parent ?? throw new DirectoryNotFoundException("Fleet.sln is in no directory above the tests.");
-        }
-
-        return at.FullName;
     }
 }

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json;
+using Fleet.Tests;
 
 namespace Fleet.Mutation;
 
@@ -26,7 +27,7 @@ internal static class Campaign
     /// <returns>0 when each folder reaches the aim and each survivor is explained; 1 when not; 64 for usage.</returns>
     public static int Run(string[] folders)
     {
-        var root = Root();
+        var root = RepositoryFolder.Root;
         if (folders.FirstOrDefault(name => !Directory.Exists(Path.Combine(root, "Kernel", name))) is { } unknown)
         {
             Console.Error.WriteLine($"No folder Kernel/{unknown}: name folders of Kernel, such as Devres.");
@@ -57,17 +58,6 @@ internal static class Campaign
         var report = new Report(law, verdicts, traced, Explanations.Read(Path.Combine(root, "docs", "mutation.md")));
         Console.WriteLine($"{clock.Elapsed.TotalMinutes:F1} minutes.");
         return report.Write(folders, Path.Combine(job.Folder, "survivors.txt"), AimPercent) ? 0 : 1;
-    }
-
-    private static string Root()
-    {
-        var folder = new DirectoryInfo(AppContext.BaseDirectory);
-        while (!File.Exists(Path.Combine(folder.FullName, "Fleet.sln")))
-        {
-            folder = folder.Parent ?? throw new InvalidOperationException("Fleet.sln is in no folder above this one.");
-        }
-
-        return folder.FullName;
     }
 
     private static Process Start(params string[] arguments)

@@ -19,7 +19,7 @@ public sealed class CommandTreeTests
         using var writer = new StringWriter();
         var tree = new StringBuilder();
         Describe(FleetCommand.Create(new Terminal(writer, writer, isInteractive: false)), "fleet", tree);
-        var approved = Path.Combine(Samples.Root, "tests", "Client.Tests", "Commands", ApprovedFile);
+        var approved = RepositoryFolder.In("tests", "Client.Tests", "Commands", ApprovedFile);
         if (Environment.GetEnvironmentVariable("FLEET_APPROVE") == "1")
             File.WriteAllText(approved, tree.ToString());
 

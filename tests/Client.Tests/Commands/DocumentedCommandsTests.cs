@@ -14,7 +14,7 @@ public sealed class DocumentedCommandsTests
         using var writer = new StringWriter();
         var tree = FleetCommand.Create(new Terminal(writer, writer, isInteractive: false));
         var lines = DocumentedCommands.Of(
-            Samples.Root, "fleet ", "dotnet run --project Client -- ",
+            RepositoryFolder.Root, "fleet ", "dotnet run --project Client -- ",
             "dotnet Client/bin/Debug/net10.0/fleet.dll ").ToList();
 
         Assert.True(lines.Count > 100, $"only {lines.Count} lines were found");

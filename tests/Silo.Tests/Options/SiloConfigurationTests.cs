@@ -144,7 +144,7 @@ public sealed class SiloConfigurationTests : IDisposable
     {
         const string Begin = "<!-- options -->\n";
         const string End = "<!-- end of options -->";
-        var path = Path.Combine(Root(), "docs", "silo.md");
+        var path = RepositoryFolder.In("docs", "silo.md");
         var text = File.ReadAllText(path);
         var (from, to) = (text.IndexOf(Begin, StringComparison.Ordinal) + Begin.Length,
             text.IndexOf(End, StringComparison.Ordinal));
@@ -178,16 +178,5 @@ public sealed class SiloConfigurationTests : IDisposable
         var path = Path.Combine(_directory.FullName, name);
         File.WriteAllText(path, text);
         return path;
-    }
-
-    private static string Root()
-    {
-        var folder = new DirectoryInfo(AppContext.BaseDirectory);
-        while (!File.Exists(Path.Combine(folder!.FullName, "Fleet.sln")))
-        {
-            folder = folder.Parent;
-        }
-
-        return folder.FullName;
     }
 }

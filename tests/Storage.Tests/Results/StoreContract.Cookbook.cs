@@ -2,6 +2,7 @@ using System.Text.RegularExpressions;
 using Fleet.Kernel.History;
 using Fleet.Storage.Query;
 using Fleet.Storage.Results;
+using Fleet.Tests;
 
 namespace Fleet.Storage.Tests.Results;
 
@@ -9,13 +10,7 @@ public abstract partial class StoreContract
 {
     private static IReadOnlyList<(string Question, string Sql)> Cookbook()
     {
-        var directory = AppContext.BaseDirectory;
-        while (!File.Exists(Path.Combine(directory, "Fleet.sln")))
-        {
-            directory = Path.GetDirectoryName(directory)!;
-        }
-
-        var text = File.ReadAllText(Path.Combine(directory, "docs", "cookbook.md"));
+        var text = File.ReadAllText(RepositoryFolder.In("docs", "cookbook.md"));
         return [.. Recipe().Matches(text).Select(m => (m.Groups[1].Value, m.Groups[2].Value))];
     }
 
