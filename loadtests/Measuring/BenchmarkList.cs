@@ -38,7 +38,7 @@ internal static class BenchmarkList
             PrepareMax = TimeSpan.FromMinutes(10),
         },
         Of(ColdBench.Name, "activation, bind, memory and unbind beside empty grains", 10, 300,
-            Benchmark.AtOnce(ColdBench.RunAsync)),
+            Benchmark.AtOnce(ColdBench.RunAsync)) with { IsAlone = true },
         Of(MemoryBench.Name, "bytes of a bound idle device, 100,000 of them", 10, 240,
             Benchmark.AtOnce(MemoryBench.RunAsync)) with { IsAlone = true },
         Of(StorageBench.Name, "PostgreSQL: COPY beside psql's, transitions, room, SQL verdict; DuckDB", 28, 480,
@@ -65,7 +65,7 @@ internal static class BenchmarkList
         .. HotPathBench.Places.Select(place => Asked(
             place.Name, $"one place of hotpath: {place.What}", 52, 300,
             (isQuick, ct) => HotPathBench.PlaceAsync(place, isQuick, ct))),
-        Asked(SettingsBench.Name, "GC, tiering and spinning of the runtime beside its defaults", 120, 420,
+        Asked(SettingsBench.Name, "GC, tiering and spinning of the runtime beside its defaults", 120, 720,
             SettingsBench.RunAsync),
         Asked(PlacementBench.Name, "a device's grains on one silo or on any, two silos", 120, 420,
             PlacementBench.RunAsync),

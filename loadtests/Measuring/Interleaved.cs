@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Runtime;
 
 namespace Fleet.LoadTests.Measuring;
 
@@ -16,9 +15,6 @@ internal static class Interleaved
 
     /// <summary>What is as good as the whole of a round's processor time.</summary>
     private const double Enough = 0.8;
-
-    /// <summary>Of a round's processor time: a contender for which the compiler takes less is warm.</summary>
-    private const double CompilingMax = 0.02;
 
     /// <param name="benchmark">Name of the benchmark, as the command line has it.</param>
     /// <param name="floor">What every other contender is compared with.</param>
@@ -69,10 +65,10 @@ internal static class Interleaved
         var isWarm = false;
         while (!isWarm && used < max.TotalSeconds && !ct.IsCancellationRequested)
         {
-            var compiled = JitInfo.GetCompilationTime();
+            var compiling = Compiling.Start();
             var ran = await MeasureAsync(one, round, others, wallTimesMax);
             one.AfterRound?.Invoke();
-            isWarm = (JitInfo.GetCompilationTime() - compiled).TotalSeconds < CompilingMax * ran.CpuSeconds;
+            isWarm = compiling.IsLittle;
             used += ran.CpuSeconds + ran.Others.CpuSeconds;
         }
     }
