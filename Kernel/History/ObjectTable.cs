@@ -1,3 +1,5 @@
+using System.Globalization;
+
 namespace Fleet.Kernel.History;
 
 /// <summary>What a named thing of a history is.</summary>
@@ -35,17 +37,32 @@ public enum ObjectKind : byte
 /// <summary>Gives every object name of a history a small number, so that records hold integers.</summary>
 /// <remarks>
 /// Invariant: id 0 means "none"; ids are dense from 1 in the order of first mention; a name never changes its id.
-/// Concurrency: any thread; reading a known name takes no lock.
+/// What is made anew in every life of a binding has the number of the life behind its name (<c>p2pdma:DEV.17</c>), and
+/// names are kept for ever: from the second life on such a name is kept as the one before the number, which all lives
+/// share, and the number. Concurrency: any thread; reading a known name takes no lock. Source: docs/decisions/0158.
 /// </remarks>
 public sealed class ObjectTable
 {
+    /// <summary>Longest number behind a name: every one of as many digits is an <see cref="int"/>.</summary>
+    private const int LifeDigitsMax = 9;
+
     private readonly Lock _gate = new();
-    private readonly Dictionary<string, int> _ids = new(StringComparer.Ordinal);
+    private readonly HashSet<string> _shared = new(StringComparer.Ordinal);
+    private readonly HashSet<string>.AlternateLookup<ReadOnlySpan<char>> _sharedBySpan;
     private readonly List<string> _processes = [""];
     private volatile Entry[] _entries = [new("", ObjectKind.Other, 0)];
+
+    /// <summary>Ids by the hashes of their names, each at the first free place from that of its hash on.</summary>
+    private Place[] _places = new Place[16];
     private int _count = 1;
 
-    private readonly record struct Entry(string Name, ObjectKind Kind, int Device);
+    public ObjectTable() => _sharedBySpan = _shared.GetAlternateLookup<ReadOnlySpan<char>>();
+
+    /// <param name="Name">Without the life where there is one.</param>
+    /// <param name="Number">The device; where the entry has a life, that, since such names belong to no device.</param>
+    private readonly record struct Entry(string Name, ObjectKind Kind, int Number, bool HasLife = false);
+
+    private readonly record struct Place(int Hash, int Id);
 
     /// <summary>Ids in use are 1 to this number, inclusive.</summary>
     public int LastId => Volatile.Read(ref _count) - 1;
@@ -62,14 +79,16 @@ public sealed class ObjectTable
 
         lock (_gate)
         {
-            if (_ids.TryGetValue(name, out var id))
+            var hash = HashOf(name);
+            var known = _places[PlaceOf(name, hash)].Id;
+            if (known != 0)
             {
-                return id;
+                return known;
             }
 
             var kind = KindOf(name);
             var device = kind is ObjectKind.Ref or ObjectKind.Map or ObjectKind.Pool ? InternDeviceOf(name, kind) : 0;
-            id = _count;
+            var id = _count;
             if (id == _entries.Length)
             {
                 var grown = new Entry[_entries.Length * 2];
@@ -77,8 +96,15 @@ public sealed class ObjectTable
                 _entries = grown;
             }
 
-            _entries[id] = new(name, kind, kind is ObjectKind.Device ? id : device);
-            _ids.Add(name, id);
+            _entries[id] = kind is ObjectKind.Other or ObjectKind.Queue && LifeOf(name) is { Life: > 1 } split
+                ? new(Shared(name.AsSpan(0, split.Length)), kind, split.Life, HasLife: true)
+                : new(name, kind, kind is ObjectKind.Device ? id : device);
+            if (3 * id > 2 * _places.Length)
+            {
+                Grow();
+            }
+
+            _places[PlaceOf(name, hash)] = new(hash, id);
             Volatile.Write(ref _count, id + 1);
             return id;
         }
@@ -89,16 +115,25 @@ public sealed class ObjectTable
     {
         lock (_gate)
         {
-            return _ids.GetValueOrDefault(name);
+            return _places[PlaceOf(name, HashOf(name))].Id;
         }
     }
 
-    public string Name(int id) => _entries[id].Name;
+    /// <remarks>A name with a life is made anew by each call.</remarks>
+    public string Name(int id)
+    {
+        ref readonly var entry = ref _entries[id];
+        return entry.HasLife ? string.Create(CultureInfo.InvariantCulture, $"{entry.Name}.{entry.Number}") : entry.Name;
+    }
 
     public ObjectKind Kind(int id) => _entries[id].Kind;
 
     /// <summary>Returns the device that a ref, map or pool belongs to; a device's own id for itself; else 0.</summary>
-    public int DeviceOf(int id) => _entries[id].Device;
+    public int DeviceOf(int id)
+    {
+        ref readonly var entry = ref _entries[id];
+        return entry.HasLife ? 0 : entry.Number;
+    }
 
     /// <summary>Returns the name of the process with a number, empty for one that nobody named.</summary>
     /// <param name="number">As events carry it: counted from 1 in the run.</param>
@@ -141,6 +176,77 @@ public sealed class ObjectTable
 
             return known;
         }
+    }
+
+    /// <remarks>FNV-1a over UTF-16 units.</remarks>
+    private static int HashOf(string name)
+    {
+        var hash = 2166136261U;
+        foreach (var unit in name)
+        {
+            hash = unchecked((hash ^ unit) * 16777619U);
+        }
+
+        return unchecked((int)(hash ^ (hash >> 15)));
+    }
+
+    /// <summary>The place of a name, or the free one where it would stand.</summary>
+    private int PlaceOf(string name, int hash)
+    {
+        var last = _places.Length - 1;
+        var place = hash & last;
+        while (_places[place] is { Id: not 0 } taken && !(taken.Hash == hash && IsNamed(_entries[taken.Id], name)))
+        {
+            place = (place + 1) & last;
+        }
+
+        return place;
+    }
+
+    private static bool IsNamed(in Entry entry, string name) => entry.HasLife
+        ? LifeOf(name) is var split && split.Life == entry.Number
+            && name.AsSpan(0, split.Length).SequenceEqual(entry.Name)
+        : name == entry.Name;
+
+    private void Grow()
+    {
+        var old = _places;
+        _places = new Place[2 * old.Length];
+        foreach (var taken in old)
+        {
+            if (taken.Id != 0)
+            {
+                var place = taken.Hash & (_places.Length - 1);
+                while (_places[place].Id != 0)
+                {
+                    place = (place + 1) & (_places.Length - 1);
+                }
+
+                _places[place] = taken;
+            }
+        }
+    }
+
+    /// <summary>The number behind the last dot of a name, and the length of what stands before the dot; 0 where no
+    /// number stands there that would be written in the same way again.</summary>
+    private static (int Length, int Life) LifeOf(string name)
+    {
+        var dot = name.LastIndexOf('.');
+        var digits = name.AsSpan(dot + 1);
+        return dot > 0 && digits.Length is > 0 and <= LifeDigitsMax && digits[0] is >= '1' and <= '9'
+            && !digits.ContainsAnyExceptInRange('0', '9')
+            ? (dot, int.Parse(digits, NumberStyles.None, CultureInfo.InvariantCulture)) : (0, 0);
+    }
+
+    private string Shared(ReadOnlySpan<char> name)
+    {
+        if (!_sharedBySpan.TryGetValue(name, out var shared))
+        {
+            shared = name.ToString();
+            _shared.Add(shared);
+        }
+
+        return shared;
     }
 
     private static ObjectKind KindOf(string name) =>
