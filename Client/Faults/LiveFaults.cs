@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Collections.Immutable;
 using System.Globalization;
+using Fleet.Client.Cluster;
 using Fleet.Client.Load;
 using Fleet.Client.Runs;
 using Fleet.Client.Scenarios;
@@ -58,7 +59,8 @@ internal sealed class LiveFaults
         Action<string> said)
     {
         var silos = (target as ClusterTarget)?.Silos;
-        var devices = target is ClusterTarget ? new SiloDevices(target.Grains, fleet) : null;
+        var devices = target is ClusterTarget
+            ? new SiloDevices(target.Grains, [.. fleet.Devices.Select(device => device.Key)]) : null;
         _grains = target.Grains;
         (_faults, _seed, _silos, _devices, _watch) = (faults, request.Scenario.Seed, silos, devices, watch);
         (_fleet, _said, Counts) = (fleet, said, new(fleet));

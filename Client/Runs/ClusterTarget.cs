@@ -1,5 +1,7 @@
 using Fleet.Checking;
+using Fleet.Client.Cluster;
 using Fleet.Client.Faults;
+using Fleet.Client.Load;
 using Fleet.Kernel.History;
 using Fleet.Silo.Cluster;
 using Fleet.Storage;
@@ -78,6 +80,9 @@ internal sealed class ClusterTarget : IFleetTarget
             throw;
         }
     }
+
+    public async Task<GatewayRoutes?> RouteAsync(GrainFleetPort port, LoadFleet fleet, CancellationToken ct) =>
+        await GatewayRoutes.StartAsync(_fleet!, port, fleet, _request.Scenario.Cluster.Gateways, ct);
 
     public async Task<OnlineSnapshot> SnapshotAsync() => SiloReport.Merge([.. await _fleet!.ReportsAsync()]);
 

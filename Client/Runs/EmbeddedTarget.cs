@@ -1,4 +1,5 @@
 using Fleet.Checking;
+using Fleet.Client.Cluster;
 using Fleet.Client.Load;
 using Fleet.Kernel.History;
 using Fleet.Protocol.Incarnations;
@@ -52,6 +53,9 @@ internal sealed class EmbeddedTarget : IFleetTarget
             ct);
         return new(fleet, checker, faults);
     }
+
+    public Task<GatewayRoutes?> RouteAsync(GrainFleetPort port, LoadFleet fleet, CancellationToken ct) =>
+        Task.FromResult<GatewayRoutes?>(null);
 
     public Task<OnlineSnapshot> SnapshotAsync() => Task.FromResult(_checker.Snapshot());
 

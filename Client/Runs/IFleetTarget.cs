@@ -1,4 +1,6 @@
 using Fleet.Checking;
+using Fleet.Client.Cluster;
+using Fleet.Client.Load;
 
 namespace Fleet.Client.Runs;
 
@@ -13,6 +15,11 @@ internal interface IFleetTarget : IAsyncDisposable
 {
     /// <summary>The way to the fleet's grains.</summary>
     IGrainFactory Grains { get; }
+
+    /// <summary>Lets a port call each device over the gateway of its own silo, for as long as what it returns
+    /// lives.</summary>
+    /// <returns>Null where nothing is between the two.</returns>
+    Task<GatewayRoutes?> RouteAsync(GrainFleetPort port, LoadFleet fleet, CancellationToken ct);
 
     /// <summary>What every online checker of the fleet decided so far, as if it were one.</summary>
     Task<OnlineSnapshot> SnapshotAsync();

@@ -1,3 +1,4 @@
+using Fleet.Client.Cluster;
 using Fleet.Client.Load;
 using Fleet.Grains;
 using Fleet.Kernel.History;
@@ -34,9 +35,9 @@ internal static class JoinedRun
         var name = await RunStore.NameOfAsync(reference, store, interrupt);
         await using var writer = await store.ResumeRunAsync(name, interrupt);
         await using var cluster = await PostgresCluster.OpenAsync(address, ClusterOf(writer.Info), interrupt);
+        var gateways = ClusterSettings.Of(writer.Info.Settings).Gateways;
         await using var fleet = await ClusterFleet.ConnectAsync(
-            cluster, ClusterOf(writer.Info), 1, ConnectPatience, ClusterSettings.Of(writer.Info.Settings).Gateways,
-            static () => { }, interrupt);
+            cluster, ClusterOf(writer.Info), 1, ConnectPatience, gateways, static () => { }, interrupt);
         var run = fleet.Grains.GetGrain<IRunGrain>(name);
         var seat = await TakeSeatAsync(run, name, writer, progress, interrupt);
         var plan = SharedRun.FromJson(seat.Plan);
@@ -60,9 +61,10 @@ internal static class JoinedRun
         var session = fleet.Grains.GetGrain<ISessionGrain>(sessionName);
         var sessionNumber = objects.Intern(sessionName);
         await session.Open(name, sessionNumber, SessionLease.Length, [.. devices.Hosts.Select(host => host.Name)]);
+        var port = new GrainFleetPort(fleet.Grains, devices);
+        await using var routes = await GatewayRoutes.StartAsync(fleet, port, devices, gateways, interrupt);
         await using var generator = new LoadGenerator(
-            request.Scenario, devices, new GrainFleetPort(fleet.Grains, devices), spool, generatorName, sessionName,
-            sessionNumber)
+            request.Scenario, devices, port, spool, generatorName, sessionName, sessionNumber)
         {
             Share = share,
             Before = before?.Load,

@@ -76,7 +76,8 @@ internal sealed class LiveRun(
         var watch = new RecoveryWatch(fleet);
         var faults = LiveFaults.Of(request, silo, watch, fleet, progress.Say);
         await using var generators = faults?.Generators;
-        IFleetPort port = new GrainFleetPort(silo.Grains, fleet);
+        var port = new GrainFleetPort(silo.Grains, fleet);
+        await using var routes = await silo.RouteAsync(port, fleet, interrupt);
         var generator = new LoadGenerator(
             Scenario, fleet, faults is null ? port : new RecoveryPort(port, watch), spool, names.Generator,
             names.Session, sessionNumber)

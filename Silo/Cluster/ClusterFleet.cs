@@ -33,15 +33,19 @@ public sealed class ClusterFleet : IAsyncDisposable
     private readonly IHost _host;
     private readonly SiloLogGate _log;
 
-    private ClusterFleet(PostgresCluster cluster, IHost host, SiloLogGate log)
+    private ClusterFleet(PostgresCluster cluster, string name, IHost host, SiloLogGate log)
     {
         _cluster = cluster;
+        Name = name;
         _host = host;
         _log = log;
         Grains = host.Services.GetRequiredService<IClusterClient>();
     }
 
     public IClusterClient Grains { get; }
+
+    /// <summary>Of the cluster.</summary>
+    public string Name { get; }
 
     /// <summary>Waits until enough silos serve, and connects.</summary>
     /// <param name="gateways">How often it asks which gateways there are.</param>
@@ -69,28 +73,17 @@ public sealed class ClusterFleet : IAsyncDisposable
 
         var log = new SiloLogGate { IsCaller = true };
         var tls = TlsFiles.FromEnvironment();
-        var builder = SiloHost.QuietBuilder(log);
-        builder.Services.CarryFailures();
-        builder.UseOrleansClient(client =>
+        var host = Build(name, tls, log, client =>
         {
             cluster.UseGateways(client);
-            client.Configure<ClusterOptions>(options => (options.ClusterId, options.ServiceId) = (name, name));
             client.Configure<GatewayOptions>(options => options.GatewayListRefreshPeriod = gateways);
-            client.Configure<ClientMessagingOptions>(messaging => messaging.ResponseTimeout = ResponseTimeout);
-            if (tls is not null)
-            {
-                client.Services.AddOptions<ClientConnectionOptions>().Configure<ILoggerFactory>(
-                    (connections, loggers) =>
-                        new MutualTls(tls, loggers.CreateLogger("Fleet.Client.Tls")).Use(connections));
-            }
         });
-        var host = builder.Build();
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(ct);
         limit.CancelAfter(EnterPatience);
         try
         {
             await host.StartAsync(limit.Token);
-            return new(cluster, host, log);
+            return new(cluster, name, host, log);
         }
         catch (OperationCanceledException) when (!ct.IsCancellationRequested)
         {
@@ -106,6 +99,30 @@ public sealed class ClusterFleet : IAsyncDisposable
             throw;
         }
     }
+
+    /// <summary>A client of a cluster that was not started yet.</summary>
+    /// <param name="gateways">Says where its gateways are.</param>
+    internal static IHost Build(string name, TlsFiles? tls, SiloLogGate log, Action<IClientBuilder> gateways)
+    {
+        var builder = SiloHost.QuietBuilder(log);
+        builder.Services.CarryFailures();
+        builder.UseOrleansClient(client =>
+        {
+            gateways(client);
+            client.Configure<ClusterOptions>(options => (options.ClusterId, options.ServiceId) = (name, name));
+            client.Configure<ClientMessagingOptions>(messaging => messaging.ResponseTimeout = ResponseTimeout);
+            if (tls is not null)
+            {
+                client.Services.AddOptions<ClientConnectionOptions>().Configure<ILoggerFactory>(
+                    (connections, loggers) =>
+                        new MutualTls(tls, loggers.CreateLogger("Fleet.Client.Tls")).Use(connections));
+            }
+        });
+        return builder.Build();
+    }
+
+    /// <summary>The silos that clients may connect to now, and where.</summary>
+    public Task<IReadOnlyList<SiloGateway>> GatewaysAsync() => _cluster.GatewaysAsync();
 
     /// <summary>Asks every silo that serves what it did so far.</summary>
     /// <returns>Of each silo, gone ones included, what it said last.</returns>

@@ -1,3 +1,4 @@
+using System.Net;
 using Fleet.Storage.Results;
 using Fleet.Storage.Results.Postgres;
 using Microsoft.Extensions.DependencyInjection;
@@ -30,7 +31,7 @@ public sealed class PostgresCluster : IAsyncDisposable
 
     private readonly NpgsqlDataSource _source;
     private readonly string _cluster;
-    private IReadOnlyList<string> _silos = [];
+    private IReadOnlyList<SiloGateway> _gateways = [];
 
     private PostgresCluster(NpgsqlDataSource source, string cluster)
     {
@@ -214,18 +215,21 @@ public sealed class PostgresCluster : IAsyncDisposable
 
     /// <summary>Returns the addresses of the silos that clients may connect to; the last known ones while the store
     /// does not answer.</summary>
-    public async Task<IReadOnlyList<string>> SilosAsync()
+    public async Task<IReadOnlyList<string>> SilosAsync() =>
+        [.. (await GatewaysAsync()).Select(one => one.Silo.ToParsableString())];
+
+    /// <summary>Returns the silos that clients may connect to, and where; the last known ones while the store does not
+    /// answer.</summary>
+    public async Task<IReadOnlyList<SiloGateway>> GatewaysAsync()
     {
         try
         {
-            _silos = [.. (await PostgresGatewayList.ActiveAsync(_source, _cluster)).Select(s => s.ToParsableString())];
+            return _gateways = await PostgresGatewayList.ActiveAsync(_source, _cluster);
         }
         catch (Exception e) when (Transience.IsConnectionLoss(e))
         {
-            return _silos;
+            return _gateways;
         }
-
-        return _silos;
     }
 
     /// <summary>Returns every silo that the membership table knows; none while the store does not answer.</summary>
@@ -243,6 +247,9 @@ public sealed class PostgresCluster : IAsyncDisposable
 
     public ValueTask DisposeAsync() => _source.DisposeAsync();
 }
+
+/// <summary>A silo that serves, and where clients connect to it.</summary>
+public sealed record SiloGateway(SiloAddress Silo, IPEndPoint Gateway);
 
 /// <summary>One silo of a cluster as the membership table has it.</summary>
 /// <param name="Address">As Orleans parses it.</param>

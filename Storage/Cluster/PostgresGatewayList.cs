@@ -15,25 +15,27 @@ internal sealed class PostgresGatewayList(
     public Task InitializeGatewayListProvider() => Task.CompletedTask;
 
     public async Task<IList<Uri>> GetGateways() =>
-        [.. (await ActiveAsync(source, cluster, "proxy_port")).Select(silo => silo.ToGatewayUri())];
+    [
+        .. (await ActiveAsync(source, cluster)).Select(
+            one => SiloAddress.New(one.Gateway, one.Silo.Generation).ToGatewayUri()),
+    ];
 
-    /// <summary>Returns the active silos; the port of each address is its gateway's where that is asked for.</summary>
-    public static async Task<IReadOnlyList<SiloAddress>> ActiveAsync(
-        NpgsqlDataSource source, string cluster, string port = "port")
+    public static async Task<IReadOnlyList<SiloGateway>> ActiveAsync(NpgsqlDataSource source, string cluster)
     {
         await using var command = source.CreateCommand(
-            $"SELECT address, {port}, generation FROM fleet.members "
+            "SELECT address, port, generation, proxy_port FROM fleet.members "
             + "WHERE cluster = $1 AND status = $2 AND proxy_port > 0");
         command.Parameters.Add(new NpgsqlParameter { Value = cluster });
         command.Parameters.Add(new NpgsqlParameter { Value = (int)SiloStatus.Active });
         await using var rows = await command.ExecuteReaderAsync();
-        var silos = new List<SiloAddress>();
+        var active = new List<SiloGateway>();
         while (await rows.ReadAsync())
         {
-            silos.Add(PostgresMembershipTable.Address(rows, 0));
+            var silo = PostgresMembershipTable.Address(rows, 0);
+            active.Add(new(silo, new(silo.Endpoint.Address, rows.GetInt32(3))));
         }
 
-        return silos;
+        return active;
     }
 
     /// <summary>Returns every silo that the table knows, dead ones included.</summary>
