@@ -28,10 +28,10 @@ internal sealed class HotPathLoad(MeasuredFleet fleet, int clients)
     ];
 
     private readonly IPciDeviceGrain[] _devices =
-        [.. fleet.Devices.Select(d => fleet.Grains.GetGrain<IPciDeviceGrain>(d.Key))];
+        [.. fleet.Devices.Select((plan, d) => fleet.Through(d).GetGrain<IPciDeviceGrain>(plan.Key))];
 
     private readonly IPgmapGrain[] _maps =
-        [.. fleet.Devices.Select(d => fleet.Grains.GetGrain<IPgmapGrain>(d.ResourceKey(0)))];
+        [.. fleet.Devices.Select((plan, d) => fleet.Through(d).GetGrain<IPgmapGrain>(plan.ResourceKey(0)))];
 
     private readonly int[] _deviceIds = [.. fleet.Devices.Select(d => fleet.Objects.Intern(d.Name))];
     private readonly int[] _mapIds = [.. fleet.Devices.Select(d => fleet.Objects.Intern(d.MapName(0)))];
@@ -51,14 +51,12 @@ internal sealed class HotPathLoad(MeasuredFleet fleet, int clients)
     public Task<long> RecordedAsync(TimeSpan duration) =>
         RunAsync(duration, (client, until) => RecordedClientAsync(_devices, _maps, client, until));
 
-    /// <summary>The same through a client for each device.</summary>
-    public Func<TimeSpan, Task<long>> RecordedThrough(IReadOnlyList<IClusterClient> clients)
+    /// <summary>The same through one client for all devices.</summary>
+    public Func<TimeSpan, Task<long>> RecordedThrough(IGrainFactory client)
     {
-        IPciDeviceGrain[] devices =
-            [.. fleet.Devices.Select((plan, d) => clients[d].GetGrain<IPciDeviceGrain>(plan.Key))];
-        IPgmapGrain[] maps =
-            [.. fleet.Devices.Select((plan, d) => clients[d].GetGrain<IPgmapGrain>(plan.ResourceKey(0)))];
-        return duration => RunAsync(duration, (client, until) => RecordedClientAsync(devices, maps, client, until));
+        IPciDeviceGrain[] devices = [.. fleet.Devices.Select(d => client.GetGrain<IPciDeviceGrain>(d.Key))];
+        IPgmapGrain[] maps = [.. fleet.Devices.Select(d => client.GetGrain<IPgmapGrain>(d.ResourceKey(0)))];
+        return duration => RunAsync(duration, (c, until) => RecordedClientAsync(devices, maps, c, until));
     }
 
     /// <summary>Calls of devices that nobody records.</summary>

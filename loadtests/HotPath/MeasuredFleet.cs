@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using Fleet.Checking;
+using Fleet.Client.Cluster;
 using Fleet.Grains;
 using Fleet.Kernel.History;
 using Fleet.Kernel.P2pdma;
@@ -46,6 +47,8 @@ internal sealed class MeasuredFleet : IAsyncDisposable
     private readonly SiloProcesses? _silos;
     private readonly MeasuredDatabase? _database;
     private readonly int _hosts;
+    private GatewayClients? _gateways;
+    private IReadOnlyList<IGrainFactory?> _through = [];
     private long _findings;
 
     private MeasuredFleet(
@@ -138,6 +141,11 @@ internal sealed class MeasuredFleet : IAsyncDisposable
 
         self = new(folder, store, writer, spool, drain, fleet, processes, database, objects, devices, hosts);
         await self.BuildAsync(plan, devicesPerHost);
+        if (silos > 1)
+        {
+            await self.RouteAsync(Run, ct);
+        }
+
         return self;
     }
 
@@ -147,6 +155,11 @@ internal sealed class MeasuredFleet : IAsyncDisposable
         if (_fleet is not null)
         {
             await _fleet.DisposeAsync();
+        }
+
+        if (_gateways is not null)
+        {
+            await _gateways.DisposeAsync();
         }
 
         if (_silos is not null)
@@ -215,17 +228,8 @@ internal sealed class MeasuredFleet : IAsyncDisposable
         }
     }
 
-    /// <summary>The client for each device whose only gateway is the silo on which that lives.</summary>
-    public async Task<IReadOnlyList<IClusterClient>> ClientsAtDevicesAsync()
-    {
-        var clients = new List<IClusterClient>();
-        foreach (var device in Devices)
-        {
-            clients.Add(await _silos!.AtSiloOfAsync(Grains.GetGrain<IPciDeviceGrain>(device.Key)));
-        }
-
-        return clients;
-    }
+    /// <summary>The client that a generator calls a device through.</summary>
+    public IGrainFactory Through(int device) => _gateways is null ? Grains : _through[device]!;
 
     /// <summary>Messages from silo to silo for one operation; counting them costs, so outside of what is
     /// measured.</summary>
@@ -238,6 +242,17 @@ internal sealed class MeasuredFleet : IAsyncDisposable
 
     private async Task<Use> UseAsync() =>
         (_silos is null ? default : await _silos.UseAsync()) + new Use(_database?.CpuSeconds ?? 0, 0);
+
+    private async Task RouteAsync(string cluster, CancellationToken ct)
+    {
+        _gateways = new(Grains, cluster, [.. Devices.Select(device => device.Key)], _silos!.GatewaysAsync);
+        await _gateways.LookAsync();
+        _through = await _gateways.ThroughAsync(ct);
+        if (_through.Any(client => client is null || ReferenceEquals(client, Grains)))
+        {
+            throw new InvalidOperationException("A device has no client at its silo.");
+        }
+    }
 
     private async Task BuildAsync(RunPlan plan, int devicesPerHost)
     {

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Net;
 using Fleet.LoadTests.Measuring;
+using Fleet.Storage.Cluster;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 
@@ -11,8 +12,6 @@ namespace Fleet.LoadTests.HotPath;
 internal sealed class SiloProcesses : IAsyncDisposable
 {
     private readonly List<Process> _silos = [];
-    private readonly List<(IPEndPoint Silo, int Gateway)> _places = [];
-    private readonly List<IHost> _atSilos = [];
     private IHost? _client;
 
     public IClusterClient Grains => _client!.Services.GetRequiredService<IClusterClient>();
@@ -23,23 +22,16 @@ internal sealed class SiloProcesses : IAsyncDisposable
         try
         {
             IPEndPoint? first = null;
+            var gateways = new List<int>();
             for (var number = 1; number <= count; number++)
             {
                 var silo = started.Start(run, Path.Combine(folder, $"{run}.spool", $"{number + 1}"), number, first);
                 var ports = await AnswerAsync(silo, ct);
                 first ??= IPEndPoint.Parse(ports[0]);
-                started._places.Add((IPEndPoint.Parse(ports[0]), IPEndPoint.Parse(ports[1]).Port));
+                gateways.Add(IPEndPoint.Parse(ports[1]).Port);
             }
 
-            started._client = await ClientAsync(run, started._places.Select(place => place.Gateway), ct);
-            if (count > 1)
-            {
-                foreach (var (_, gateway) in started._places)
-                {
-                    started._atSilos.Add(await ClientAsync(run, [gateway], ct));
-                }
-            }
-
+            started._client = await ClientAsync(run, gateways, ct);
             return started;
         }
         catch
@@ -49,14 +41,12 @@ internal sealed class SiloProcesses : IAsyncDisposable
         }
     }
 
-    /// <summary>A client that knows one gateway alone: that of the silo on which a grain lives.</summary>
-    public async Task<IClusterClient> AtSiloOfAsync(IAddressable grain)
-    {
-        var address = await Grains.GetGrain<IManagementGrain>(0).GetActivationAddress(grain)
-            ?? throw new InvalidOperationException("A grain of the benchmark lives nowhere.");
-        var place = _places.FindIndex(place => place.Silo.Equals(address.Endpoint));
-        return _atSilos[place].Services.GetRequiredService<IClusterClient>();
-    }
+    /// <summary>The silos, and where clients connect to them.</summary>
+    public async Task<IReadOnlyList<SiloGateway>> GatewaysAsync() =>
+    [
+        .. (await Grains.GetGrain<IManagementGrain>(0).GetDetailedHosts(onlyActive: true)).Select(silo =>
+            new SiloGateway(silo.SiloAddress, new(silo.SiloAddress.Endpoint.Address, silo.ProxyPort))),
+    ];
 
     /// <summary>What the silos used so far, all together.</summary>
     public async Task<Use> UseAsync()
@@ -82,10 +72,10 @@ internal sealed class SiloProcesses : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        foreach (var client in _client is null ? _atSilos : [.. _atSilos, _client])
+        if (_client is not null)
         {
-            await client.StopAsync();
-            client.Dispose();
+            await _client.StopAsync();
+            _client.Dispose();
         }
 
         foreach (var silo in _silos)
