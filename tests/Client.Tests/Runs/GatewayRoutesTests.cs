@@ -15,8 +15,8 @@ namespace Fleet.Client.Tests.Runs;
 
 // Goal: a device is called over the gateway of the silo where it lives; a silo that dies costs what was under way there
 // and nothing else, and one that joins brings devices back to their gateways.
-// Method: two real silo processes, and Orleans' own word on where a device lives. Nothing is expected within a time, for
-// a silo is asked again after one that was too busy.
+// Method: two real silo processes, and Orleans' own word on where a device lives. Nothing is expected within a time: a
+// silo that was too busy to answer is asked again.
 [Trait("tier", "cluster")]
 public sealed class GatewayRoutesTests(PrivateDatabase database) : IClassFixture<PrivateDatabase>
 {
