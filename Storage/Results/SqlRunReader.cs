@@ -13,6 +13,10 @@ internal abstract class SqlRunReader(StoredRun run, ObjectTable objects) : IRunR
         "v_probes", "v_latency", "v_metrics", "v_faults",
     ];
 
+    /// <summary>Columns that rows are sorted by, before those of their table: where they stand behind columns with nulls
+    /// PostgreSQL walks over those in each comparison of two rows of one object.</summary>
+    private const int Placed = 3;
+
     public StoredRun Run { get; } = run;
 
     public ObjectTable Objects { get; } = objects;
@@ -99,7 +103,7 @@ internal abstract class SqlRunReader(StoredRun run, ObjectTable objects) : IRunR
     private static ((long, int, long) Key, HistoryEvent Record) Event(
         DbDataReader r, DbDataReader afters, IReadOnlyDictionary<int, string> texts)
     {
-        var after = RunRows.AfterCount(r, 1) is var count && count > 0 ? new Position[count] : [];
+        var after = RunRows.AfterCount(r, Placed) is var count && count > 0 ? new Position[count] : [];
         for (var i = 0; i < count; i++)
         {
             if (!afters.Read())
@@ -110,7 +114,7 @@ internal abstract class SqlRunReader(StoredRun run, ObjectTable objects) : IRunR
             after[i] = new Position(afters.GetInt32(0), afters.GetInt32(1), afters.GetInt64(2), afters.GetInt32(3));
         }
 
-        var record = RunRows.Event(r, 1, texts, after);
+        var record = RunRows.Event(r, Placed, texts, after);
         return ((r.GetInt64(0), record.At.Gen, record.At.Seq), record);
     }
 
@@ -124,13 +128,12 @@ internal abstract class SqlRunReader(StoredRun run, ObjectTable objects) : IRunR
         var texts = await TextsAsync(ct);
         var sessions = await SessionsAsync(ct);
         await using var operations = await OpenAsync(
-            $"SELECT o.sort_key, {Prefixed("h", HistoryTables.OperationColumns)} "
-            + $"FROM {Table("operations")} h JOIN {Table("objects")} o ON o.id = h.obj "
-            + "ORDER BY o.sort_key, coalesce(h.gen, 1), coalesce(h.seq_large, h.seq)", ct);
+            "SELECT o.sort_key, coalesce(h.gen, 1), coalesce(h.seq_large, h.seq), "
+            + $"{Prefixed("h", HistoryTables.OperationColumns)} "
+            + $"FROM {Table("operations")} h JOIN {Table("objects")} o ON o.id = h.obj ORDER BY 1, 2, 3", ct);
         await using var events = await OpenAsync(
-            $"SELECT o.sort_key, {Prefixed("h", HistoryTables.EventColumns)} "
-            + $"FROM {Table("events")} h JOIN {Table("objects")} o ON o.id = h.obj "
-            + "ORDER BY o.sort_key, h.gen, h.seq", ct);
+            $"SELECT o.sort_key, h.gen, h.seq, {Prefixed("h", HistoryTables.EventColumns)} "
+            + $"FROM {Table("events")} h JOIN {Table("objects")} o ON o.id = h.obj ORDER BY 1, 2, 3", ct);
         await using var afters = await OpenAsync(
             $"SELECT h.after_obj, h.after_gen, h.after_seq, h.after_life FROM {Table("event_after")} h "
             + $"JOIN {Table("objects")} o ON o.id = h.obj ORDER BY o.sort_key, h.gen, h.seq, h.n", ct);
@@ -145,7 +148,7 @@ internal abstract class SqlRunReader(StoredRun run, ObjectTable objects) : IRunR
                 ct.ThrowIfCancellationRequested();
             }
 
-            RunRows.Operation(operations.Rows, 1, Objects, sessions, out var op);
+            RunRows.Operation(operations.Rows, Placed, Objects, sessions, out var op);
             var at = (operations.Rows.GetInt64(0), op.At.Gen, op.At.Seq);
             while (hasEvent && nextEvent.Key.CompareTo(at) < 0)
             {
