@@ -37,7 +37,11 @@ internal static class SummaryView
             var lag = summary.Latency.FirstOrDefault(one => one.Metric == "lag");
             Say(terminal,
                 $"Sent {summary.Sent:N0} of the {summary.Due:N0} operations that were due ({achieved:0.0%}); schedule "
-                + $"lag p50 {Time(lag?.P50Ms)} ms, p99 {Time(lag?.P99Ms)} ms, max {Time(lag?.MaxMs)} ms.");
+                + $"lag p50 {Time(lag?.P50Ms)} ms, p99 {Time(lag?.P99Ms)} ms, max {Time(lag?.MaxMs)} ms"
+                + (summary.Punctuality is { } why
+                    ? $"; {why.BusyShare:0.0%} became due while their client had no answer yet, and the thread that "
+                        + $"sends was late by {Time(why.WokenLateP99Ms)} ms at p99, {Time(why.WokenLateMaxMs)} at most."
+                    : "."));
         }
 
         foreach (var (kind, errors) in summary.Errors)

@@ -27,6 +27,9 @@ public sealed record LoadContext(
 
     /// <summary>The generator's place among those that share the clients, and how many there are.</summary>
     public (int Place, int Of) Share { get; init; } = (0, 1);
+
+    /// <summary>Null in a closed loop.</summary>
+    public ArrivalPacer? Pacer { get; init; }
 }
 
 /// <summary>One sequential logical client: allocates, writes and reads back tags, holds, frees, and asks for
@@ -62,6 +65,7 @@ public sealed partial class LoadClient : IDisposable
     private readonly OperationNumbers _numbers;
     private readonly WeightedSampler _operations;
     private readonly List<Holding> _holdings = [];
+    private readonly PacedWait _arrival = new();
     private DeadlineCall<AllocReply> _alloc;
     private DeadlineCall<FreeReply> _free;
     private DeadlineCall<AccessReply> _access;
@@ -94,6 +98,9 @@ public sealed partial class LoadClient : IDisposable
 
     /// <summary>Operations that this client was due to send and sent, with those of a process before it.</summary>
     public long Sent { get; private set; }
+
+    /// <summary>Operations that became due while their client still waited for the answer to the one before.</summary>
+    public long DueWhileBusy { get; private set; }
 
     /// <summary>Goes on after what an earlier process of the same share sent.</summary>
     /// <param name="steps">Operations of the schedule that it had begun.</param>
@@ -199,11 +206,11 @@ public sealed partial class LoadClient : IDisposable
             }
 
             _intendedNs = phase.WallOf(arrivals.DueNs);
-            for (var wait = _intendedNs - MonotonicNs.Now; wait > 0; wait = _intendedNs - MonotonicNs.Now)
+            if (_intendedNs <= MonotonicNs.Now)
+                DueWhileBusy++;
+            while (_intendedNs > MonotonicNs.Now)
             {
-                await Task.WhenAny(
-                    Task.Delay(
-                        TimeSpan.FromMilliseconds(Math.Min((wait + 999_999) / 1_000_000, 1000)), stop), phase.Ended);
+                await _context.Pacer!.WaitAsync(_arrival, _intendedNs, phase);
                 if (!ReferenceEquals(phase, _context.Clock.Current) || stop.IsCancellationRequested)
                     return false;
             }

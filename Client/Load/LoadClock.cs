@@ -74,6 +74,9 @@ public sealed class LoadClock
         internal void End() => _ended.TrySetResult();
     }
 
+    /// <summary>The state is another one now.</summary>
+    public event Action? Changed;
+
     public State Current => _state;
 
     /// <summary>The load's time, now.</summary>
@@ -117,6 +120,7 @@ public sealed class LoadClock
         }
 
         old.End();
+        Changed?.Invoke();
     }
 
     private static State Rebased(State old)

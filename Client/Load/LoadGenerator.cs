@@ -15,6 +15,13 @@ public sealed record LoadBefore(TimeSpan Elapsed, IReadOnlyList<long> Steps, int
 /// <param name="Sent">Those of them that were sent.</param>
 public sealed record PhaseCount(string Phase, long Due, long Sent);
 
+/// <summary>Why operations of an open load were sent late, of one generator.</summary>
+/// <param name="WokenLateP99Ms">How late the thread came that sends what is due: the machine's doing, or a pause of the
+/// garbage collector.</param>
+/// <param name="BusyShare">Of all operations, those whose client still waited for its last answer when they were due:
+/// the fleet's doing, or what follows from having come late before.</param>
+public sealed record Punctuality(double WokenLateP99Ms, double WokenLateMaxMs, double BusyShare);
+
 /// <summary>Runs the load of one scenario from one process: clients, unbinds, phases.</summary>
 /// <remarks>Order of calls: <see cref="RunAsync"/>, <see cref="AwaitTicketsAsync"/> as often as wanted, then
 /// dispose.</remarks>
@@ -38,6 +45,7 @@ public sealed class LoadGenerator : IAsyncDisposable
     private readonly SentFile _asked;
     private IReadOnlyList<LoadClient> _clients = [];
     private ArrivalSchedule? _schedule;
+    private ArrivalPacer? _pacer;
     private bool _hasBegun;
     private bool _hasGivenUp;
     private int _clientsMax;
@@ -105,6 +113,9 @@ public sealed class LoadGenerator : IAsyncDisposable
     /// <summary>How late the process's timers came at worst: above some tens of milliseconds its latencies say
     /// little.</summary>
     public TimeSpan TimerLagMax => _watch.LagMax;
+
+    /// <summary>Null in a closed loop, and before the load is over.</summary>
+    public Punctuality? Punctuality { get; private set; }
 
     /// <summary>From the first phase's begin to the drain's, once that was reached.</summary>
     public TimeSpan SendingTime { get; private set; }
@@ -205,6 +216,7 @@ public sealed class LoadGenerator : IAsyncDisposable
         {
             Asked = _asked,
             Share = Share,
+            Pacer = _pacer = _schedule is null ? null : new(Clock),
         };
 
         // What an earlier process drew is not drawn again; the schedule has its own stream, which goes on.
@@ -239,10 +251,18 @@ public sealed class LoadGenerator : IAsyncDisposable
         IsDrained = await Task.WhenAny(all, Task.Delay(drain, CancellationToken.None)) == all;
         await abandon.CancelAsync();
         await all;
+
+        // The last client may have ended in the pacer's thread, which has nothing more to do.
+        await Task.Yield();
         var sent = clients.Sum(client => client.Sent);
         var missed = clients.Sum(client => client.Arrivals?.SkipUntil(SendingTime) ?? 0);
         Achieved = _schedule is null ? default : (sent + missed, sent);
         Phases = [.. PhasesOf(clients)];
+        Punctuality = _pacer is null
+            ? null
+            : new(
+                LatencyRecorder.PercentileMs(_pacer.Late, 99) ?? 0, LatencyRecorder.PercentileMs(_pacer.Late, 100) ?? 0,
+                (double)clients.Sum(client => client.DueWhileBusy) / Math.Max(1, sent));
         foreach (var client in clients)
             client.Dispose();
     }
@@ -313,6 +333,7 @@ public sealed class LoadGenerator : IAsyncDisposable
     {
         if (!_hasGivenUp)
             await GiveUpAsync(TimeSpan.Zero);
+        _pacer?.Dispose();
         await _watch.DisposeAsync();
         _asked.Dispose();
     }

@@ -108,6 +108,7 @@ internal sealed class RunConclusion(
             Errors = ErrorsOf(counters),
             Gauges = [.. monitor.Gauges],
             TimerLagMaxMs = generator.TimerLagMax.TotalMilliseconds,
+            Punctuality = generator.Punctuality,
             Failures = counters.Failures.ToDictionary(),
             BindErrors = counters.BindErrors.ToDictionary(error => error.Key.ToString(), error => error.Value),
             Findings =

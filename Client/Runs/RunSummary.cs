@@ -96,6 +96,9 @@ public sealed record RunSummary
 
     public required double TimerLagMaxMs { get; init; }
 
+    /// <summary>Why operations were sent late, of this generator; null in a closed loop.</summary>
+    public Punctuality? Punctuality { get; init; }
+
     /// <summary>Calls that failed other than by a deadline, by type.</summary>
     public required IReadOnlyDictionary<string, long> Failures { get; init; }
 

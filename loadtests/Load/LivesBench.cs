@@ -18,7 +18,7 @@ internal static class LivesBench
 
     public static async IAsyncEnumerable<Line> RunAsync(bool isQuick, [EnumeratorCancellation] CancellationToken ct)
     {
-        var rounds = isQuick ? 4 : 12;
+        var rounds = isQuick ? RobustSlope.BlocksMin : 12;
         foreach (var recording in new[] { Recording.Spooled, Recording.Stored })
         {
             await using var fleet = await MeasuredFleet.StartAsync(1, Devices, recording, ct);

@@ -48,14 +48,19 @@ internal static class LoadBench
         var store = StoreAddress.Parse(Path.Combine(folder, "results"));
         var closed = await RunOfAsync(store, duration, new(), ct);
         yield return LineOf("closed loop, 64 clients, result file", closed, "op/s", "20,000 op/s");
+        var paused = GC.GetTotalPauseDuration();
         var half = await RunOfAsync(store, duration, new() { RatePerSecond = closed.OperationsPerSecond / 2 }, ct);
+        paused = GC.GetTotalPauseDuration() - paused;
         var lag = half.Latency.First(one => one.Metric == "lag");
         yield return new(
             Name, "schedule lag p99 at half of that", lag.P99Ms, "ms", null, null, null, null, null, "2 ms",
             string.Create(
                 CultureInfo.InvariantCulture,
                 $"{closed.OperationsPerSecond / 2:N0} op/s due, {half.Achieved:P1} sent; lag p50 {lag.P50Ms:0.00} ms, "
-                + $"max {lag.MaxMs:0.0} ms; timers late by {half.TimerLagMaxMs:0.0} ms at most"));
+                + $"max {lag.MaxMs:0.0} ms; the sending thread late by {half.Punctuality?.WokenLateP99Ms:0.00} ms at "
+                + $"p99, {half.Punctuality?.WokenLateMaxMs:0.0} at most; {half.Punctuality?.BusyShare:P1} due while "
+                + $"their client had no answer yet; {paused.TotalMilliseconds:N0} ms of pauses of the garbage "
+                + $"collector in the whole run; timers late by {half.TimerLagMaxMs:0.0} ms at most"));
         if (isQuick || PrivateServer.FindBinaries() is null)
             yield break;
 
