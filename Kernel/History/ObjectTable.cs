@@ -39,14 +39,19 @@ public enum ObjectKind : byte
 /// Invariant: id 0 means "none"; ids are dense from 1 in the order of first mention; a name never changes its id.
 /// What is made anew in every life of a binding has the number of the life behind its name (<c>p2pdma:DEV.17</c>), and
 /// names are kept for ever: from the second life on such a name is kept as the one before the number, which all lives
-/// share, and the number. Concurrency: any thread; reading a known name takes no lock. Source: docs/decisions/0158.
+/// share, and the number. A device has six names, of which its own alone is kept: of the others the device is, and what
+/// stands before and after its key, which all devices share. Concurrency: any thread; reading a known name takes no
+/// lock. Source: docs/decisions/0146, 0158.
 /// </remarks>
 public sealed class ObjectTable
 {
     /// <summary>Longest number behind a name: every one of as many digits is an <see cref="int"/>.</summary>
     private const int LifeDigitsMax = 9;
 
+    private const string DevicePrefix = "dev:";
+
     private readonly Lock _gate = new();
+    private readonly HashSet<Form> _forms = [];
     private readonly HashSet<string> _shared = new(StringComparer.Ordinal);
     private readonly HashSet<string>.AlternateLookup<ReadOnlySpan<char>> _sharedBySpan;
     private readonly List<string> _processes = [""];
@@ -58,9 +63,12 @@ public sealed class ObjectTable
 
     public ObjectTable() => _sharedBySpan = _shared.GetAlternateLookup<ReadOnlySpan<char>>();
 
-    /// <param name="Name">Without the life where there is one.</param>
+    /// <summary>What stands before and after the key of a device in a name.</summary>
+    private sealed record Form(string Before, string After);
+
+    /// <param name="Text">The name, without the life where there is one; or its <see cref="Form"/>.</param>
     /// <param name="Number">The device; where the entry has a life, that, since such names belong to no device.</param>
-    private readonly record struct Entry(string Name, ObjectKind Kind, int Number, bool HasLife = false);
+    private readonly record struct Entry(object Text, ObjectKind Kind, int Number, bool HasLife = false);
 
     private readonly record struct Place(int Hash, int Id);
 
@@ -98,6 +106,7 @@ public sealed class ObjectTable
 
             _entries[id] = kind is ObjectKind.Other or ObjectKind.Queue && LifeOf(name) is { Life: > 1 } split
                 ? new(Shared(name.AsSpan(0, split.Length)), kind, split.Life, HasLife: true)
+                : FormOf(name, kind, ref device) is { } form ? new(form, kind, device)
                 : new(name, kind, kind is ObjectKind.Device ? id : device);
             if (3 * id > 2 * _places.Length)
             {
@@ -119,11 +128,14 @@ public sealed class ObjectTable
         }
     }
 
-    /// <remarks>A name with a life is made anew by each call.</remarks>
+    /// <remarks>A name with a life, or with the key of a device, is made anew by each call.</remarks>
     public string Name(int id)
     {
-        ref readonly var entry = ref _entries[id];
-        return entry.HasLife ? string.Create(CultureInfo.InvariantCulture, $"{entry.Name}.{entry.Number}") : entry.Name;
+        var entries = _entries;
+        ref readonly var entry = ref entries[id];
+        return entry.Text is Form form ? string.Concat(form.Before, KeyOf(entries[entry.Number]), form.After)
+            : entry.HasLife ? string.Create(CultureInfo.InvariantCulture, $"{(string)entry.Text}.{entry.Number}")
+            : (string)entry.Text;
     }
 
     public ObjectKind Kind(int id) => _entries[id].Kind;
@@ -132,7 +144,7 @@ public sealed class ObjectTable
     public int DeviceOf(int id)
     {
         ref readonly var entry = ref _entries[id];
-        return entry.HasLife ? 0 : entry.Number;
+        return entry.HasLife || entry.Kind is ObjectKind.Other ? 0 : entry.Number;
     }
 
     /// <summary>Returns the name of the process with a number, empty for one that nobody named.</summary>
@@ -195,7 +207,7 @@ public sealed class ObjectTable
     {
         var last = _places.Length - 1;
         var place = hash & last;
-        while (_places[place] is { Id: not 0 } taken && !(taken.Hash == hash && IsNamed(_entries[taken.Id], name)))
+        while (_places[place] is { Id: not 0 } taken && !(taken.Hash == hash && IsNamed(taken.Id, name)))
         {
             place = (place + 1) & last;
         }
@@ -203,10 +215,60 @@ public sealed class ObjectTable
         return place;
     }
 
-    private static bool IsNamed(in Entry entry, string name) => entry.HasLife
-        ? LifeOf(name) is var split && split.Life == entry.Number
-            && name.AsSpan(0, split.Length).SequenceEqual(entry.Name)
-        : name == entry.Name;
+    private bool IsNamed(int id, string name)
+    {
+        ref readonly var entry = ref _entries[id];
+        if (entry.Text is Form form)
+        {
+            var key = KeyOf(_entries[entry.Number]);
+            return name.Length == form.Before.Length + key.Length + form.After.Length
+                && name.StartsWith(form.Before, StringComparison.Ordinal)
+                && name.AsSpan(form.Before.Length).StartsWith(key)
+                && name.EndsWith(form.After, StringComparison.Ordinal);
+        }
+
+        return entry.HasLife
+            ? LifeOf(name) is var split && split.Life == entry.Number
+                && name.AsSpan(0, split.Length).SequenceEqual((string)entry.Text)
+            : name == (string)entry.Text;
+    }
+
+    private static ReadOnlySpan<char> KeyOf(in Entry device) => ((string)device.Text).AsSpan(DevicePrefix.Length);
+
+    /// <summary>The form of a name that has the key of a known device in it; null where it has none.</summary>
+    /// <param name="device">Of a ref, map or pool; of anything else it is found here.</param>
+    private Form? FormOf(string name, ObjectKind kind, ref int device)
+    {
+        var (start, end) = (name.IndexOf(':', StringComparison.Ordinal) + 1, name.LastIndexOf('/'));
+        if (kind is ObjectKind.Pool)
+        {
+            end = name.Length;
+        }
+        else if (kind is ObjectKind.Other && start > 0)
+        {
+            device = DeviceIn(end);
+            if (device == 0)
+            {
+                end = name.LastIndexOf('.');
+                device = DeviceIn(end);
+            }
+        }
+
+        if (device == 0)
+        {
+            return null;
+        }
+
+        var form = new Form(name[..start], name[end..]);
+        if (!_forms.TryGetValue(form, out var shared))
+        {
+            _forms.Add(form);
+        }
+
+        return shared ?? form;
+
+        int DeviceIn(int to) => to > start ? Find(DevicePrefix + name[start..to]) : 0;
+    }
 
     private void Grow()
     {
@@ -277,6 +339,6 @@ public sealed class ObjectTable
             body = body[..slash];
         }
 
-        return Intern("dev:" + body);
+        return Intern(DevicePrefix + body);
     }
 }

@@ -8,8 +8,10 @@ namespace Fleet.Protocol.Incarnations;
 /// <remarks>Concurrency: any thread.</remarks>
 public sealed class MemoryIncarnations : IIncarnations
 {
-    private readonly Dictionary<string, Entry> _known = new(StringComparer.Ordinal);
+    // A table of its own: what is kept here need not be an object of the run, and most names cost next to nothing.
+    private readonly ObjectTable _names = new();
     private readonly Lock _gate = new();
+    private Entry?[] _known = new Entry?[16];
     private long _refused;
 
     /// <summary>The newest incarnation of an object, and what the next one finds.</summary>
@@ -31,15 +33,15 @@ public sealed class MemoryIncarnations : IIncarnations
     {
         lock (_gate)
         {
-            var earlier = _known.GetValueOrDefault(name);
+            ref var known = ref PlaceOf(name);
+            var earlier = known;
             if (IsFencing)
             {
                 earlier?.End();
             }
 
-            var begun = new Entry((earlier?.Gen ?? 0) + 1, earlier?.State ?? default, plan ?? earlier?.Plan);
-            _known[name] = begun;
-            return new(begun);
+            known = new((earlier?.Gen ?? 0) + 1, earlier?.State ?? default, plan ?? earlier?.Plan);
+            return new(known);
         }
     }
 
@@ -48,7 +50,7 @@ public sealed class MemoryIncarnations : IIncarnations
         lock (_gate)
         {
             return new(
-                _known.TryGetValue(name, out var entry)
+                Known(_names.Find(name)) is { } entry
                     ? new DurableObject(entry.Gen, entry.State, entry.Plan?.Text) : default);
         }
     }
@@ -81,9 +83,9 @@ public sealed class MemoryIncarnations : IIncarnations
     {
         lock (_gate)
         {
-            return new(_known.Where(
-                    known => known.Value.Plan is not null && known.Key.StartsWith(prefix, StringComparison.Ordinal))
-                .Select(known => known.Key).Order(StringComparer.Ordinal).ToList());
+            return new(Enumerable.Range(1, _names.LastId).Where(id => Known(id)?.Plan is not null).Select(_names.Name)
+                .Where(name => name.StartsWith(prefix, StringComparison.Ordinal)).Order(StringComparer.Ordinal)
+                .ToList());
         }
     }
 
@@ -96,14 +98,19 @@ public sealed class MemoryIncarnations : IIncarnations
     /// <summary>Lets through to a log what the newest incarnations commit, and nothing else.</summary>
     public ILifecycleLog Fence(ILifecycleLog log, ObjectTable objects) => new FencedLog(this, log, objects);
 
-    private Entry EntryOf(string name)
+    private Entry EntryOf(string name) => PlaceOf(name) ??= new(0, default, null);
+
+    private Entry? Known(int id) => id < _known.Length ? _known[id] : null;
+
+    private ref Entry? PlaceOf(string name)
     {
-        if (!_known.TryGetValue(name, out var entry))
+        var id = _names.Intern(name);
+        if (id >= _known.Length)
         {
-            _known[name] = entry = new(0, default, null);
+            Array.Resize(ref _known, Math.Max(id + 1, 2 * _known.Length));
         }
 
-        return entry;
+        return ref _known[id];
     }
 
     private void Admit(Position at, string name)

@@ -90,5 +90,38 @@ public sealed class ObjectTableTests
         static string NameOf(int life) => $"p2pdma:host-0001/0000:01:00.0.{life}";
     }
 
+    // Goal: names of which only the device and a form are kept are told apart, and belong to whom they did.
+    [Fact]
+    public void The_names_of_many_devices_are_told_apart()
+    {
+        string[] forms = ["map:{0}/bar4", "ref:{0}/bar4", "pool:{0}", "p2pdma:{0}.1", "p2p_pgmap:{0}/bar4.1"];
+        var table = new ObjectTable();
+        for (var device = 0; device < 5000; device++)
+        {
+            foreach (var form in forms)
+            {
+                table.Intern(NameOf(form, device));
+            }
+        }
+
+        Assert.Equal(5000 * (forms.Length + 1), table.LastId);
+        for (var device = 0; device < 5000; device++)
+        {
+            var id = table.Find(NameOf("dev:{0}", device));
+            foreach (var form in forms)
+            {
+                var of = table.Find(NameOf(form, device));
+                Assert.Equal(NameOf(form, device), table.Name(of));
+                Assert.Equal(form[0] is 'p' && form[1] is '2' ? 0 : id, table.DeviceOf(of));
+            }
+        }
+
+        Assert.Equal(0, table.Find(NameOf("map:{0}/bar5", 1)));
+        Assert.Equal(0, table.Find(NameOf("map:{0}/bar4", 5000)));
+
+        static string NameOf(string form, int device) =>
+            form.Replace("{0}", $"host-{device / 100}/0000:{device % 100:x2}:00.0", StringComparison.Ordinal);
+    }
+
     private static Gen<string> OneOf(string[] these) => Gen.Int[0, these.Length - 1].Select(place => these[place]);
 }
