@@ -1,4 +1,4 @@
-using System.Runtime.InteropServices;
+using System.Numerics;
 using Fleet.Kernel.History;
 
 namespace Fleet.Checking.Streams;
@@ -16,20 +16,24 @@ internal struct PageTag
 
 /// <summary>What is known of the contents of one map's pages.</summary>
 /// <remarks>
-/// The first few pages lie in one array that is looked through, as of live allocations: most maps never have more, and
-/// a table is four cache lines of a map that was not used for long. Source: docs/decisions/0145.
+/// One array, since each object more is a cache line more of a map that was not used for long: the first few pages are
+/// looked through, as of live allocations, and more of them are hashed into it. Source: docs/decisions/0145, 0146.
 /// </remarks>
 internal struct KnownTags
 {
     private const int FewMax = 8;
 
-    private Known[]? _few;
+    /// <summary>2^64 over the golden ratio: pages that lie evenly far apart are spread too.</summary>
+    private const ulong Spread = 0x9E37_79B9_7F4A_7C15;
+
+    /// <summary>Its length is a power of two; up to the few, those in use come first.</summary>
+    private Known[]? _known;
     private int _count;
-    private Dictionary<ulong, PageTag>? _many;
 
     private struct Known
     {
         public ulong Pfn;
+        public bool IsUsed;
         public PageTag Tag;
     }
 
@@ -38,83 +42,84 @@ internal struct KnownTags
     {
         get
         {
-            if (_many is not null)
-            {
-                return _many.GetValueOrDefault(pfn);
-            }
-
             var place = PlaceOf(pfn);
-            return place < 0 ? default : _few![place].Tag;
+            return place >= 0 && _known![place].IsUsed ? _known[place].Tag : default;
         }
     }
 
     /// <summary>The place of a page's tag, made where there is none; valid until the next call.</summary>
     public ref PageTag Note(ulong pfn)
     {
-        if (_many is null)
+        var place = PlaceOf(pfn);
+        if (place < 0 || !_known![place].IsUsed)
         {
-            var place = PlaceOf(pfn);
-            if (place >= 0)
-            {
-                return ref _few![place].Tag;
-            }
-
-            if (_count < FewMax)
-            {
-                if (_few is null || _count == _few.Length)
-                {
-                    Array.Resize(ref _few, Math.Max(1, 2 * _count));
-                }
-
-                _few[_count].Pfn = pfn;
-                return ref _few[_count++].Tag;
-            }
-
-            _many = new(2 * FewMax);
-            foreach (var known in _few!)
-            {
-                _many.Add(known.Pfn, known.Tag);
-            }
-
-            _few = null;
+            place = Add(pfn, place);
         }
 
-        return ref CollectionsMarshal.GetValueRefOrAddDefault(_many, pfn, out _)!;
+        return ref _known![place].Tag;
     }
 
     /// <summary>Nothing is known any more of the pages of a range.</summary>
     public void Forget(ulong first, ulong count)
     {
-        if (_many is not null)
+        var known = _known;
+        (_known, _count) = (null, 0);
+        foreach (var one in known ?? [])
         {
-            foreach (var pfn in _many.Keys.Where(pfn => unchecked(pfn - first) < count).ToList())
+            if (one.IsUsed && unchecked(one.Pfn - first) >= count)
             {
-                _many.Remove(pfn);
-            }
-
-            return;
-        }
-
-        for (var i = _count - 1; i >= 0; i--)
-        {
-            if (unchecked(_few![i].Pfn - first) < count)
-            {
-                _few[i] = _few[--_count];
-                _few[_count] = default;
+                Note(one.Pfn) = one.Tag;
             }
         }
     }
 
+    /// <summary>Where a page is, or where it would be; -1 where there is no place for it.</summary>
     private readonly int PlaceOf(ulong pfn)
     {
-        for (var i = 0; i < _count; i++)
+        if (_known is not { } known)
         {
-            if (_few![i].Pfn == pfn)
+            return -1;
+        }
+
+        var mask = known.Length - 1;
+        var place = known.Length <= FewMax ? 0
+            : (int)(unchecked(pfn * Spread) >> (64 - BitOperations.Log2((uint)known.Length)));
+        for (var i = 0; i <= mask; i++, place = (place + 1) & mask)
+        {
+            if (!known[place].IsUsed || known[place].Pfn == pfn)
             {
-                return i;
+                return place;
             }
         }
 
         return -1;
+    }
+
+    /// <param name="place">Where it would be; one past the most that are hashed there has none.</param>
+    private int Add(ulong pfn, int place)
+    {
+        var length = _known?.Length ?? 0;
+        if (place < 0 || (length > FewMax && (_count + 1) * 4 > length * 3))
+        {
+            Grow();
+            place = PlaceOf(pfn);
+        }
+
+        (_known![place].Pfn, _known[place].IsUsed) = (pfn, true);
+        _count++;
+        return place;
+    }
+
+    private void Grow()
+    {
+        var known = _known ?? [];
+        _known = new Known[Math.Max(1, 2 * known.Length)];
+        foreach (var one in known)
+        {
+            if (one.IsUsed)
+            {
+                _known[PlaceOf(one.Pfn)] = one;
+            }
+        }
     }
 }

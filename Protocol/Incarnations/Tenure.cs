@@ -1,4 +1,5 @@
 using Fleet.Protocol.Devices;
+using Fleet.Protocol.Streams;
 
 namespace Fleet.Protocol.Incarnations;
 
@@ -31,6 +32,7 @@ public abstract class ServingTerm
 public class Tenure(int gen, DeviceState before, ServingTerm term)
 {
     private volatile bool _isOver;
+    private ObjectLog? _log;
 
     public int Gen => gen;
 
@@ -44,7 +46,23 @@ public class Tenure(int gen, DeviceState before, ServingTerm term)
 
     public ServingTerm Term => term;
 
-    public void End() => _isOver = true;
+    public void End()
+    {
+        _isOver = true;
+        Interlocked.MemoryBarrier();
+        _log?.End();
+    }
+
+    /// <summary>The object's log hears of the end, also of one that was before: at a call it asks nobody.</summary>
+    internal void Tell(ObjectLog log)
+    {
+        _log = log;
+        Interlocked.MemoryBarrier();
+        if (_isOver)
+        {
+            log.End();
+        }
+    }
 }
 
 /// <summary>

@@ -22,11 +22,13 @@ public sealed class ObjectLog(FleetContext context, string name)
     private Tenure? _tenure;
     private long _seq;
 
+    // What a call asks of its tenure, without a cache line of another object.
+    private volatile bool _isOver;
+    private bool _servesToItsEnd;
+
     public FleetContext Context => context;
 
-    /// <summary>
-    /// The table's own copy of the name: objects of one device mention each other, and one string serves all.
-    /// </summary>
+    /// <summary>As the table has it, which writes out what it need not keep: not to be asked for by a call.</summary>
     public string Name => context.Objects.Name(Obj);
 
     /// <summary>Id of the object's name.</summary>
@@ -41,10 +43,10 @@ public sealed class ObjectLog(FleetContext context, string name)
     public bool IsOpen => Gen != 0;
 
     /// <summary>It may answer: its incarnation is the newest as far as is known, and its process may serve.</summary>
-    public bool Serves => _tenure is { Serves: true };
+    public bool Serves => _servesToItsEnd ? !_isOver : _tenure is { Serves: true };
 
     /// <summary>This incarnation has ended; nothing of it becomes durable any more.</summary>
-    public bool IsOver => _tenure is { IsOver: true };
+    public bool IsOver => _isOver;
 
     /// <summary>What the incarnations before this one left of a device.</summary>
     public DeviceState Before => _tenure?.Before ?? default;
@@ -153,10 +155,15 @@ public sealed class ObjectLog(FleetContext context, string name)
         return new(_committing);
     }
 
+    /// <summary>Its tenure is over; any thread.</summary>
+    internal void End() => _isOver = true;
+
     private async Task OpenOnceAsync(KeptPlan? plan)
     {
         var tenure = await context.Incarnations.BeginAsync(Name, plan);
         _tenure = tenure;
+        tenure.Tell(this);
+        _servesToItsEnd = ReferenceEquals(tenure.Term, ServingTerm.Unlimited);
         Life = Math.Max(Life, tenure.Before.Life);
         Gen = tenure.Gen;
         _stream = context.Streams?.Open(Name, tenure.Gen);
