@@ -29,6 +29,13 @@ internal static class HotPathBench
     /// <summary>Of a round whose rows are stored: enough for batches as large as those of a run.</summary>
     private const double StoredSeconds = 2.5;
 
+    /// <summary>
+    /// Rounds of a place without a store: many short ones, since rounds of the same contender differ by half on the two
+    /// shared cores, and the median of five of them by a tenth from one run to the next.
+    /// </summary>
+    private const int ShortRounds = 15;
+    private const double ShortSeconds = 0.5;
+
     /// <summary>Beyond the first 5 CPU-seconds, for the compiler's last tier.</summary>
     private static readonly TimeSpan SteadyMax = TimeSpan.FromSeconds(15);
 
@@ -105,8 +112,9 @@ internal static class HotPathBench
                     },
                 ],
                 warmUp: TimeSpan.FromSeconds(isQuick ? 1 : 5),
-                round: TimeSpan.FromSeconds(isQuick ? 0.4 : recording is Recording.Spooled ? 1.5 : StoredSeconds),
-                rounds: isQuick ? 3 : 5,
+                round: TimeSpan.FromSeconds(
+                    isQuick ? 0.4 : recording is Recording.Spooled ? ShortSeconds : StoredSeconds),
+                rounds: isQuick ? 3 : recording is Recording.Spooled ? ShortRounds : 5,
                 fleet.UseOfOthers,
                 steadyMax: isQuick ? TimeSpan.Zero : SteadyMax,
                 ct: ct);

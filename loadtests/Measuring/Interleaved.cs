@@ -16,6 +16,10 @@ internal static class Interleaved
     /// <summary>What is as good as the whole of a round's processor time.</summary>
     private const double Enough = 0.8;
 
+    /// <summary>Rounds by which a contender is found to be warm are as long at least: between shorter ones the compiler
+    /// pauses.</summary>
+    private static readonly TimeSpan SteadyRound = TimeSpan.FromSeconds(1.5);
+
     /// <param name="benchmark">Name of the benchmark, as the command line has it.</param>
     /// <param name="floor">What every other contender is compared with.</param>
     /// <param name="warmUp">Processor time that each contender runs before anything counts.</param>
@@ -40,7 +44,7 @@ internal static class Interleaved
             ct.ThrowIfCancellationRequested();
             await MeasureAsync(one, warmUp, others, wallTimesMax);
             one.AfterRound?.Invoke();
-            await SteadyAsync(one, round, others, wallTimesMax, steadyMax, ct);
+            await SteadyAsync(one, round > SteadyRound ? round : SteadyRound, others, wallTimesMax, steadyMax, ct);
         }
 
         for (var i = 0; i < rounds && !(ct.IsCancellationRequested && i > 0); i++)
