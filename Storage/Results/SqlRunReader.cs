@@ -13,8 +13,8 @@ internal abstract class SqlRunReader(StoredRun run, ObjectTable objects) : IRunR
         "v_probes", "v_latency", "v_metrics", "v_faults",
     ];
 
-    /// <summary>Columns that rows are sorted by, before those of their table: where they stand behind columns with nulls
-    /// PostgreSQL walks over those in each comparison of two rows of one object.</summary>
+    /// <summary>Columns that rows are sorted by, before those of their table: where they stand behind columns with
+    /// nulls PostgreSQL walks over those in each comparison of two rows of one object.</summary>
     private const int Placed = 3;
 
     public StoredRun Run { get; } = run;
