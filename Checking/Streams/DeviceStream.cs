@@ -1,6 +1,7 @@
 using Fleet.Checking.Rules;
 using Fleet.Kernel;
 using Fleet.Kernel.History;
+using Fleet.Kernel.Host;
 
 namespace Fleet.Checking.Streams;
 
@@ -363,6 +364,13 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
             case EventKind.FreeEnd: ApplyFree(FromEvent(record)); break;
             default: break;
         }
+    }
+
+    public override void AddTo(ReachedObjects reached)
+    {
+        base.AddTo(reached);
+        reached.Add(_newest);
+        Live?.AddTo(reached);
     }
 
     protected override void Apply(in Operation record)

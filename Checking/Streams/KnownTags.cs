@@ -1,5 +1,6 @@
 using System.Numerics;
 using Fleet.Kernel.History;
+using Fleet.Kernel.Host;
 
 namespace Fleet.Checking.Streams;
 
@@ -46,6 +47,8 @@ internal struct KnownTags
             return place >= 0 && _known![place].IsUsed ? _known[place].Tag : default;
         }
     }
+
+    public readonly void AddTo(ReachedObjects reached) => reached.Add(_known);
 
     /// <summary>The place of a page's tag, made where there is none; valid until the next call.</summary>
     public ref PageTag Note(ulong pfn)

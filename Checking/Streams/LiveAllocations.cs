@@ -1,4 +1,5 @@
 using Fleet.Kernel.History;
+using Fleet.Kernel.Host;
 
 namespace Fleet.Checking.Streams;
 
@@ -85,6 +86,12 @@ internal sealed class LiveAllocations
     private AddressIndex? _index;
 
     public int Count { get; private set; }
+
+    public void AddTo(ReachedObjects reached)
+    {
+        reached.Add(this);
+        reached.Add(_slots);
+    }
 
     /// <summary>Returns the slot of an allocation, -1 when it is not live.</summary>
     public int Find(AllocId id)

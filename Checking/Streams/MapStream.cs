@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using Fleet.Checking.Rules;
 using Fleet.Kernel;
 using Fleet.Kernel.History;
+using Fleet.Kernel.Host;
 
 namespace Fleet.Checking.Streams;
 
@@ -218,6 +219,12 @@ internal sealed class MapStream(CheckContext context, DeviceGroup group, int obj
             default:
                 break;
         }
+    }
+
+    public override void AddTo(ReachedObjects reached)
+    {
+        base.AddTo(reached);
+        _tags.AddTo(reached);
     }
 
     protected override void Apply(in Operation record)

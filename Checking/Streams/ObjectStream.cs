@@ -1,5 +1,6 @@
 using Fleet.Checking.Rules;
 using Fleet.Kernel.History;
+using Fleet.Kernel.Host;
 
 namespace Fleet.Checking.Streams;
 
@@ -86,6 +87,12 @@ internal abstract class ObjectStream(CheckContext context, DeviceGroup group, in
         }
 
         Apply(record);
+    }
+
+    public virtual void AddTo(ReachedObjects reached)
+    {
+        reached.Add(this);
+        reached.Add(group);
     }
 
     /// <summary>Everything was fed: decides what only the end decides.</summary>

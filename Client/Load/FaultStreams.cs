@@ -1,4 +1,5 @@
 using Fleet.Kernel.History;
+using Fleet.Kernel.Host;
 
 namespace Fleet.Client.Load;
 
@@ -29,5 +30,11 @@ public sealed class FaultStreams(IObjectStreams inner) : IObjectStreams
         }
 
         public void Observe(in Operation record) => inner.Observe(record);
+
+        public void AddTo(ReachedObjects reached)
+        {
+            reached.Add(this);
+            inner.AddTo(reached);
+        }
     }
 }

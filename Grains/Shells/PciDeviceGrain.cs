@@ -1,4 +1,5 @@
 using Fleet.Kernel;
+using Fleet.Kernel.Host;
 using Fleet.Protocol.Calls;
 using Fleet.Protocol.Devices;
 using Fleet.Protocol.Incarnations;
@@ -30,6 +31,7 @@ internal sealed class PciDeviceGrain : FencedGrain, IPciDeviceGrain
     private RunPlan? _run;
     private DevicePlan? _plan;
     private TimeSpan _patience;
+    private ReachedObjects? _reached;
 
     public PciDeviceGrain(FleetContext context, GrainLinks links, ClientLedger ledger, LongPoll poll)
         : base(context)
@@ -62,13 +64,22 @@ internal sealed class PciDeviceGrain : FencedGrain, IPciDeviceGrain
         return await Bind(0);
     }
 
-    public ValueTask<AllocReply> Alloc(AllocRequest request) => _agent.Log.Serves
-        ? Clients.RunAsync<AllocCall, AllocRequest, AllocReply>(new(_agent), request)
-        : AllocOnceServing(request);
+    public ValueTask<AllocReply> Alloc(AllocRequest request)
+    {
+        _reached?.Fetch();
+        return _agent.Log.Serves
+            ? Clients.RunAsync<AllocCall, AllocRequest, AllocReply>(new(_agent), request)
+            : AllocOnceServing(request);
+    }
 
-    public ValueTask<FreeReply> Free(FreeRequest request) => _agent.Log.Serves
-        ? Clients.RunAsync<FreeCall, FreeRequest, FreeReply>(new(_agent), request)
-        : FreeOnceServing(request);
+    public ValueTask<FreeReply> Free(FreeRequest request)
+    {
+        // From the first free on: the tables of what is held are there by then.
+        (_reached ??= _agent.Reached).Fetch();
+        return _agent.Log.Serves
+            ? Clients.RunAsync<FreeCall, FreeRequest, FreeReply>(new(_agent), request)
+            : FreeOnceServing(request);
+    }
 
     public async ValueTask<AccessReply> Access(AccessRequest request) => await IsServing()
         ? await Clients.RunAsync<RequestAccessCall, AccessRequest, AccessReply>(new(_agent), request)
@@ -140,6 +151,7 @@ internal sealed class PciDeviceGrain : FencedGrain, IPciDeviceGrain
         var links = _links.New();
         var agent = new DeviceAgent(_context, this.GetPrimaryKeyString(), links);
         links.Owner = agent.Log;
+        _reached = null;
         agent.PartLost = OnPartLost;
         return agent;
     }

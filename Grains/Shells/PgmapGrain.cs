@@ -1,3 +1,4 @@
+using Fleet.Kernel.Host;
 using Fleet.Protocol.Calls;
 using Fleet.Protocol.Devices;
 using Fleet.Protocol.Maps;
@@ -20,6 +21,7 @@ internal sealed class PgmapGrain : PartGrain, IPgmapGrain
     private readonly ClientLedger _ledger;
     private readonly MapAgent _agent;
     private bool _hasTold;
+    private ReachedObjects? _reached;
 
     public PgmapGrain(FleetContext context, GrainLinks links, ClientLedger ledger)
         : base(context)
@@ -32,9 +34,13 @@ internal sealed class PgmapGrain : PartGrain, IPgmapGrain
 
     private OnceCalls Clients => new(_ledger, _agent.Log);
 
-    public ValueTask<AccessReply> Access(AccessRequest request) => Log.Serves
-        ? Clients.RunAsync<AccessCall, AccessRequest, AccessReply>(new(_agent), request)
-        : AccessOnceServing(request);
+    public ValueTask<AccessReply> Access(AccessRequest request)
+    {
+        (_reached ??= _agent.Reached).Fetch();
+        return Log.Serves
+            ? Clients.RunAsync<AccessCall, AccessRequest, AccessReply>(new(_agent), request)
+            : AccessOnceServing(request);
+    }
 
     public async ValueTask<AccessReply[]> AccessMany(AccessRequest[] requests) => await IsServing()
         ? await Clients.RunManyAsync<AccessCall, AccessRequest, AccessReply>(new(_agent), requests)

@@ -1,4 +1,5 @@
 using System.Numerics;
+using Fleet.Kernel.Host;
 
 namespace Fleet.Kernel;
 
@@ -49,6 +50,8 @@ internal struct GranuleBitmap
         taken = Math.Min(64 - offset, count);
         return (taken == 64 ? ulong.MaxValue : (1UL << (int)taken) - 1) << offset;
     }
+
+    public readonly void AddTo(ReachedObjects reached) => reached.Add(_first);
 
     /// <summary>Makes an empty bitmap of <paramref name="bits"/> bits.</summary>
     public void Shape(long bits)

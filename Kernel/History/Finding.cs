@@ -1,3 +1,5 @@
+using Fleet.Kernel.Host;
+
 namespace Fleet.Kernel.History;
 
 /// <summary>Who is to blame; the exit code follows from it.</summary>
@@ -55,6 +57,11 @@ public interface IObjectStream
 
     /// <summary>An operation that this object executed; times are 0, as the object does not know them.</summary>
     void Observe(in Operation record);
+
+    /// <summary>Adds what it reaches for an operation; nothing where it reaches nothing.</summary>
+    void AddTo(ReachedObjects reached)
+    {
+    }
 }
 
 /// <summary>Makes the observer of an object; the embedded checker in a silo, or nobody.</summary>

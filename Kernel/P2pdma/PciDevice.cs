@@ -122,6 +122,20 @@ public sealed class PciDevice() : KernelObject(KernelObjectKind.Device)
         Resources.Clear();
     }
 
+    /// <summary>Adds what an alloc or a free reaches, in its order, except what the refs hang on.</summary>
+    internal void AddTo(ReachedObjects reached)
+    {
+        reached.Add(this);
+        reached.Add(Field);
+        reached.Add(Field?.Pool);
+        reached.Add(Field?.Pool?.Pool);
+        for (var chunk = Field?.Pool?.Pool?.Newest; chunk is not null; chunk = chunk.Next)
+        {
+            reached.Add(chunk);
+            chunk.Bitmap.AddTo(reached);
+        }
+    }
+
     public override void HashInto(ref ulong hash)
     {
         StateHash.Mix(ref hash, (Field is null ? 0UL : 1) | (IsLocked ? 2UL : 0) | (Driver is null ? 0UL : 4));

@@ -112,6 +112,7 @@ public sealed partial class DeviceAgent
 
             _lockHolder = ticket;
             var err = ticket.Kind is TicketKind.Bind ? await BindLocked(ticket) : await UnbindLocked(ticket);
+            Reach();
             await CommitAsync();
             ticket.End(err, Log.Last);
             Unlock();

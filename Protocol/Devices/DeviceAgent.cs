@@ -1,3 +1,4 @@
+using System.Numerics;
 using System.Runtime.InteropServices;
 using Fleet.Kernel;
 using Fleet.Kernel.Drivers;
@@ -44,6 +45,7 @@ public sealed partial class DeviceAgent
         public long Allocations;
         public long Frees;
         public bool HasQueue;
+        public ReachedObjects? Reached;
     }
 
     private struct Tally
@@ -124,6 +126,23 @@ public sealed partial class DeviceAgent
         }
 
         await CommitAsync();
+    }
+
+    /// <summary>What an alloc or a free reaches, for whoever knows that one comes; empty while the device is not
+    /// bound.</summary>
+    /// <remarks>The same object as long as the agent lives. Only a device that is used has it.</remarks>
+    public ReachedObjects Reached
+    {
+        get
+        {
+            if (_hot.Reached is null)
+            {
+                _hot.Reached = new();
+                Reach();
+            }
+
+            return _hot.Reached;
+        }
     }
 
     /// <summary>pci_alloc_p2pmem for a client.</summary>
@@ -446,6 +465,32 @@ public sealed partial class DeviceAgent
         }
     }
 
+    /// <summary>Finds anew what an alloc or a free reaches, where somebody has asked for it.</summary>
+    private void Reach()
+    {
+        if (_hot.Reached is not { } reached)
+        {
+            return;
+        }
+
+        reached.Clear();
+        if (!_hot.Device.IsBound)
+        {
+            return; // What a binding had is not to be held after it.
+        }
+
+        reached.Add(this);
+        Log.AddTo(reached);
+        _hot.Device.AddTo(reached);
+        _hot.Live.AddTo(reached);
+        foreach (var resource in _hot.Device.Resources)
+        {
+            reached.Add(resource);
+            reached.Add(resource.Map.Ref);
+            reached.Add(resource.Map.Ref?.Handle);
+        }
+    }
+
     private bool IsBarred(int session) => _hot.Barred is not null && _hot.Barred.Contains(session);
 
     private List<long> HeldBy(int session)
@@ -525,7 +570,11 @@ public sealed partial class DeviceAgent
 
     private FreeReply Freed(in FreeRequest request, in LiveAllocation held, Errno err)
     {
-        _hot.Frees++;
+        if (BitOperations.IsPow2(++_hot.Frees))
+        {
+            Reach(); // Tables have grown meanwhile.
+        }
+
         var reply = new FreeReply(err, Log.Take(), (short)(held.Memory.Owner?.Resource ?? -1));
         Observe(request, held, reply);
         return reply;

@@ -1,4 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
+using Fleet.Kernel.Host;
 
 namespace Fleet.Protocol.Devices;
 
@@ -22,6 +23,8 @@ public struct HeldAllocations<T>
     }
 
     public int Count { get; private set; }
+
+    public readonly void AddTo(ReachedObjects reached) => reached.Add(_entries);
 
     public readonly bool TryGet(long number, [MaybeNullWhen(false)] out T held)
     {

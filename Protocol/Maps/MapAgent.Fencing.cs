@@ -43,6 +43,7 @@ public sealed partial class MapAgent
             return Log.Last;
         }
 
+        _reached?.Clear();
         (_deviceGen, _life, _map, _tags, _resource, _pins) = (deviceGen, 0, null, default, null, null);
         return Log.Add(EventKind.Fenced, actor: actor, after: [Device(cause)]);
     }

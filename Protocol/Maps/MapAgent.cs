@@ -1,5 +1,7 @@
+using System.Numerics;
 using Fleet.Kernel;
 using Fleet.Kernel.History;
+using Fleet.Kernel.Host;
 using Fleet.Kernel.Memremap;
 using Fleet.Protocol.Plans;
 using Fleet.Protocol.Refs;
@@ -33,6 +35,8 @@ public sealed partial class MapAgent
     private bool _dropsInBulk;
     private Dictionary<long, Pin>? _pins;
     private long _pinsMade;
+    private ReachedObjects? _reached;
+    private long _accesses;
 
     /// <summary>A page that a session pins; it outlives the mapping where nothing waits for it.</summary>
     private readonly record struct Pin(ulong Pfn, int Session);
@@ -52,6 +56,22 @@ public sealed partial class MapAgent
     }
 
     public ObjectLog Log { get; }
+
+    /// <summary>What an access reaches, for whoever knows that one comes; empty while nothing is mapped.</summary>
+    /// <remarks>The same object as long as the agent lives. Only a page map that is used has it.</remarks>
+    public ReachedObjects Reached
+    {
+        get
+        {
+            if (_reached is null)
+            {
+                _reached = new();
+                Reach();
+            }
+
+            return _reached;
+        }
+    }
 
     public At Store(MapLife life, At cause)
     {
@@ -93,6 +113,7 @@ public sealed partial class MapAgent
         _map!.InitPages();
         _slot.Begin(slot);
         _slot.Get(_map.PageCount);
+        Reach();
         return Counted(Range(EventKind.PagesInit, [Device(cause)]));
     }
 
@@ -149,6 +170,7 @@ public sealed partial class MapAgent
         }
 
         _map!.IsStored = false;
+        _reached?.Clear();
         Range(EventKind.MapErase, [Device(cause)]);
         Log.Add(EventKind.GpWaitBegin);
         _map.ErasedForGood = true;
@@ -259,6 +281,11 @@ public sealed partial class MapAgent
             return new(Errno.EINVAL, default, 0);
         }
 
+        if (BitOperations.IsPow2(_accesses++))
+        {
+            Reach(); // Tables have grown meanwhile.
+        }
+
         var at = Log.Take();
         var reply = _map.IsPresent
             ? new AccessReply(
@@ -299,6 +326,24 @@ public sealed partial class MapAgent
 
         _slot.Put(1);
         return Counted(at);
+    }
+
+    /// <summary>Finds anew what an access reaches, where somebody has asked for it.</summary>
+    private void Reach()
+    {
+        if (_reached is not { } reached)
+        {
+            return;
+        }
+
+        reached.Clear();
+        if (_map is { IsStored: true })
+        {
+            reached.Add(this);
+            Log.AddTo(reached);
+            reached.Add(_map);
+            _tags.AddTo(reached);
+        }
     }
 
     private void Observe(in AccessRequest request, in AccessReply reply) => Log.Observe(new Operation

@@ -1,4 +1,5 @@
 using Fleet.Kernel.History;
+using Fleet.Kernel.Host;
 
 namespace Fleet.Protocol.Maps;
 
@@ -17,6 +18,8 @@ internal struct PageTags
 
     /// <summary>The blocks after the first one.</summary>
     private ulong[]?[]? _rest;
+
+    public readonly void AddTo(ReachedObjects reached) => reached.Add(_first);
 
     /// <summary>Writes a tag into each page, or reads them.</summary>
     /// <returns>The tag of the first page, or the first that differs from it.</returns>

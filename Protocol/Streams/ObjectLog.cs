@@ -1,5 +1,6 @@
 using Fleet.Kernel;
 using Fleet.Kernel.History;
+using Fleet.Kernel.Host;
 using Fleet.Protocol.Devices;
 using Fleet.Protocol.Incarnations;
 using Fleet.Protocol.Wire;
@@ -79,6 +80,18 @@ public sealed class ObjectLog(FleetContext context, string name)
     public void Observe(in Operation operation) => _stream?.Observe(operation);
 
     public bool IsObserved => _stream is not null;
+
+    /// <summary>Adds what an operation reaches of it.</summary>
+    internal void AddTo(ReachedObjects reached)
+    {
+        reached.Add(this);
+        if (!_servesToItsEnd)
+        {
+            reached.Add(_tenure);
+        }
+
+        _stream?.AddTo(reached);
+    }
 
     /// <summary>Records an event at the next position.</summary>
     public At Add(
