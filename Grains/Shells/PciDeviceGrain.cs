@@ -85,13 +85,21 @@ internal sealed class PciDeviceGrain : FencedGrain, IPciDeviceGrain
         ? await Clients.RunAsync<RequestAccessCall, AccessRequest, AccessReply>(new(_agent), request)
         : AccessCall.Gone;
 
-    public async ValueTask<AllocReply[]> AllocMany(AllocRequest[] requests) => await IsServing()
-        ? await Clients.RunManyAsync<AllocCall, AllocRequest, AllocReply>(new(_agent), requests)
-        : Refusals.Of(requests.Length, AllocCall.Gone);
+    public async ValueTask<AllocReply[]> AllocMany(AllocRequest[] requests)
+    {
+        _reached?.Fetch();
+        return await IsServing()
+            ? await Clients.RunManyAsync<AllocCall, AllocRequest, AllocReply>(new(_agent), requests)
+            : Refusals.Of(requests.Length, AllocCall.Gone);
+    }
 
-    public async ValueTask<FreeReply[]> FreeMany(FreeRequest[] requests) => await IsServing()
-        ? await Clients.RunManyAsync<FreeCall, FreeRequest, FreeReply>(new(_agent), requests)
-        : Refusals.Of(requests.Length, FreeCall.Gone);
+    public async ValueTask<FreeReply[]> FreeMany(FreeRequest[] requests)
+    {
+        (_reached ??= _agent.Reached).Fetch();
+        return await IsServing()
+            ? await Clients.RunManyAsync<FreeCall, FreeRequest, FreeReply>(new(_agent), requests)
+            : Refusals.Of(requests.Length, FreeCall.Gone);
+    }
 
     public async ValueTask<ResolveReply> Resolve(ResolveRequest request)
     {

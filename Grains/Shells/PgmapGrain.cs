@@ -42,9 +42,13 @@ internal sealed class PgmapGrain : PartGrain, IPgmapGrain
             : AccessOnceServing(request);
     }
 
-    public async ValueTask<AccessReply[]> AccessMany(AccessRequest[] requests) => await IsServing()
-        ? await Clients.RunManyAsync<AccessCall, AccessRequest, AccessReply>(new(_agent), requests)
-        : Refusals.Of(requests.Length, AccessCall.Gone);
+    public async ValueTask<AccessReply[]> AccessMany(AccessRequest[] requests)
+    {
+        (_reached ??= _agent.Reached).Fetch();
+        return await IsServing()
+            ? await Clients.RunManyAsync<AccessCall, AccessRequest, AccessReply>(new(_agent), requests)
+            : Refusals.Of(requests.Length, AccessCall.Gone);
+    }
 
     public async ValueTask<PinReply> Pin(PinRequest request) => await IsServing()
         ? await Clients.RunAsync<PinCall, PinRequest, PinReply>(new(_agent), request) : PinCall.Gone;
