@@ -151,7 +151,7 @@ public sealed class NoStaleData : Rule, IDeviceRule
     void IDeviceRule.Judge(DeviceStream device, HistoryEvent record)
     {
         // The kernel gives pci_p2pdma_release the pci_dev, which outlives the binding; records name the p2pdma object.
-        if (record.Other == 0 || device.Context.Name(record.Other).StartsWith("p2pdma:", StringComparison.Ordinal))
+        if (record.Other == 0 || device.Context.Objects.NameStartsWith(record.Other, "p2pdma:"))
         {
             return;
         }
@@ -227,7 +227,7 @@ public sealed class ErrorNoResidue : Rule, IDeviceRule
     /// <summary>The device's own set-up happens inside its first add_resource and stays until the unbind.</summary>
     private static bool IsSetup(DeviceStream device, RegisteredNode node) =>
         node.Data == 0 || node.Data == device.Obj
-            || device.Context.Name(node.Data).StartsWith("p2pdma:", StringComparison.Ordinal);
+            || device.Context.Objects.NameStartsWith(node.Data, "p2pdma:");
 }
 
 /// <summary>I33: an action that cannot be registered runs at once instead, and is on no list.</summary>

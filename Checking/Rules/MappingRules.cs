@@ -537,8 +537,8 @@ public sealed class MapErasedBeforeFree : Rule, IDeviceRule
     /// <summary>A mapping that never got its chunk is known by its entry; one order tells which was first.</summary>
     private void JudgeEntry(DeviceStream device, HistoryEvent record)
     {
-        if (!device.Context.InOneOrder || device.ResourceIn(record.Other) is not { } body
-            || !device.Group.Maps.TryGetValue(device.Context.Objects.Find("map:" + body), out var map))
+        if (!device.Context.InOneOrder || device.ResourceIn(record.Other, "map:") is not { } named
+            || !device.Group.Maps.TryGetValue(named, out var map))
         {
             return;
         }

@@ -93,19 +93,14 @@ internal sealed class DeviceGroup
     /// </summary>
     public RefStream? RefOf(ObjectTable objects, int map)
     {
-        var name = objects.Name(map);
-        var body = name[(name.IndexOf(':', StringComparison.Ordinal) + 1)..];
+        var name = objects.Name(map, stackalloc char[ObjectTable.UsualLength]);
+        var body = name[(name.IndexOf(':') + 1)..];
         var device = body[..Math.Max(0, body.LastIndexOf('/'))];
-        foreach (var candidate in (string[])[$"ref:{body}", $"ref:{device}/shared", $"ref:{device}/queue"])
-        {
-            if (Refs.TryGetValue(objects.Find(candidate), out var found) && found.Now.Exists)
-            {
-                return found;
-            }
-        }
-
-        return null;
+        return Living(objects.Find($"ref:{body}")) ?? Living(objects.Find($"ref:{device}/shared"))
+            ?? Living(objects.Find($"ref:{device}/queue"));
     }
+
+    private RefStream? Living(int id) => Refs.TryGetValue(id, out var found) && found.Now.Exists ? found : null;
 
     /// <summary>
     /// Runs once all records of an object were fed: at once when it was fed as a whole before, else at the end.

@@ -171,13 +171,11 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
     /// </summary>
     public Mapping? MapIn(int id)
     {
-        var body = ResourceIn(id);
-        if (body is null || _mappings is null)
+        if (_mappings is null || ResourceIn(id, "map:") is not { } map || ResourceIn(id, "ref:") is not { } owner)
         {
             return null;
         }
 
-        var (map, owner) = (Context.Objects.Find("map:" + body), Context.Objects.Find("ref:" + body));
         return _mappings.Find(m => (map != 0 && m.Map == map) || (owner != 0 && m.Owner == owner));
     }
 
@@ -785,8 +783,8 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
     {
         foreach (var failed in FailedRegistrations)
         {
-            var container = ResourceIn(failed.Record.Other);
-            failed.WasTornDown |= container is null || Context.Objects.Find("map:" + container) == map;
+            var container = ResourceIn(failed.Record.Other, "map:");
+            failed.WasTornDown |= container is null || container == map;
         }
     }
 
@@ -811,26 +809,26 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
     }
 
     /// <summary>Returns the ref that lives in an object's memory, by the names of both; 0 when there is none.</summary>
-    private int OwnerIn(int id)
-    {
-        var body = Context.Name(id).StartsWith("p2p_pgmap:", StringComparison.Ordinal) ? ResourceIn(id) : null;
-        return body is null ? 0 : Context.Objects.Find("ref:" + body);
-    }
+    private int OwnerIn(int id) =>
+        Context.Objects.NameStartsWith(id, "p2p_pgmap:") ? ResourceIn(id, "ref:") ?? 0 : 0;
 
     /// <summary>
-    /// Returns the resource that an object named <c>p2p_pgmap:DEV/barN.LIFE</c> or <c>pgmap:…</c> belongs to.
+    /// Returns what has the same resource as an object named <c>p2p_pgmap:DEV/barN.LIFE</c> or <c>pgmap:…</c>.
     /// </summary>
-    public string? ResourceIn(int id)
+    /// <param name="prefix">Of the name that is looked for: <c>map:</c> or <c>ref:</c>.</param>
+    /// <returns>0 where there is none of that name; null where the object has another kind of name.</returns>
+    public int? ResourceIn(int id, string prefix)
     {
-        var name = Context.Name(id);
-        var colon = name.IndexOf(':', StringComparison.Ordinal);
+        var name = Context.Objects.Name(id, stackalloc char[ObjectTable.UsualLength]);
+        var colon = name.IndexOf(':');
         if (colon < 0 || name[..colon] is not ("p2p_pgmap" or "pgmap"))
         {
             return null;
         }
 
         var dot = name.LastIndexOf('.');
-        return dot > name.LastIndexOf('/') ? name[(colon + 1)..dot] : name[(colon + 1)..];
+        var resource = name[(colon + 1)..(dot > name.LastIndexOf('/') ? dot : name.Length)];
+        return Context.Objects.Find($"{prefix}{resource}");
     }
 
     /// <summary>Moves the bound of unanswered operations that were sent after a record was done.</summary>

@@ -57,7 +57,7 @@ internal sealed class RefStream(CheckContext context, DeviceGroup group, int obj
     public HistoryEvent? Zero => _steps?.Zero;
 
     /// <summary>It counts the users of several page maps.</summary>
-    public bool IsShared { get; } = context.Objects.Name(obj).EndsWith("/shared", StringComparison.Ordinal);
+    public bool IsShared { get; } = context.Objects.NameEndsWith(obj, "/shared");
 
     public RefLife LifeAt(int gen, long seq)
     {

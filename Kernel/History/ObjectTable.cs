@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Runtime.CompilerServices;
 
 namespace Fleet.Kernel.History;
 
@@ -40,18 +41,21 @@ public enum ObjectKind : byte
 /// What is made anew in every life of a binding has the number of the life behind its name (<c>p2pdma:DEV.17</c>), and
 /// names are kept for ever: from the second life on such a name is kept as the one before the number, which all lives
 /// share, and the number. A device has six names, of which its own alone is kept: of the others the device is, and what
-/// stands before and after its key, which all devices share. Concurrency: any thread; reading a known name takes no
-/// lock. Source: docs/decisions/0146, 0158.
+/// stands before and after its key, which all devices share. A question about a name, and a name given in parts, makes
+/// no string. Concurrency: any thread; reading a known name takes no lock. Source: docs/decisions/0146, 0158.
 /// </remarks>
 public sealed class ObjectTable
 {
     /// <summary>Longest number behind a name: every one of as many digits is an <see cref="int"/>.</summary>
     private const int LifeDigitsMax = 9;
 
+    /// <summary>Characters that nearly every name fits into: room for one on the stack.</summary>
+    public const int UsualLength = 128;
+
     private const string DevicePrefix = "dev:";
 
     private readonly Lock _gate = new();
-    private readonly HashSet<Form> _forms = [];
+    private readonly Dictionary<(string Before, string After), Form> _forms = [];
     private readonly HashSet<string> _shared = new(StringComparer.Ordinal);
     private readonly HashSet<string>.AlternateLookup<ReadOnlySpan<char>> _sharedBySpan;
     private readonly List<string> _processes = [""];
@@ -78,9 +82,23 @@ public sealed class ObjectTable
     /// <summary>
     /// Returns the id of <paramref name="name"/>, giving it one at first mention; 0 for null or empty.
     /// </summary>
-    public int Intern(string? name)
+    public int Intern(string? name) => Intern(name, name);
+
+    /// <inheritdoc cref="Intern(string?)"/>
+    public int Intern(ReadOnlySpan<char> name) => Intern(name, null);
+
+    /// <inheritdoc cref="Intern(string?)"/>
+    public int Intern(ref DefaultInterpolatedStringHandler name)
     {
-        if (string.IsNullOrEmpty(name))
+        var id = Intern(name.Text, null);
+        name.Clear();
+        return id;
+    }
+
+    /// <param name="whole">The name, where the caller has a string of it.</param>
+    private int Intern(ReadOnlySpan<char> name, string? whole)
+    {
+        if (name.IsEmpty)
         {
             return 0;
         }
@@ -105,9 +123,9 @@ public sealed class ObjectTable
             }
 
             _entries[id] = kind is ObjectKind.Other or ObjectKind.Queue && LifeOf(name) is { Life: > 1 } split
-                ? new(Shared(name.AsSpan(0, split.Length)), kind, split.Life, HasLife: true)
+                ? new(Shared(name[..split.Length]), kind, split.Life, HasLife: true)
                 : FormOf(name, kind, ref device) is { } form ? new(form, kind, device)
-                : new(name, kind, kind is ObjectKind.Device ? id : device);
+                : new(whole ?? name.ToString(), kind, kind is ObjectKind.Device ? id : device);
             if (3 * id > 2 * _places.Length)
             {
                 Grow();
@@ -120,12 +138,20 @@ public sealed class ObjectTable
     }
 
     /// <summary>Returns the id of a known name, 0 for one never mentioned.</summary>
-    public int Find(string name)
+    public int Find(ReadOnlySpan<char> name)
     {
         lock (_gate)
         {
             return _places[PlaceOf(name, HashOf(name))].Id;
         }
+    }
+
+    /// <inheritdoc cref="Find(ReadOnlySpan{char})"/>
+    public int Find(ref DefaultInterpolatedStringHandler name)
+    {
+        var id = Find(name.Text);
+        name.Clear();
+        return id;
     }
 
     /// <remarks>A name with a life, or with the key of a device, is made anew by each call.</remarks>
@@ -137,6 +163,34 @@ public sealed class ObjectTable
             : entry.HasLife ? string.Create(CultureInfo.InvariantCulture, $"{(string)entry.Text}.{entry.Number}")
             : (string)entry.Text;
     }
+
+    /// <summary>Returns the name without making a string of it, where the room that is given is enough.</summary>
+    /// <param name="room">What the name may be written into, mostly <see cref="UsualLength"/>.</param>
+    public ReadOnlySpan<char> Name(int id, Span<char> room)
+    {
+        var entries = _entries;
+        ref readonly var entry = ref entries[id];
+        int length;
+        if (entry.Text is Form form)
+        {
+            return room.TryWrite($"{form.Before}{KeyOf(entries[entry.Number])}{form.After}", out length)
+                ? room[..length] : Name(id);
+        }
+
+        if (!entry.HasLife)
+        {
+            return (string)entry.Text;
+        }
+
+        return room.TryWrite(CultureInfo.InvariantCulture, $"{(string)entry.Text}.{entry.Number}", out length)
+            ? room[..length] : Name(id);
+    }
+
+    public bool NameStartsWith(int id, string prefix) =>
+        Name(id, stackalloc char[UsualLength]).StartsWith(prefix, StringComparison.Ordinal);
+
+    public bool NameEndsWith(int id, string suffix) =>
+        Name(id, stackalloc char[UsualLength]).EndsWith(suffix, StringComparison.Ordinal);
 
     public ObjectKind Kind(int id) => _entries[id].Kind;
 
@@ -191,7 +245,7 @@ public sealed class ObjectTable
     }
 
     /// <remarks>FNV-1a over UTF-16 units.</remarks>
-    private static int HashOf(string name)
+    private static int HashOf(ReadOnlySpan<char> name)
     {
         var hash = 2166136261U;
         foreach (var unit in name)
@@ -203,7 +257,7 @@ public sealed class ObjectTable
     }
 
     /// <summary>The place of a name, or the free one where it would stand.</summary>
-    private int PlaceOf(string name, int hash)
+    private int PlaceOf(ReadOnlySpan<char> name, int hash)
     {
         var last = _places.Length - 1;
         var place = hash & last;
@@ -215,7 +269,7 @@ public sealed class ObjectTable
         return place;
     }
 
-    private bool IsNamed(int id, string name)
+    private bool IsNamed(int id, ReadOnlySpan<char> name)
     {
         ref readonly var entry = ref _entries[id];
         if (entry.Text is Form form)
@@ -223,34 +277,34 @@ public sealed class ObjectTable
             var key = KeyOf(_entries[entry.Number]);
             return name.Length == form.Before.Length + key.Length + form.After.Length
                 && name.StartsWith(form.Before, StringComparison.Ordinal)
-                && name.AsSpan(form.Before.Length).StartsWith(key)
+                && name[form.Before.Length..].StartsWith(key)
                 && name.EndsWith(form.After, StringComparison.Ordinal);
         }
 
         return entry.HasLife
             ? LifeOf(name) is var split && split.Life == entry.Number
-                && name.AsSpan(0, split.Length).SequenceEqual((string)entry.Text)
-            : name == (string)entry.Text;
+                && name[..split.Length].SequenceEqual((string)entry.Text)
+            : name.SequenceEqual((string)entry.Text);
     }
 
     private static ReadOnlySpan<char> KeyOf(in Entry device) => ((string)device.Text).AsSpan(DevicePrefix.Length);
 
     /// <summary>The form of a name that has the key of a known device in it; null where it has none.</summary>
     /// <param name="device">Of a ref, map or pool; of anything else it is found here.</param>
-    private Form? FormOf(string name, ObjectKind kind, ref int device)
+    private Form? FormOf(ReadOnlySpan<char> name, ObjectKind kind, ref int device)
     {
-        var (start, end) = (name.IndexOf(':', StringComparison.Ordinal) + 1, name.LastIndexOf('/'));
+        var (start, end) = (name.IndexOf(':') + 1, name.LastIndexOf('/'));
         if (kind is ObjectKind.Pool)
         {
             end = name.Length;
         }
         else if (kind is ObjectKind.Other && start > 0)
         {
-            device = DeviceIn(end);
+            device = DeviceIn(name, start, end);
             if (device == 0)
             {
                 end = name.LastIndexOf('.');
-                device = DeviceIn(end);
+                device = DeviceIn(name, start, end);
             }
         }
 
@@ -259,16 +313,19 @@ public sealed class ObjectTable
             return null;
         }
 
-        var form = new Form(name[..start], name[end..]);
-        if (!_forms.TryGetValue(form, out var shared))
+        var (before, after) = (Shared(name[..start]), Shared(name[end..]));
+        if (!_forms.TryGetValue((before, after), out var form))
         {
-            _forms.Add(form);
+            form = new(before, after);
+            _forms.Add((before, after), form);
         }
 
-        return shared ?? form;
-
-        int DeviceIn(int to) => to > start ? Find(DevicePrefix + name[start..to]) : 0;
+        return form;
     }
+
+    /// <summary>The known device whose key stands there in a name; 0 where none does.</summary>
+    private int DeviceIn(ReadOnlySpan<char> name, int start, int end) =>
+        end > start ? Find($"{DevicePrefix}{name[start..end]}") : 0;
 
     private void Grow()
     {
@@ -291,10 +348,10 @@ public sealed class ObjectTable
 
     /// <summary>The number behind the last dot of a name, and the length of what stands before the dot; 0 where no
     /// number stands there that would be written in the same way again.</summary>
-    private static (int Length, int Life) LifeOf(string name)
+    private static (int Length, int Life) LifeOf(ReadOnlySpan<char> name)
     {
         var dot = name.LastIndexOf('.');
-        var digits = name.AsSpan(dot + 1);
+        var digits = name[(dot + 1)..];
         return dot > 0 && digits.Length is > 0 and <= LifeDigitsMax && digits[0] is >= '1' and <= '9'
             && !digits.ContainsAnyExceptInRange('0', '9')
             ? (dot, int.Parse(digits, NumberStyles.None, CultureInfo.InvariantCulture)) : (0, 0);
@@ -311,8 +368,8 @@ public sealed class ObjectTable
         return shared;
     }
 
-    private static ObjectKind KindOf(string name) =>
-        name.AsSpan(0, Math.Max(0, name.IndexOf(':', StringComparison.Ordinal))) switch
+    private static ObjectKind KindOf(ReadOnlySpan<char> name) =>
+        name[..Math.Max(0, name.IndexOf(':'))] switch
         {
             "dev" => ObjectKind.Device,
             "ref" => ObjectKind.Ref,
@@ -325,9 +382,9 @@ public sealed class ObjectTable
             _ => ObjectKind.Other,
         };
 
-    private int InternDeviceOf(string name, ObjectKind kind)
+    private int InternDeviceOf(ReadOnlySpan<char> name, ObjectKind kind)
     {
-        var body = name[(name.IndexOf(':', StringComparison.Ordinal) + 1)..];
+        var body = name[(name.IndexOf(':') + 1)..];
         if (kind is not ObjectKind.Pool)
         {
             var slash = body.LastIndexOf('/');
@@ -339,6 +396,6 @@ public sealed class ObjectTable
             body = body[..slash];
         }
 
-        return Intern(DevicePrefix + body);
+        return Intern($"{DevicePrefix}{body}");
     }
 }

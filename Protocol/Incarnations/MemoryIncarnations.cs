@@ -33,7 +33,7 @@ public sealed class MemoryIncarnations : IIncarnations
     {
         lock (_gate)
         {
-            ref var known = ref PlaceOf(name);
+            ref var known = ref PlaceOf(_names.Intern(name));
             var earlier = known;
             if (IsFencing)
             {
@@ -98,13 +98,14 @@ public sealed class MemoryIncarnations : IIncarnations
     /// <summary>Lets through to a log what the newest incarnations commit, and nothing else.</summary>
     public ILifecycleLog Fence(ILifecycleLog log, ObjectTable objects) => new FencedLog(this, log, objects);
 
-    private Entry EntryOf(string name) => PlaceOf(name) ??= new(0, default, null);
+    private Entry EntryOf(string name) => EntryOf(_names.Intern(name));
+
+    private Entry EntryOf(int id) => PlaceOf(id) ??= new(0, default, null);
 
     private Entry? Known(int id) => id < _known.Length ? _known[id] : null;
 
-    private ref Entry? PlaceOf(string name)
+    private ref Entry? PlaceOf(int id)
     {
-        var id = _names.Intern(name);
         if (id >= _known.Length)
         {
             Array.Resize(ref _known, Math.Max(id + 1, 2 * _known.Length));
@@ -113,23 +114,27 @@ public sealed class MemoryIncarnations : IIncarnations
         return ref _known[id];
     }
 
-    private void Admit(Position at, string name)
+    /// <returns>The object here.</returns>
+    private int Admit(Position at, ReadOnlySpan<char> name)
     {
         lock (_gate)
         {
-            if (IsFencing && at.Gen < EntryOf(name).Gen)
+            var id = _names.Intern(name);
+            if (IsFencing && at.Gen < EntryOf(id).Gen)
             {
                 Interlocked.Increment(ref _refused);
-                throw new StaleIncarnationException(name, at.Gen);
+                throw new StaleIncarnationException(name.ToString(), at.Gen);
             }
+
+            return id;
         }
     }
 
-    private void Apply(IReadOnlyList<HistoryEvent> events, string name)
+    private void Apply(IReadOnlyList<HistoryEvent> events, int id)
     {
         lock (_gate)
         {
-            var entry = EntryOf(name);
+            var entry = EntryOf(id);
             for (var i = 0; i < events.Count; i++)
             {
                 entry.State = entry.State.After(events[i]);
@@ -148,22 +153,22 @@ public sealed class MemoryIncarnations : IIncarnations
                 return log.CommitAsync(events);
             }
 
-            var name = objects.Name(events[0].At.Obj);
-            incarnations.Admit(events[0].At, name);
+            var at = events[0].At;
+            var id = incarnations.Admit(at, objects.Name(at.Obj, stackalloc char[ObjectTable.UsualLength]));
             var stored = log.CommitAsync(events);
             if (!stored.IsCompletedSuccessfully)
             {
-                return After(stored, events, name);
+                return After(stored, events, id);
             }
 
-            incarnations.Apply(events, name);
+            incarnations.Apply(events, id);
             return stored;
         }
 
-        private async ValueTask After(ValueTask stored, IReadOnlyList<HistoryEvent> events, string name)
+        private async ValueTask After(ValueTask stored, IReadOnlyList<HistoryEvent> events, int id)
         {
             await stored;
-            incarnations.Apply(events, name);
+            incarnations.Apply(events, id);
         }
     }
 }

@@ -55,6 +55,87 @@ public sealed class ObjectTableTests
         },
         iter: 400);
 
+    // Goal: what is asked of a name without a string of it, and given without one, is what strings say.
+    // Method: names of all forms beside their own pieces, with room for all of a name, for a part of it and for none.
+    [Fact]
+    public void A_question_about_a_name_is_answered_as_its_string_would() =>
+        Gen.Select(Names.Array[1, 60], Gen.Int[0, 40], Gen.Int[0, 40]).Sample(
+            (names, cut, room) =>
+            {
+                var (table, plain) = (new ObjectTable(), new ObjectTable());
+                foreach (var name in names)
+                {
+                    var (first, last) = (name[..(cut % name.Length)], name[(cut % name.Length)..]);
+                    Assert.Equal(plain.Find(name), table.Find($"{first}{last}"));
+                    var id = cut % 2 == 0 ? table.Intern($"{first}{last}") : table.Intern(name.AsSpan());
+                    Assert.Equal(plain.Intern(name), id);
+                    Assert.Equal(plain.LastId, table.LastId);
+                }
+
+                foreach (var id in Enumerable.Range(1, table.LastId))
+                {
+                    var name = table.Name(id);
+                    Assert.Equal(plain.Name(id), name);
+                    Assert.Equal((plain.Kind(id), plain.DeviceOf(id)), (table.Kind(id), table.DeviceOf(id)));
+                    Assert.Equal(name, table.Name(id, new char[room]).ToString());
+                    Assert.Equal(name, table.Name(id, new char[ObjectTable.UsualLength]).ToString());
+                    foreach (var piece in names.Append(name).SelectMany(PiecesOf))
+                    {
+                        Assert.Equal(
+                            name.StartsWith(piece, StringComparison.Ordinal), table.NameStartsWith(id, piece));
+                        Assert.Equal(name.EndsWith(piece, StringComparison.Ordinal), table.NameEndsWith(id, piece));
+                    }
+                }
+
+                IEnumerable<string> PiecesOf(string of) =>
+                    [of, of + "x", of[..(cut % of.Length)], of[(cut % of.Length)..], .. Kinds, "/shared", "/bar4"];
+            },
+            iter: 100);
+
+    [Fact]
+    public void A_name_longer_than_the_usual_room_is_answered_for_as_well()
+    {
+        var table = new ObjectTable();
+        var key = new string('h', ObjectTable.UsualLength) + "/0000:01:00.0";
+        var name = $"p2p_pgmap:{key}/bar4.1";
+        table.Intern($"dev:{key}");
+        var id = table.Intern(name);
+
+        Assert.True(table.NameStartsWith(id, name[..^1]));
+        Assert.True(table.NameEndsWith(id, name[1..]));
+        Assert.Equal(id, table.Find(name));
+        Assert.Equal(name, table.Name(id, stackalloc char[ObjectTable.UsualLength]).ToString());
+    }
+
+    [Fact]
+    public void A_question_about_a_known_name_allocates_nothing()
+    {
+        var table = new ObjectTable();
+        var key = "h/0000:01:00.0";
+        var device = table.Intern($"dev:{key}");
+        var map = table.Intern($"map:{key}/bar4");
+        var data = table.Intern($"p2p_pgmap:{key}/bar4.17");
+        Assert.Equal(30, Asked());
+        var before = GC.GetAllocatedBytesForCurrentThread();
+        var asked = Asked();
+
+        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+        Assert.Equal(30, asked);
+
+        int Asked()
+        {
+            var sum = 0;
+            for (var round = 0; round < 10; round++)
+            {
+                sum += table.NameStartsWith(data, "p2p_pgmap:") ? 1 : 0;
+                sum += table.NameEndsWith(map, "/bar4") ? 1 : 0;
+                sum += table.Find($"map:{key}/bar4") == map && table.Intern($"dev:{key}") == device ? 1 : 0;
+            }
+
+            return sum;
+        }
+    }
+
     [Fact]
     public void A_name_with_a_life_has_the_kind_of_its_prefix_and_no_device()
     {
