@@ -1,3 +1,4 @@
+using Fleet.Kernel.History;
 using Fleet.Protocol.Calls;
 using Fleet.Protocol.Devices;
 using Fleet.Protocol.Incarnations;
@@ -67,11 +68,11 @@ public sealed class GrainLinks(IGrainFactory grains, TimeProvider time)
         public ObjectLog Owner { get; set; } = null!;
 
         public IResourceLink Resource(string key) => (IResourceLink)(
-            Known("ref:" + key, out var part)
+            Known(Names.Intern($"ref:{key}"), out var part)
             ?? Add(new ResourceLink(links, Owner, part, links._resources[key])));
 
         public IMapLink Map(string key) => (IMapLink)(
-            Known("map:" + key, out var part)
+            Known(Names.Intern($"map:{key}"), out var part)
             ?? Add(new MapLink(links, Owner, part, links.Maps[key])));
 
         public IPgmapArrayLink PgmapArray(string host) =>
@@ -79,9 +80,11 @@ public sealed class GrainLinks(IGrainFactory grains, TimeProvider time)
 
         private IGrainFactory Factory => links.Factory;
 
-        private PartLink? Known(string name, out int part)
+        private ObjectTable Names => Owner.Context.Objects;
+
+        private PartLink? Known(int id, out int part)
         {
-            var id = part = Owner.Context.Objects.Intern(name);
+            part = id;
             return _first?.Part == id ? _first
                 : _second?.Part == id ? _second
                 : _more?.Find(link => link.Part == id);

@@ -1,3 +1,4 @@
+using Fleet.Kernel.History;
 using Fleet.Kernel.Memremap;
 using Fleet.Kernel.P2pdma;
 
@@ -8,10 +9,12 @@ namespace Fleet.Protocol.Devices;
 /// </summary>
 internal sealed class BindingObjects(DeviceAgent agent, int life) : P2pdmaObjects
 {
+    private ObjectTable Names => agent.Log.Context.Objects;
+
     public override PciP2pdma P2pdma() => new()
     {
         Life = life,
-        Handle = agent.Intern($"p2pdma:{agent.Plan.Key}.{life}"),
+        Handle = Names.Intern($"p2pdma:{agent.Plan.Key}.{life}"),
     };
 
     public override P2pPool Pool() => new() { Life = life, Handle = agent.Intern(agent.Plan.PoolName) };
@@ -24,7 +27,7 @@ internal sealed class BindingObjects(DeviceAgent agent, int life) : P2pdmaObject
         var pagemap = new P2pPagemap(index, bar, startAddress, sizeBytes)
         {
             Life = life,
-            Handle = agent.Intern($"p2p_pgmap:{agent.Plan.ResourceKey(index)}.{life}"),
+            Handle = Names.Intern($"p2p_pgmap:{agent.Plan.ResourceKey(index)}.{life}"),
         };
         pagemap.Map.Handle = agent.NewMap(index, pagemap.Map);
         pagemap.Map.Life = life;
