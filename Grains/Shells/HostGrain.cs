@@ -98,12 +98,15 @@ internal sealed class HostGrain(FleetContext context, GrainLinks links, TimeProv
     /// <summary>Polls a bind until it is done, or is known never to be.</summary>
     private static async ValueTask<TicketReply> Settle(IPciDeviceGrain grain, TicketReply ticket)
     {
-        while (!ticket.IsDone && !(await grain.Report()).Open.Any(open => open.Ticket == ticket.Ticket && open.IsStuck))
+        while (!ticket.IsDone && !IsStuck(await grain.Report(), ticket.Ticket))
         {
             ticket = await grain.AwaitTicket(ticket.Ticket);
         }
 
         return ticket;
+
+        static bool IsStuck(DeviceReport report, long ticket) =>
+            report.Open.Any(open => open.Ticket == ticket && open.IsStuck);
     }
 
     /// <summary>
@@ -132,25 +135,19 @@ internal sealed class HostGrain(FleetContext context, GrainLinks links, TimeProv
             while (next < devices.Count)
             {
                 var device = devices[next++];
-                while (!await Done(work, device))
+                for (var isDone = false; !isDone;)
                 {
-                    await LostCall.PauseAsync(time);
+                    try
+                    {
+                        await work(links.Devices[device.Key], device);
+                        isDone = true;
+                    }
+                    catch (Exception e) when (LostCall.Is(e))
+                    {
+                        await LostCall.PauseAsync(time);
+                    }
                 }
             }
-        }
-    }
-
-    /// <summary>False where a call of it was lost: it has to be done again.</summary>
-    private async ValueTask<bool> Done(Func<IPciDeviceGrain, DevicePlan, Task> work, DevicePlan device)
-    {
-        try
-        {
-            await work(links.Devices[device.Key], device);
-            return true;
-        }
-        catch (Exception e) when (LostCall.Is(e))
-        {
-            return false;
         }
     }
 }

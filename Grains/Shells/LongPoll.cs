@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace Fleet.Grains.Shells;
 
 /// <summary>How long one call may wait before it answers "not yet".</summary>
@@ -5,14 +7,7 @@ namespace Fleet.Grains.Shells;
 public sealed record LongPoll(TimeSpan For)
 {
     /// <summary>Waits until the work ends or the poll does; throws nothing of the work's.</summary>
-    internal static async ValueTask WaitAsync(Task work, TimeSpan patience)
-    {
-        if (work.IsCompleted || patience <= TimeSpan.Zero)
-        {
-            return;
-        }
-
-        await work.WaitAsync(patience)
+    internal static ConfiguredTaskAwaitable WaitAsync(Task work, TimeSpan patience) =>
+        (work.IsCompleted || patience <= TimeSpan.Zero ? Task.CompletedTask : work.WaitAsync(patience))
             .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
-    }
 }
