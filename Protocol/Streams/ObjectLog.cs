@@ -173,13 +173,14 @@ public sealed class ObjectLog(FleetContext context, string name)
 
     private async Task OpenOnceAsync(KeptPlan? plan)
     {
-        var tenure = await context.Incarnations.BeginAsync(Name, plan);
+        var name = Name;
+        var tenure = await context.Incarnations.BeginAsync(name, plan);
         _tenure = tenure;
         tenure.Tell(this);
         _servesToItsEnd = ReferenceEquals(tenure.Term, ServingTerm.Unlimited);
         Life = Math.Max(Life, tenure.Before.Life);
         Gen = tenure.Gen;
-        _stream = context.Streams?.Open(Name, tenure.Gen);
+        _stream = context.Streams?.Open(name, tenure.Gen);
         Add(EventKind.Incarnation, text: context.Process, fn: tenure.Gen == 1 ? "first" : "failover");
     }
 

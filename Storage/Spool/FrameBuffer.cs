@@ -48,13 +48,10 @@ internal sealed class FrameBuffer
     }
 
     /// <summary>UTF-8 after its length; length -1 is null.</summary>
-    public FrameBuffer Text(string? value)
-    {
-        if (value is null)
-        {
-            return Int32(-1);
-        }
+    public FrameBuffer Text(string? value) => value is null ? Int32(-1) : Text(value.AsSpan());
 
+    public FrameBuffer Text(ReadOnlySpan<char> value)
+    {
         var bytes = Encoding.UTF8.GetByteCount(value);
         Int32(bytes);
         Encoding.UTF8.GetBytes(value, Take(bytes));

@@ -409,9 +409,10 @@ public sealed class SpoolWriter : IDisposable
         lock (_namesGate)
         {
             var last = _objects.LastId;
+            Span<char> room = stackalloc char[ObjectTable.UsualLength];
             for (var id = _namesWritten + 1; id <= last; id++)
             {
-                var frame = _namesBuffer.Start(FrameType.Name).Int32(id).Text(_objects.Name(id)).Written;
+                var frame = _namesBuffer.Start(FrameType.Name).Int32(id).Text(_objects.Name(id, room)).Written;
                 while (!_names.TryAppend(frame))
                 {
                     var next = NewSegment(SegmentKind.Names, 0, ++_namesSegment);
