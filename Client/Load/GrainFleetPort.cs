@@ -56,13 +56,13 @@ public sealed class GrainFleetPort(IGrainFactory grains, LoadFleet fleet) : IFle
             ? _ways[device].Device.Access(request) : _ways[device].Maps[resource].Access(request);
 
     public ValueTask<AllocReply[]> AllocManyAsync(int device, AllocRequest[] requests) =>
-        _ways[device].Device.AllocMany(requests);
+        _ways[device].Device.AllocMany(new(requests));
 
     public ValueTask<FreeReply[]> FreeManyAsync(int device, FreeRequest[] requests) =>
-        _ways[device].Device.FreeMany(requests);
+        _ways[device].Device.FreeMany(new(requests));
 
     public ValueTask<AccessReply[]> AccessManyAsync(int device, int resource, AccessRequest[] requests) =>
-        _ways[device].Maps[resource].AccessMany(requests);
+        _ways[device].Maps[resource].AccessMany(new(requests));
 
     public ValueTask<PinReply> PinAsync(int device, PinRequest request) => _ways[device].Maps[0].Pin(request);
 

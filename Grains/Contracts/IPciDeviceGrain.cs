@@ -40,10 +40,10 @@ public interface IPciDeviceGrain : IGrainWithStringKey
 
     /// <summary>As many allocs, in order, each with its own answer.</summary>
     [Alias("AllocMany")]
-    ValueTask<AllocReply[]> AllocMany([Immutable] AllocRequest[] requests);
+    ValueTask<AllocReply[]> AllocMany([Immutable] AllocRequests requests);
 
     [Alias("FreeMany")]
-    ValueTask<FreeReply[]> FreeMany([Immutable] FreeRequest[] requests);
+    ValueTask<FreeReply[]> FreeMany([Immutable] FreeRequests requests);
 
     /// <summary>Says what became of an alloc, free or access whose answer was lost, and is a barrier.</summary>
     [Alias("Resolve")]

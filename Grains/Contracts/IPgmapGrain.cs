@@ -14,7 +14,7 @@ public interface IPgmapGrain : IGrainWithStringKey
     ValueTask<AccessReply> Access([Immutable] AccessRequest request);
 
     [Alias("AccessMany")]
-    ValueTask<AccessReply[]> AccessMany([Immutable] AccessRequest[] requests);
+    ValueTask<AccessReply[]> AccessMany([Immutable] AccessRequests requests);
 
     /// <summary>Pins a page, as get_user_pages does; the event of it is durable when it answers.</summary>
     [Alias("Pin")]

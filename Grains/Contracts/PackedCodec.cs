@@ -46,18 +46,12 @@ public abstract class PackedCodec<T, TLayout> : IFieldCodec<T>, IDeepCopier<T>, 
     public bool IsShallowCopyable() => true;
 }
 
-/// <summary>As many records of a hot operation on the wire: a vector.</summary>
-/// <remarks>
-/// Not copied between caller and grain of one process: the caller leaves what it sent alone, and a grain what it
-/// answered.
-/// </remarks>
+/// <summary>As many answers of a hot operation on the wire: a vector.</summary>
+/// <remarks>Not copied between grain and caller of one process: the grain leaves alone what it answered.</remarks>
 public abstract class PackedVectorCodec<T, TLayout> : IFieldCodec<T[]>, IDeepCopier<T[]>, IOptionalDeepCopier
     where T : struct
     where TLayout : struct, IPackedLayout<T>
 {
-    /// <summary>A number's bytes at most, as <see cref="Writer{T}.WriteVarUInt32"/> writes it.</summary>
-    private const int LengthBytes = sizeof(int);
-
     public void WriteField<TBufferWriter>(
         ref Writer<TBufferWriter> writer, uint fieldIdDelta, Type? expectedType, T[]? value)
         where TBufferWriter : IBufferWriter<byte>
@@ -68,12 +62,7 @@ public abstract class PackedVectorCodec<T, TLayout> : IFieldCodec<T[]>, IDeepCop
         }
 
         writer.WriteFieldHeader(fieldIdDelta, expectedType, typeof(T[]), WireType.LengthPrefixed);
-        var packed = ArrayPool<byte>.Shared.Rent(LengthBytes + (value.Length * PackedColumns.RecordBytesMax));
-        var bytes = LengthBytes + PackedColumns.Pack<T, TLayout>(value, packed.AsSpan(LengthBytes));
-        BinaryPrimitives.WriteInt32LittleEndian(packed, value.Length);
-        writer.WriteVarUInt32((uint)bytes);
-        writer.Write(packed.AsSpan(0, bytes));
-        ArrayPool<byte>.Shared.Return(packed);
+        PackedVector<T, TLayout>.Write(ref writer, value);
     }
 
     public T[]? ReadValue<TInput>(ref Reader<TInput> reader, Field field)
@@ -84,10 +73,7 @@ public abstract class PackedVectorCodec<T, TLayout> : IFieldCodec<T[]>, IDeepCop
         }
 
         field.EnsureWireType(WireType.LengthPrefixed);
-        var bytes = reader.ReadVarUInt32();
-        reader.EnsureAvailable(bytes);
-        var records = reader.TryReadBytes((int)bytes, out var packed)
-            ? Unpack(packed) : Unpack(reader.ReadBytes(bytes));
+        var records = PackedVector<T, TLayout>.Read(ref reader);
         ReferenceCodec.RecordObject(reader.Session, records);
         return records;
     }
@@ -95,6 +81,62 @@ public abstract class PackedVectorCodec<T, TLayout> : IFieldCodec<T[]>, IDeepCop
     public T[]? DeepCopy(T[]? input, CopyContext context) => input;
 
     public bool IsShallowCopyable() => true;
+}
+
+/// <summary>The requests of one vector call on the wire.</summary>
+/// <remarks>Not copied between caller and grain of one process: the caller leaves what it sent alone.</remarks>
+public abstract class PackedRequestsCodec<TVector, T, TLayout>
+    : IFieldCodec<TVector>, IDeepCopier<TVector>, IOptionalDeepCopier
+    where TVector : struct, IRequestVector<TVector, T>
+    where T : struct
+    where TLayout : struct, IPackedLayout<T>
+{
+    public void WriteField<TBufferWriter>(
+        ref Writer<TBufferWriter> writer, uint fieldIdDelta, Type? expectedType, TVector value)
+        where TBufferWriter : IBufferWriter<byte>
+    {
+        ReferenceCodec.MarkValueField(writer.Session);
+        writer.WriteFieldHeader(fieldIdDelta, expectedType, typeof(TVector), WireType.LengthPrefixed);
+        PackedVector<T, TLayout>.Write(ref writer, value.Elements);
+    }
+
+    public TVector ReadValue<TInput>(ref Reader<TInput> reader, Field field)
+    {
+        ReferenceCodec.MarkValueField(reader.Session);
+        field.EnsureWireType(WireType.LengthPrefixed);
+        return TVector.Of(PackedVector<T, TLayout>.Read(ref reader));
+    }
+
+    public TVector DeepCopy(TVector input, CopyContext context) => input;
+
+    public bool IsShallowCopyable() => true;
+}
+
+/// <summary>The body of a vector's field: its length and its packed records.</summary>
+internal static class PackedVector<T, TLayout>
+    where T : struct
+    where TLayout : struct, IPackedLayout<T>
+{
+    /// <summary>The number of records, before them.</summary>
+    private const int LengthBytes = sizeof(int);
+
+    public static void Write<TBufferWriter>(ref Writer<TBufferWriter> writer, ReadOnlySpan<T> records)
+        where TBufferWriter : IBufferWriter<byte>
+    {
+        var packed = ArrayPool<byte>.Shared.Rent(LengthBytes + (records.Length * PackedColumns.RecordBytesMax));
+        var bytes = LengthBytes + PackedColumns.Pack<T, TLayout>(records, packed.AsSpan(LengthBytes));
+        BinaryPrimitives.WriteInt32LittleEndian(packed, records.Length);
+        writer.WriteVarUInt32((uint)bytes);
+        writer.Write(packed.AsSpan(0, bytes));
+        ArrayPool<byte>.Shared.Return(packed);
+    }
+
+    public static T[] Read<TInput>(ref Reader<TInput> reader)
+    {
+        var bytes = reader.ReadVarUInt32();
+        reader.EnsureAvailable(bytes);
+        return reader.TryReadBytes((int)bytes, out var packed) ? Unpack(packed) : Unpack(reader.ReadBytes(bytes));
+    }
 
     private static T[] Unpack(ReadOnlySpan<byte> packed)
     {

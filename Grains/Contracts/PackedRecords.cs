@@ -36,7 +36,7 @@ public readonly struct AllocRequestLayout : IPackedLayout<AllocRequest>
 public sealed class AllocRequestCodec : PackedCodec<AllocRequest, AllocRequestLayout>;
 
 [RegisterSerializer, RegisterCopier]
-public sealed class AllocRequestVectorCodec : PackedVectorCodec<AllocRequest, AllocRequestLayout>;
+public sealed class AllocRequestsCodec : PackedRequestsCodec<AllocRequests, AllocRequest, AllocRequestLayout>;
 
 public readonly struct AllocReplyLayout : IPackedLayout<AllocReply>
 {
@@ -109,7 +109,7 @@ public readonly struct FreeRequestLayout : IPackedLayout<FreeRequest>
 public sealed class FreeRequestCodec : PackedCodec<FreeRequest, FreeRequestLayout>;
 
 [RegisterSerializer, RegisterCopier]
-public sealed class FreeRequestVectorCodec : PackedVectorCodec<FreeRequest, FreeRequestLayout>;
+public sealed class FreeRequestsCodec : PackedRequestsCodec<FreeRequests, FreeRequest, FreeRequestLayout>;
 
 public readonly struct FreeReplyLayout : IPackedLayout<FreeReply>
 {
@@ -181,7 +181,7 @@ public readonly struct AccessRequestLayout : IPackedLayout<AccessRequest>
 public sealed class AccessRequestCodec : PackedCodec<AccessRequest, AccessRequestLayout>;
 
 [RegisterSerializer, RegisterCopier]
-public sealed class AccessRequestVectorCodec : PackedVectorCodec<AccessRequest, AccessRequestLayout>;
+public sealed class AccessRequestsCodec : PackedRequestsCodec<AccessRequests, AccessRequest, AccessRequestLayout>;
 
 public readonly struct AccessReplyLayout : IPackedLayout<AccessReply>
 {

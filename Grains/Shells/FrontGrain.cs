@@ -51,17 +51,17 @@ internal sealed class FrontGrain(GrainLinks links) : Grain, IFrontGrain
             {
                 case FrontRequestKind.Alloc:
                     var allocated = await links.Devices[key]
-                        .AllocMany(run.ConvertAll(i => requests[i].ToAlloc()).ToArray());
+                        .AllocMany(new(run.ConvertAll(i => requests[i].ToAlloc()).ToArray()));
                     Put(run, i => FrontReply.Of(allocated[i]));
                     break;
                 case FrontRequestKind.Free:
                     var freed = await links.Devices[key]
-                        .FreeMany(run.ConvertAll(i => requests[i].ToFree()).ToArray());
+                        .FreeMany(new(run.ConvertAll(i => requests[i].ToFree()).ToArray()));
                     Put(run, i => FrontReply.Of(freed[i]));
                     break;
                 default:
                     var accessed = await links.Maps[key]
-                        .AccessMany(run.ConvertAll(i => requests[i].ToAccess()).ToArray());
+                        .AccessMany(new(run.ConvertAll(i => requests[i].ToAccess()).ToArray()));
                     Put(run, i => FrontReply.Of(accessed[i]));
                     break;
             }

@@ -85,20 +85,20 @@ internal sealed class PciDeviceGrain : FencedGrain, IPciDeviceGrain
         ? await Clients.RunAsync<RequestAccessCall, AccessRequest, AccessReply>(new(_agent), request)
         : AccessCall.Gone;
 
-    public async ValueTask<AllocReply[]> AllocMany(AllocRequest[] requests)
+    public async ValueTask<AllocReply[]> AllocMany(AllocRequests requests)
     {
         _reached?.Fetch();
         return await IsServing()
-            ? await Clients.RunManyAsync<AllocCall, AllocRequest, AllocReply>(new(_agent), requests)
-            : Refusals.Of(requests.Length, AllocCall.Gone);
+            ? await Clients.RunManyAsync<AllocCall, AllocRequest, AllocReply>(new(_agent), requests.Elements)
+            : Refusals.Of(requests.Elements.Length, AllocCall.Gone);
     }
 
-    public async ValueTask<FreeReply[]> FreeMany(FreeRequest[] requests)
+    public async ValueTask<FreeReply[]> FreeMany(FreeRequests requests)
     {
         (_reached ??= _agent.Reached).Fetch();
         return await IsServing()
-            ? await Clients.RunManyAsync<FreeCall, FreeRequest, FreeReply>(new(_agent), requests)
-            : Refusals.Of(requests.Length, FreeCall.Gone);
+            ? await Clients.RunManyAsync<FreeCall, FreeRequest, FreeReply>(new(_agent), requests.Elements)
+            : Refusals.Of(requests.Elements.Length, FreeCall.Gone);
     }
 
     public async ValueTask<ResolveReply> Resolve(ResolveRequest request)

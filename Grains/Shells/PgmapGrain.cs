@@ -42,12 +42,12 @@ internal sealed class PgmapGrain : PartGrain, IPgmapGrain
             : AccessOnceServing(request);
     }
 
-    public async ValueTask<AccessReply[]> AccessMany(AccessRequest[] requests)
+    public async ValueTask<AccessReply[]> AccessMany(AccessRequests requests)
     {
         (_reached ??= _agent.Reached).Fetch();
         return await IsServing()
-            ? await Clients.RunManyAsync<AccessCall, AccessRequest, AccessReply>(new(_agent), requests)
-            : Refusals.Of(requests.Length, AccessCall.Gone);
+            ? await Clients.RunManyAsync<AccessCall, AccessRequest, AccessReply>(new(_agent), requests.Elements)
+            : Refusals.Of(requests.Elements.Length, AccessCall.Gone);
     }
 
     public async ValueTask<PinReply> Pin(PinRequest request) => await IsServing()

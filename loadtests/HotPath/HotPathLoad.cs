@@ -220,7 +220,7 @@ internal sealed class HotPathLoad(MeasuredFleet fleet, int clients)
             }
 
             var sent = Scribe.Now;
-            var given = await _devices[d].AllocMany(allocs);
+            var given = await _devices[d].AllocMany(new(allocs));
             var done = Scribe.Now;
             var accesses = new AccessRequest[width];
             var frees = new FreeRequest[width];
@@ -234,7 +234,7 @@ internal sealed class HotPathLoad(MeasuredFleet fleet, int clients)
             }
 
             sent = Scribe.Now;
-            var touched = await _maps[d].AccessMany(accesses);
+            var touched = await _maps[d].AccessMany(new(accesses));
             done = Scribe.Now;
             for (var i = 0; i < width; i++)
             {
@@ -245,7 +245,7 @@ internal sealed class HotPathLoad(MeasuredFleet fleet, int clients)
             }
 
             sent = Scribe.Now;
-            var freed = await _devices[d].FreeMany(frees);
+            var freed = await _devices[d].FreeMany(new(frees));
             done = Scribe.Now;
             for (var i = 0; i < width; i++)
             {

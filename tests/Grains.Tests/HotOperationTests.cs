@@ -13,8 +13,8 @@ public sealed class HotOperationTests
     {
         await using var fleet = await LiveFleet.Start("ALL");
         await fleet.Build();
-        var allocated = await fleet.DeviceGrain.AllocMany(
-            [new(1, fleet.Session, 4096), new(2, fleet.Session, 1UL << 40), new(3, fleet.Session, 8192)]);
+        var allocated = await fleet.DeviceGrain.AllocMany(new(
+            [new(1, fleet.Session, 4096), new(2, fleet.Session, 1UL << 40), new(3, fleet.Session, 8192)]));
         Assert.Equal([Errno.OK, Errno.ENOMEM, Errno.OK], allocated.Select(r => r.Err));
         Assert.Equal([1L, 2L], allocated.Where(r => r.Number != 0).Select(r => r.Number));
         Assert.Equal([1L, 1L], allocated.Zip(allocated.Skip(1), (a, b) => b.At.Seq - a.At.Seq));
