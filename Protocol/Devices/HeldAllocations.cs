@@ -6,7 +6,8 @@ namespace Fleet.Protocol.Devices;
 /// <summary>What clients of one device hold, by the number of the allocation, from 1.</summary>
 /// <remarks>
 /// One array, since each object more is a cache line more at a device that was not used for long. Numbers are dense
-/// and given in order, so they are their own hash. What has grown is used as a small one again once it is empty.
+/// and given in order, so they are their own hash. What has grown is used as a small one again once it is empty, and
+/// whole once that holds more than one.
 /// Concurrency: one grain turn. Source: docs/decisions/0121.
 /// </remarks>
 public struct HeldAllocations<T>
@@ -123,18 +124,22 @@ public struct HeldAllocations<T>
 
     private void Grow()
     {
-        var held = _entries.AsSpan(0, _mask + 1).ToArray();
-        _mask = (2 * _mask) + 1;
-        if (_mask < _entries!.Length)
+        var entries = _entries!;
+        if (_mask < entries.Length - 1)
         {
-            Array.Clear(_entries, 0, held.Length);
-        }
-        else
-        {
-            _entries = new Entry[_mask + 1];
+            // It was as large before, and as a small one holds a single entry: at once all of it, which allocates
+            // nothing, however many a vector adds.
+            var only = Array.FindIndex(entries, 0, SmallestMask + 1, entry => entry.Number != 0);
+            var moved = entries[only];
+            entries[only] = default;
+            _mask = entries.Length - 1;
+            entries[Vacant(moved.Number)] = moved;
+            return;
         }
 
-        foreach (var entry in held)
+        _mask = (2 * _mask) + 1;
+        _entries = new Entry[_mask + 1];
+        foreach (var entry in entries)
         {
             if (entry.Number != 0)
             {
