@@ -24,6 +24,11 @@ internal struct KnownTags
 {
     private const int FewMax = 8;
 
+    /// <summary>Pages that lie side by side are mostly asked for one after the other: as many of them keep their
+    /// order.</summary>
+    private const int GroupBits = 3;
+    private const ulong GroupMask = (1 << GroupBits) - 1;
+
     /// <summary>2^64 over the golden ratio: pages that lie evenly far apart are spread too.</summary>
     private const ulong Spread = 0x9E37_79B9_7F4A_7C15;
 
@@ -85,8 +90,7 @@ internal struct KnownTags
         }
 
         var mask = known.Length - 1;
-        var place = known.Length <= FewMax ? 0
-            : (int)(unchecked(pfn * Spread) >> (64 - BitOperations.Log2((uint)known.Length)));
+        var place = known.Length <= FewMax ? 0 : HomeOf(pfn, BitOperations.Log2((uint)known.Length));
         for (var i = 0; i <= mask; i++, place = (place + 1) & mask)
         {
             if (!known[place].IsUsed || known[place].Pfn == pfn)
@@ -96,6 +100,12 @@ internal struct KnownTags
         }
 
         return -1;
+    }
+
+    private static int HomeOf(ulong pfn, int bits)
+    {
+        var group = (int)(unchecked((pfn >> GroupBits) * Spread) >> (64 + GroupBits - bits));
+        return (group << GroupBits) + (int)(pfn & GroupMask);
     }
 
     /// <param name="place">Where it would be; one past the most that are hashed there has none.</param>
