@@ -123,7 +123,8 @@ internal static class PackedVector<T, TLayout>
     public static void Write<TBufferWriter>(ref Writer<TBufferWriter> writer, ReadOnlySpan<T> records)
         where TBufferWriter : IBufferWriter<byte>
     {
-        var packed = ArrayPool<byte>.Shared.Rent(LengthBytes + (records.Length * PackedColumns.RecordBytesMax));
+        var packed = ArrayPool<byte>.Shared.Rent(
+            LengthBytes + PackedColumns.BytesMax(records.Length, TLayout.Count));
         var bytes = LengthBytes + PackedColumns.Pack<T, TLayout>(records, packed.AsSpan(LengthBytes));
         BinaryPrimitives.WriteInt32LittleEndian(packed, records.Length);
         writer.WriteVarUInt32((uint)bytes);
@@ -145,9 +146,9 @@ internal static class PackedVector<T, TLayout>
             throw new InvalidDataException($"A vector of {typeof(T).Name} has no length.");
         }
 
-        // No record is shorter than its control word: what cannot be there is not made room for.
+        // No block is shorter than what stands before its columns: what cannot be there is not made room for.
         var length = BinaryPrimitives.ReadInt32LittleEndian(packed);
-        var lengthMax = (packed.Length - LengthBytes) / PackedColumns.ControlBytes(TLayout.Count);
+        var lengthMax = PackedColumns.RecordsMax(packed.Length - LengthBytes, TLayout.Count);
         if (length < 0 || length > lengthMax)
         {
             throw new InvalidDataException($"A vector says {length} of {typeof(T).Name}; {lengthMax} fit.");

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Fleet.Kernel;
 using Fleet.Kernel.History;
 using Fleet.Protocol.Wire;
@@ -11,23 +12,26 @@ public readonly struct AllocRequestLayout : IPackedLayout<AllocRequest>
 
     public static int Count => 5;
 
-    public static void Take(in AllocRequest record, Span<ulong> columns)
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Take(in AllocRequest record, Span<ulong> columns, int stride)
     {
-        _ = columns[Count - 1]; // One check; the accesses below are then known to fit.
+        _ = columns[(Count - 1) * stride]; // One check; the accesses below are then known to fit.
         columns[0] = unchecked((ulong)record.Op);
-        columns[1] = unchecked((ulong)record.Session);
-        columns[2] = record.SizeBytes;
-        columns[3] = unchecked((ulong)record.Client);
-        columns[4] = unchecked((ulong)record.KnownGen);
+        columns[stride] = unchecked((ulong)record.Session);
+        columns[2 * stride] = record.SizeBytes;
+        columns[3 * stride] = unchecked((ulong)record.Client);
+        columns[4 * stride] = unchecked((ulong)record.KnownGen);
     }
 
-    public static AllocRequest Make(ReadOnlySpan<ulong> columns)
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static AllocRequest Make(ReadOnlySpan<ulong> columns, int stride)
     {
-        _ = columns[Count - 1]; // One check; the accesses below are then known to fit.
+        _ = columns[(Count - 1) * stride]; // One check; the accesses below are then known to fit.
         unchecked
         {
             return new(
-                (long)columns[0], (int)columns[1], columns[2], (int)columns[3], (int)columns[4]);
+                (long)columns[0], (int)columns[stride], columns[2 * stride], (int)columns[3 * stride],
+                (int)columns[4 * stride]);
         }
     }
 }
@@ -44,27 +48,31 @@ public readonly struct AllocReplyLayout : IPackedLayout<AllocReply>
 
     public static int Count => 8;
 
-    public static void Take(in AllocReply record, Span<ulong> columns)
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Take(in AllocReply record, Span<ulong> columns, int stride)
     {
-        _ = columns[Count - 1]; // One check; the accesses below are then known to fit.
+        _ = columns[(Count - 1) * stride]; // One check; the accesses below are then known to fit.
         columns[0] = unchecked((ulong)(short)record.Err);
-        columns[1] = unchecked((ulong)record.At.Gen);
-        columns[2] = unchecked((ulong)record.At.Seq);
-        columns[3] = unchecked((ulong)record.At.Life);
-        columns[4] = unchecked((ulong)record.Number);
-        columns[5] = record.Address;
-        columns[6] = unchecked((ulong)record.Resource);
-        columns[7] = unchecked((ulong)record.Owner);
+        columns[stride] = unchecked((ulong)record.At.Gen);
+        columns[2 * stride] = unchecked((ulong)record.At.Seq);
+        columns[3 * stride] = unchecked((ulong)record.At.Life);
+        columns[4 * stride] = unchecked((ulong)record.Number);
+        columns[5 * stride] = record.Address;
+        columns[6 * stride] = unchecked((ulong)record.Resource);
+        columns[7 * stride] = unchecked((ulong)record.Owner);
     }
 
-    public static AllocReply Make(ReadOnlySpan<ulong> columns)
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static AllocReply Make(ReadOnlySpan<ulong> columns, int stride)
     {
-        _ = columns[Count - 1]; // One check; the accesses below are then known to fit.
+        _ = columns[(Count - 1) * stride]; // One check; the accesses below are then known to fit.
         unchecked
         {
             return new(
-                (Errno)(short)columns[0], new((int)columns[1], (long)columns[2], (int)columns[3]), (long)columns[4],
-                columns[5], (short)columns[6], (short)columns[7]);
+                (Errno)(short)columns[0],
+                new((int)columns[stride], (long)columns[2 * stride], (int)columns[3 * stride]),
+                (long)columns[4 * stride], columns[5 * stride], (short)columns[6 * stride],
+                (short)columns[7 * stride]);
         }
     }
 }
@@ -81,26 +89,28 @@ public readonly struct FreeRequestLayout : IPackedLayout<FreeRequest>
 
     public static int Count => 7;
 
-    public static void Take(in FreeRequest record, Span<ulong> columns)
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Take(in FreeRequest record, Span<ulong> columns, int stride)
     {
-        _ = columns[Count - 1]; // One check; the accesses below are then known to fit.
+        _ = columns[(Count - 1) * stride]; // One check; the accesses below are then known to fit.
         columns[0] = unchecked((ulong)record.Op);
-        columns[1] = unchecked((ulong)record.Session);
-        columns[2] = unchecked((ulong)record.Gen);
-        columns[3] = unchecked((ulong)record.Number);
-        columns[4] = record.Address;
-        columns[5] = record.SizeBytes;
-        columns[6] = unchecked((ulong)record.Client);
+        columns[stride] = unchecked((ulong)record.Session);
+        columns[2 * stride] = unchecked((ulong)record.Gen);
+        columns[3 * stride] = unchecked((ulong)record.Number);
+        columns[4 * stride] = record.Address;
+        columns[5 * stride] = record.SizeBytes;
+        columns[6 * stride] = unchecked((ulong)record.Client);
     }
 
-    public static FreeRequest Make(ReadOnlySpan<ulong> columns)
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static FreeRequest Make(ReadOnlySpan<ulong> columns, int stride)
     {
-        _ = columns[Count - 1]; // One check; the accesses below are then known to fit.
+        _ = columns[(Count - 1) * stride]; // One check; the accesses below are then known to fit.
         unchecked
         {
             return new(
-                (long)columns[0], (int)columns[1], (int)columns[2], (long)columns[3], columns[4], columns[5],
-                (int)columns[6]);
+                (long)columns[0], (int)columns[stride], (int)columns[2 * stride], (long)columns[3 * stride],
+                columns[4 * stride], columns[5 * stride], (int)columns[6 * stride]);
         }
     }
 }
@@ -117,23 +127,27 @@ public readonly struct FreeReplyLayout : IPackedLayout<FreeReply>
 
     public static int Count => 5;
 
-    public static void Take(in FreeReply record, Span<ulong> columns)
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Take(in FreeReply record, Span<ulong> columns, int stride)
     {
-        _ = columns[Count - 1]; // One check; the accesses below are then known to fit.
+        _ = columns[(Count - 1) * stride]; // One check; the accesses below are then known to fit.
         columns[0] = unchecked((ulong)(short)record.Err);
-        columns[1] = unchecked((ulong)record.At.Gen);
-        columns[2] = unchecked((ulong)record.At.Seq);
-        columns[3] = unchecked((ulong)record.At.Life);
-        columns[4] = unchecked((ulong)record.Owner);
+        columns[stride] = unchecked((ulong)record.At.Gen);
+        columns[2 * stride] = unchecked((ulong)record.At.Seq);
+        columns[3 * stride] = unchecked((ulong)record.At.Life);
+        columns[4 * stride] = unchecked((ulong)record.Owner);
     }
 
-    public static FreeReply Make(ReadOnlySpan<ulong> columns)
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static FreeReply Make(ReadOnlySpan<ulong> columns, int stride)
     {
-        _ = columns[Count - 1]; // One check; the accesses below are then known to fit.
+        _ = columns[(Count - 1) * stride]; // One check; the accesses below are then known to fit.
         unchecked
         {
             return new(
-                (Errno)(short)columns[0], new((int)columns[1], (long)columns[2], (int)columns[3]), (short)columns[4]);
+                (Errno)(short)columns[0],
+                new((int)columns[stride], (long)columns[2 * stride], (int)columns[3 * stride]),
+                (short)columns[4 * stride]);
         }
     }
 }
@@ -150,29 +164,32 @@ public readonly struct AccessRequestLayout : IPackedLayout<AccessRequest>
 
     public static int Count => 10;
 
-    public static void Take(in AccessRequest record, Span<ulong> columns)
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Take(in AccessRequest record, Span<ulong> columns, int stride)
     {
-        _ = columns[Count - 1]; // One check; the accesses below are then known to fit.
+        _ = columns[(Count - 1) * stride]; // One check; the accesses below are then known to fit.
         columns[0] = unchecked((ulong)record.Op);
-        columns[1] = unchecked((ulong)record.Session);
-        columns[2] = unchecked((ulong)record.Gen);
-        columns[3] = unchecked((ulong)record.Number);
-        columns[4] = record.Pfn;
-        columns[5] = unchecked((ulong)record.PageCount);
-        columns[6] = unchecked((ulong)(byte)record.Direction);
-        columns[7] = unchecked((ulong)(byte)record.Via);
-        columns[8] = record.Tag;
-        columns[9] = unchecked((ulong)record.Client);
+        columns[stride] = unchecked((ulong)record.Session);
+        columns[2 * stride] = unchecked((ulong)record.Gen);
+        columns[3 * stride] = unchecked((ulong)record.Number);
+        columns[4 * stride] = record.Pfn;
+        columns[5 * stride] = unchecked((ulong)record.PageCount);
+        columns[6 * stride] = unchecked((ulong)(byte)record.Direction);
+        columns[7 * stride] = unchecked((ulong)(byte)record.Via);
+        columns[8 * stride] = record.Tag;
+        columns[9 * stride] = unchecked((ulong)record.Client);
     }
 
-    public static AccessRequest Make(ReadOnlySpan<ulong> columns)
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static AccessRequest Make(ReadOnlySpan<ulong> columns, int stride)
     {
-        _ = columns[Count - 1]; // One check; the accesses below are then known to fit.
+        _ = columns[(Count - 1) * stride]; // One check; the accesses below are then known to fit.
         unchecked
         {
             return new(
-                (long)columns[0], (int)columns[1], (int)columns[2], (long)columns[3], columns[4], (int)columns[5],
-                (AccessDirection)(byte)columns[6], (AccessVia)(byte)columns[7], columns[8], (int)columns[9]);
+                (long)columns[0], (int)columns[stride], (int)columns[2 * stride], (long)columns[3 * stride],
+                columns[4 * stride], (int)columns[5 * stride], (AccessDirection)(byte)columns[6 * stride],
+                (AccessVia)(byte)columns[7 * stride], columns[8 * stride], (int)columns[9 * stride]);
         }
     }
 }
@@ -189,23 +206,26 @@ public readonly struct AccessReplyLayout : IPackedLayout<AccessReply>
 
     public static int Count => 5;
 
-    public static void Take(in AccessReply record, Span<ulong> columns)
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Take(in AccessReply record, Span<ulong> columns, int stride)
     {
-        _ = columns[Count - 1]; // One check; the accesses below are then known to fit.
+        _ = columns[(Count - 1) * stride]; // One check; the accesses below are then known to fit.
         columns[0] = unchecked((ulong)(short)record.Err);
-        columns[1] = unchecked((ulong)record.At.Gen);
-        columns[2] = unchecked((ulong)record.At.Seq);
-        columns[3] = unchecked((ulong)record.At.Life);
-        columns[4] = record.Tag;
+        columns[stride] = unchecked((ulong)record.At.Gen);
+        columns[2 * stride] = unchecked((ulong)record.At.Seq);
+        columns[3 * stride] = unchecked((ulong)record.At.Life);
+        columns[4 * stride] = record.Tag;
     }
 
-    public static AccessReply Make(ReadOnlySpan<ulong> columns)
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static AccessReply Make(ReadOnlySpan<ulong> columns, int stride)
     {
-        _ = columns[Count - 1]; // One check; the accesses below are then known to fit.
+        _ = columns[(Count - 1) * stride]; // One check; the accesses below are then known to fit.
         unchecked
         {
             return new(
-                (Errno)(short)columns[0], new((int)columns[1], (long)columns[2], (int)columns[3]), columns[4]);
+                (Errno)(short)columns[0],
+                new((int)columns[stride], (long)columns[2 * stride], (int)columns[3 * stride]), columns[4 * stride]);
         }
     }
 }
