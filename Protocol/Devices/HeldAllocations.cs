@@ -17,6 +17,10 @@ public struct HeldAllocations<T>
     private Entry[]? _entries;
     private int _mask;
 
+    /// <summary>Entries that found their own place taken: while there are none, a removal leaves a hole and no
+    /// more.</summary>
+    private int _displaced;
+
     private struct Entry
     {
         public long Number;
@@ -51,8 +55,7 @@ public struct HeldAllocations<T>
             Grow();
         }
 
-        ref var entry = ref _entries[Vacant(number)];
-        (entry.Number, entry.Held) = (number, held);
+        Put(new() { Number = number, Held = held });
         Count++;
     }
 
@@ -65,17 +68,12 @@ public struct HeldAllocations<T>
             return false;
         }
 
-        // What was added after it and found its place taken moves up, so that no search ends before it.
         var entries = _entries!;
         held = entries[hole].Held;
-        for (var next = (hole + 1) & _mask; entries[next].Number != 0; next = (next + 1) & _mask)
+        _displaced -= hole == HomeOf(number) ? 0 : 1;
+        if (_displaced > 0)
         {
-            var home = unchecked((int)entries[next].Number) & _mask;
-            if (((next - home) & _mask) >= ((next - hole) & _mask))
-            {
-                entries[hole] = entries[next];
-                hole = next;
-            }
+            hole = MoveUp(entries, hole);
         }
 
         entries[hole] = default;
@@ -100,7 +98,7 @@ public struct HeldAllocations<T>
         }
 
         var entries = _entries!;
-        for (var place = unchecked((int)number) & _mask; entries[place].Number != 0; place = (place + 1) & _mask)
+        for (var place = HomeOf(number); entries[place].Number != 0; place = (place + 1) & _mask)
         {
             if (entries[place].Number == number)
             {
@@ -111,15 +109,38 @@ public struct HeldAllocations<T>
         return -1;
     }
 
-    private readonly int Vacant(long number)
+    private readonly int HomeOf(long number) => unchecked((int)number) & _mask;
+
+    private void Put(in Entry entry)
     {
-        var place = unchecked((int)number) & _mask;
+        var home = HomeOf(entry.Number);
+        var place = home;
         while (_entries![place].Number != 0)
         {
             place = (place + 1) & _mask;
         }
 
-        return place;
+        _entries[place] = entry;
+        _displaced += place == home ? 0 : 1;
+    }
+
+    /// <summary>What was added after a hole's entry and found its place taken moves up, so that no search ends before
+    /// it.</summary>
+    /// <returns>Where the hole is then.</returns>
+    private int MoveUp(Entry[] entries, int hole)
+    {
+        for (var next = (hole + 1) & _mask; entries[next].Number != 0; next = (next + 1) & _mask)
+        {
+            var home = HomeOf(entries[next].Number);
+            if (((next - home) & _mask) >= ((next - hole) & _mask))
+            {
+                entries[hole] = entries[next];
+                _displaced -= hole == home ? 1 : 0;
+                hole = next;
+            }
+        }
+
+        return hole;
     }
 
     private void Grow()
@@ -132,18 +153,18 @@ public struct HeldAllocations<T>
             var only = Array.FindIndex(entries, 0, SmallestMask + 1, entry => entry.Number != 0);
             var moved = entries[only];
             entries[only] = default;
-            _mask = entries.Length - 1;
-            entries[Vacant(moved.Number)] = moved;
+            (_mask, _displaced) = (entries.Length - 1, 0);
+            Put(moved);
             return;
         }
 
-        _mask = (2 * _mask) + 1;
+        (_mask, _displaced) = ((2 * _mask) + 1, 0);
         _entries = new Entry[_mask + 1];
         foreach (var entry in entries)
         {
             if (entry.Number != 0)
             {
-                _entries[Vacant(entry.Number)] = entry;
+                Put(entry);
             }
         }
     }
