@@ -8,10 +8,11 @@ namespace Fleet.Client.Load;
 /// <remarks>
 /// A timer of the runtime counts ticks of the kernel's coarse clock, 4 ms apart on most machines, and then stands in
 /// the pool's queue: half of the arrivals came more than 2 ms late. This thread sleeps by the precise clock, wakes up
-/// at most once in <see cref="QuantumNs"/>, and sends what is due by itself, so that a busy pool delays no arrival;
-/// only what is more than <see cref="SendsMax"/> at once goes to the pool. Nothing is released before it is due, and
-/// what was intended stays the schedule's: a pacer that comes late shows in every lag. Concurrency: any thread.
-/// Source: docs/decisions/0157.
+/// at most once in <see cref="QuantumNs"/>, and hands the clients that are due to the pool. It calls no grain itself:
+/// Orleans keeps what a call needs for the thread that had the answer, and takes it from the thread that calls, so a
+/// thread that only calls never gets any back, and the others keep theirs for ever. Nothing is released before it is
+/// due, and what was intended stays the schedule's: a pacer that comes late shows in every lag. Concurrency: any
+/// thread. Source: docs/decisions/0157.
 /// </remarks>
 public sealed class ArrivalPacer : IDisposable
 {
@@ -25,9 +26,6 @@ public sealed class ArrivalPacer : IDisposable
     private const long NearNs = 3_000_000;
 
     private const int WaitMsMax = 60_000;
-
-    /// <summary>Clients that the thread goes on with itself at one wake-up, some microseconds each.</summary>
-    private const int SendsMax = 64;
 
     private readonly object _gate = new();
     private readonly PriorityQueue<PacedWait, long> _waits = new();
@@ -81,8 +79,7 @@ public sealed class ArrivalPacer : IDisposable
             Monitor.Pulse(_gate);
         }
 
-        if (Environment.CurrentManagedThreadId != _thread.ManagedThreadId)
-            _thread.Join();
+        _thread.Join();
     }
 
     private void OnChanged()
@@ -98,10 +95,8 @@ public sealed class ArrivalPacer : IDisposable
         while (!isOver)
         {
             var left = Take(released, out isOver);
-            for (var place = SendsMax; place < released.Count; place++)
-                released[place].End(isPooled: true);
-            for (var place = 0; place < Math.Min(SendsMax, released.Count); place++)
-                released[place].End(isPooled: false);
+            foreach (var wait in released)
+                wait.End();
             released.Clear();
             if (!isOver)
                 Sleep(Math.Clamp(left, QuantumNs, SleepNsMax));
@@ -163,10 +158,10 @@ public sealed class ArrivalPacer : IDisposable
 }
 
 /// <summary>A client's wait for its next arrival, used again for each.</summary>
-/// <remarks>Concurrency: one client waits, the pacer ends it.</remarks>
+/// <remarks>Concurrency: one client waits, the pacer ends it; the client goes on in the thread pool.</remarks>
 public sealed class PacedWait : IValueTaskSource
 {
-    private ManualResetValueTaskSourceCore<bool> _core;
+    private ManualResetValueTaskSourceCore<bool> _core = new() { RunContinuationsAsynchronously = true };
 
     internal ValueTask Begin()
     {
@@ -174,12 +169,7 @@ public sealed class PacedWait : IValueTaskSource
         return new(this, _core.Version);
     }
 
-    /// <param name="isPooled">The client goes on in the thread pool rather than in the calling thread.</param>
-    internal void End(bool isPooled)
-    {
-        _core.RunContinuationsAsynchronously = isPooled;
-        _core.SetResult(true);
-    }
+    internal void End() => _core.SetResult(true);
 
     void IValueTaskSource.GetResult(short token) => _core.GetResult(token);
 

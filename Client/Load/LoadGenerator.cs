@@ -16,7 +16,7 @@ public sealed record LoadBefore(TimeSpan Elapsed, IReadOnlyList<long> Steps, int
 public sealed record PhaseCount(string Phase, long Due, long Sent);
 
 /// <summary>Why operations of an open load were sent late, of one generator.</summary>
-/// <param name="WokenLateP99Ms">How late the thread came that sends what is due: the machine's doing, or a pause of the
+/// <param name="WokenLateP99Ms">How late the thread came that wakes who is due: the machine's doing, or a pause of the
 /// garbage collector.</param>
 /// <param name="BusyShare">Of all operations, those whose client still waited for its last answer when they were due:
 /// the fleet's doing, or what follows from having come late before.</param>

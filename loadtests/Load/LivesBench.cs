@@ -29,6 +29,9 @@ internal static class LivesBench
             yield return await MeasureAsync(
                 fleet, $"an operation, {recording}", rounds, isQuick ? 20_000 : 200_000, "0 B",
                 count => OperateAsync(fleet, devices, count), ct);
+            yield return await MeasureAsync(
+                fleet, $"an operation that arrives by a schedule, {recording}", rounds, isQuick ? 20_000 : 200_000,
+                "0 B", count => ArriveAsync(fleet, devices, count), ct);
         }
     }
 
@@ -76,6 +79,27 @@ internal static class LivesBench
     {
         while (!reply.IsDone)
             reply = await device.AwaitTicket(reply.Ticket);
+    }
+
+    /// <summary>As an open load sends: who is due is woken by a thread that does nothing else.</summary>
+    private static async Task ArriveAsync(MeasuredFleet fleet, List<IPciDeviceGrain> devices, int count)
+    {
+        const int Each = 2;
+        const long ApartNs = 300_000;
+        var clock = new LoadClock();
+        using var pacer = new ArrivalPacer(clock);
+        var phase = clock.Current;
+        await Task.WhenAll(devices.Select(async device =>
+        {
+            var wait = new PacedWait();
+            for (var done = 0; done < count; done += devices.Count * Each)
+            {
+                await pacer.WaitAsync(wait, MonotonicNs.Now + ApartNs, phase);
+                var held = await device.Alloc(new(0, fleet.Session, 4096));
+                await pacer.WaitAsync(wait, MonotonicNs.Now + ApartNs, phase);
+                await device.Free(new(0, fleet.Session, held.At.Gen, held.Number, held.Address, 4096));
+            }
+        }));
     }
 
     private static async Task OperateAsync(MeasuredFleet fleet, List<IPciDeviceGrain> devices, int count)

@@ -57,7 +57,7 @@ internal static class LoadBench
             string.Create(
                 CultureInfo.InvariantCulture,
                 $"{closed.OperationsPerSecond / 2:N0} op/s due, {half.Achieved:P1} sent; lag p50 {lag.P50Ms:0.00} ms, "
-                + $"max {lag.MaxMs:0.0} ms; the sending thread late by {half.Punctuality?.WokenLateP99Ms:0.00} ms at "
+                + $"max {lag.MaxMs:0.0} ms; the pacing thread late by {half.Punctuality?.WokenLateP99Ms:0.00} ms at "
                 + $"p99, {half.Punctuality?.WokenLateMaxMs:0.0} at most; {half.Punctuality?.BusyShare:P1} due while "
                 + $"their client had no answer yet; {paused.TotalMilliseconds:N0} ms of pauses of the garbage "
                 + $"collector in the whole run; timers late by {half.TimerLagMaxMs:0.0} ms at most"));

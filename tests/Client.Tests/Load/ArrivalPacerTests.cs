@@ -84,7 +84,24 @@ public sealed class ArrivalPacerTests
         Assert.True(pacer.WaitAsync(new(), MonotonicNs.Now + (3_600_000 * MsNs), _clock.Current).IsCompleted);
     }
 
-    // Goal: clients that go on in the pacer's thread, and end the pacer there, do not wait for themselves.
+    // Goal: what Orleans keeps of a call for the thread that had its answer is used again, since no thread only calls.
+    [Fact]
+    public async Task Who_was_due_goes_on_in_the_pool()
+    {
+        using var pacer = new ArrivalPacer(_clock);
+        var (phase, wait) = (_clock.Current, new PacedWait());
+
+        // Away from the context of the test, which would bring it back.
+        await Task.Run(async () =>
+        {
+            for (var turn = 0; turn < 20; turn++)
+            {
+                await pacer.WaitAsync(wait, MonotonicNs.Now + MsNs, phase);
+                Assert.True(Thread.CurrentThread.IsThreadPoolThread);
+            }
+        }).WaitAsync(Bound);
+    }
+
     [Fact]
     public async Task A_client_may_dispose_of_its_pacer()
     {
