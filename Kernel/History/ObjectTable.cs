@@ -40,9 +40,10 @@ public enum ObjectKind : byte
 /// Invariant: id 0 means "none"; ids are dense from 1 in the order of first mention; a name never changes its id.
 /// What is made anew in every life of a binding has the number of the life behind its name (<c>p2pdma:DEV.17</c>), and
 /// names are kept for ever: from the second life on such a name is kept as the one before the number, which all lives
-/// share, and the number. A device has six names, of which its own alone is kept: of the others the device is, and what
-/// stands before and after its key, which all devices share. A question about a name, and a name given in parts, makes
-/// no string. Concurrency: any thread; reading a known name takes no lock. Source: docs/decisions/0146, 0158.
+/// share, and the number. A device has six names, of which its own alone is kept, as its machine and its place there,
+/// which other devices have too: of the others the device is, and what stands before and after its key, which all
+/// devices share. A question about a name, and a name given in parts, makes no string.
+/// Concurrency: any thread; reading a known name takes no lock. Source: docs/decisions/0146, 0158, 0161.
 /// </remarks>
 public sealed class ObjectTable
 {
@@ -59,10 +60,14 @@ public sealed class ObjectTable
     private readonly HashSet<string> _shared = new(StringComparer.Ordinal);
     private readonly HashSet<string>.AlternateLookup<ReadOnlySpan<char>> _sharedBySpan;
     private readonly List<string> _processes = [""];
-    private volatile Entry[] _entries = [new("", ObjectKind.Other, 0)];
+
+    /// <summary>Machines of devices, each with the slash behind it; the first is that of devices without one.</summary>
+    private volatile string[] _hosts = [""];
+    private readonly Dictionary<string, int> _hostNumbers = new(StringComparer.Ordinal) { [""] = 0 };
+    private volatile Entry[] _entries = [new("", ObjectKind.Other, 0, 0)];
 
     /// <summary>Ids by the hashes of their names, each at the first free place from that of its hash on.</summary>
-    private Place[] _places = new Place[16];
+    private int[] _places = new int[16];
     private int _count = 1;
 
     public ObjectTable() => _sharedBySpan = _shared.GetAlternateLookup<ReadOnlySpan<char>>();
@@ -70,11 +75,16 @@ public sealed class ObjectTable
     /// <summary>What stands before and after the key of a device in a name.</summary>
     private sealed record Form(string Before, string After);
 
-    /// <param name="Text">The name, without the life where there is one; or its <see cref="Form"/>.</param>
-    /// <param name="Number">The device; where the entry has a life, that, since such names belong to no device.</param>
-    private readonly record struct Entry(object Text, ObjectKind Kind, int Number, bool HasLife = false);
+    /// <summary>A name that has the key of a device in it.</summary>
+    private readonly record struct Parts(string Before, string Host, string Place, string After);
 
-    private readonly record struct Place(int Hash, int Id);
+    /// <param name="Text">The name, without the life where there is one; or its <see cref="Form"/>; of a device what
+    /// stands behind its machine.</param>
+    /// <param name="Number">The device; where the entry has a life, that, since such names belong to no device; of a
+    /// device itself its machine.</param>
+    /// <param name="Tag">Of the hash, what says nothing of the place: most other names differ in it.</param>
+    private readonly record struct Entry(
+        object Text, ObjectKind Kind, int Number, ushort Tag, bool HasLife = false);
 
     /// <summary>Ids in use are 1 to this number, inclusive.</summary>
     public int LastId => Volatile.Read(ref _count) - 1;
@@ -106,7 +116,7 @@ public sealed class ObjectTable
         lock (_gate)
         {
             var hash = HashOf(name);
-            var known = _places[PlaceOf(name, hash)].Id;
+            var known = _places[PlaceOf(name, hash)];
             if (known != 0)
             {
                 return known;
@@ -122,16 +132,17 @@ public sealed class ObjectTable
                 _entries = grown;
             }
 
-            _entries[id] = kind is ObjectKind.Other or ObjectKind.Queue && LifeOf(name) is { Life: > 1 } split
-                ? new(Shared(name[..split.Length]), kind, split.Life, HasLife: true)
-                : FormOf(name, kind, ref device) is { } form ? new(form, kind, device)
-                : new(whole ?? name.ToString(), kind, kind is ObjectKind.Device ? id : device);
+            _entries[id] = kind is ObjectKind.Device ? NewDevice(name[DevicePrefix.Length..], TagOf(hash))
+                : kind is ObjectKind.Other or ObjectKind.Queue && LifeOf(name) is { Life: > 1 } split
+                ? new(Shared(name[..split.Length]), kind, split.Life, TagOf(hash), HasLife: true)
+                : FormOf(name, kind, ref device) is { } form ? new(form, kind, device, TagOf(hash))
+                : new(whole ?? name.ToString(), kind, device, TagOf(hash));
             if (3 * id > 2 * _places.Length)
             {
                 Grow();
             }
 
-            _places[PlaceOf(name, hash)] = new(hash, id);
+            _places[PlaceOf(name, hash)] = id;
             Volatile.Write(ref _count, id + 1);
             return id;
         }
@@ -142,7 +153,7 @@ public sealed class ObjectTable
     {
         lock (_gate)
         {
-            return _places[PlaceOf(name, HashOf(name))].Id;
+            return _places[PlaceOf(name, HashOf(name))];
         }
     }
 
@@ -159,7 +170,8 @@ public sealed class ObjectTable
     {
         var entries = _entries;
         ref readonly var entry = ref entries[id];
-        return entry.Text is Form form ? string.Concat(form.Before, KeyOf(entries[entry.Number]), form.After)
+        return HasKey(entries, entry, out var parts)
+            ? string.Concat(parts.Before, parts.Host, parts.Place, parts.After)
             : entry.HasLife ? string.Create(CultureInfo.InvariantCulture, $"{(string)entry.Text}.{entry.Number}")
             : (string)entry.Text;
     }
@@ -171,9 +183,9 @@ public sealed class ObjectTable
         var entries = _entries;
         ref readonly var entry = ref entries[id];
         int length;
-        if (entry.Text is Form form)
+        if (HasKey(entries, entry, out var parts))
         {
-            return room.TryWrite($"{form.Before}{KeyOf(entries[entry.Number])}{form.After}", out length)
+            return room.TryWrite($"{parts.Before}{parts.Host}{parts.Place}{parts.After}", out length)
                 ? room[..length] : Name(id);
         }
 
@@ -198,7 +210,8 @@ public sealed class ObjectTable
     public int DeviceOf(int id)
     {
         ref readonly var entry = ref _entries[id];
-        return entry.HasLife || entry.Kind is ObjectKind.Other ? 0 : entry.Number;
+        return entry.Kind is ObjectKind.Device ? id
+            : entry.HasLife || entry.Kind is ObjectKind.Other ? 0 : entry.Number;
     }
 
     /// <summary>Returns the name of the process with a number, empty for one that nobody named.</summary>
@@ -256,12 +269,15 @@ public sealed class ObjectTable
         return unchecked((int)(hash ^ (hash >> 15)));
     }
 
+    private static ushort TagOf(int hash) => unchecked((ushort)(hash >>> 16));
+
     /// <summary>The place of a name, or the free one where it would stand.</summary>
     private int PlaceOf(ReadOnlySpan<char> name, int hash)
     {
         var last = _places.Length - 1;
         var place = hash & last;
-        while (_places[place] is { Id: not 0 } taken && !(taken.Hash == hash && IsNamed(taken.Id, name)))
+        while (_places[place] is var taken and not 0
+            && !(_entries[taken].Tag == TagOf(hash) && IsNamed(taken, name)))
         {
             place = (place + 1) & last;
         }
@@ -272,13 +288,10 @@ public sealed class ObjectTable
     private bool IsNamed(int id, ReadOnlySpan<char> name)
     {
         ref readonly var entry = ref _entries[id];
-        if (entry.Text is Form form)
+        if (HasKey(_entries, entry, out var parts))
         {
-            var key = KeyOf(_entries[entry.Number]);
-            return name.Length == form.Before.Length + key.Length + form.After.Length
-                && name.StartsWith(form.Before, StringComparison.Ordinal)
-                && name[form.Before.Length..].StartsWith(key)
-                && name.EndsWith(form.After, StringComparison.Ordinal);
+            return TryCut(ref name, parts.Before) && TryCut(ref name, parts.Host) && TryCut(ref name, parts.Place)
+                && name.SequenceEqual(parts.After);
         }
 
         return entry.HasLife
@@ -287,7 +300,52 @@ public sealed class ObjectTable
             : name.SequenceEqual((string)entry.Text);
     }
 
-    private static ReadOnlySpan<char> KeyOf(in Entry device) => ((string)device.Text).AsSpan(DevicePrefix.Length);
+    private static bool TryCut(ref ReadOnlySpan<char> name, string beginning)
+    {
+        var hasIt = name.StartsWith(beginning, StringComparison.Ordinal);
+        name = hasIt ? name[beginning.Length..] : name;
+        return hasIt;
+    }
+
+    private bool HasKey(Entry[] entries, in Entry entry, out Parts parts)
+    {
+        var form = entry.Text as Form;
+        if (form is null && entry.Kind is not ObjectKind.Device)
+        {
+            parts = default;
+            return false;
+        }
+
+        ref readonly var device = ref entry;
+        if (form is not null)
+        {
+            device = ref entries[entry.Number];
+        }
+
+        parts = new(form?.Before ?? DevicePrefix, _hosts[device.Number], (string)device.Text, form?.After ?? "");
+        return true;
+    }
+
+    private Entry NewDevice(ReadOnlySpan<char> key, ushort tag)
+    {
+        var slash = key.IndexOf('/');
+        var numbers = _hostNumbers.GetAlternateLookup<ReadOnlySpan<char>>();
+        if (!numbers.TryGetValue(key[..(slash + 1)], out var host))
+        {
+            host = _hostNumbers.Count;
+            var hosts = _hosts;
+            if (host == hosts.Length)
+            {
+                Array.Resize(ref hosts, 2 * hosts.Length);
+            }
+
+            hosts[host] = key[..(slash + 1)].ToString();
+            _hosts = hosts;
+            _hostNumbers.Add(hosts[host], host);
+        }
+
+        return new(Shared(key[(slash + 1)..]), ObjectKind.Device, host, tag);
+    }
 
     /// <summary>The form of a name that has the key of a known device in it; null where it has none.</summary>
     /// <param name="device">Of a ref, map or pool; of anything else it is found here.</param>
@@ -329,20 +387,17 @@ public sealed class ObjectTable
 
     private void Grow()
     {
-        var old = _places;
-        _places = new Place[2 * old.Length];
-        foreach (var taken in old)
+        _places = new int[2 * _places.Length];
+        Span<char> room = stackalloc char[UsualLength];
+        for (var id = 1; id < _count; id++)
         {
-            if (taken.Id != 0)
+            var place = HashOf(Name(id, room)) & (_places.Length - 1);
+            while (_places[place] != 0)
             {
-                var place = taken.Hash & (_places.Length - 1);
-                while (_places[place].Id != 0)
-                {
-                    place = (place + 1) & (_places.Length - 1);
-                }
-
-                _places[place] = taken;
+                place = (place + 1) & (_places.Length - 1);
             }
+
+            _places[place] = id;
         }
     }
 

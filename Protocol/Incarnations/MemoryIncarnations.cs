@@ -5,13 +5,17 @@ using Fleet.Protocol.Streams;
 namespace Fleet.Protocol.Incarnations;
 
 /// <summary>Incarnations counted in memory: enough while objects live no longer than their process.</summary>
-/// <remarks>Concurrency: any thread.</remarks>
+/// <remarks>
+/// Invariant: a name is known to one of two tables. That of the run has nearly all of them anyway; what is no object of
+/// the run when it is first kept has a place in a table of its own, for good. Concurrency: any thread.
+/// </remarks>
 public sealed class MemoryIncarnations : IIncarnations
 {
-    // A table of its own: what is kept here need not be an object of the run, and most names cost next to nothing.
-    private readonly ObjectTable _names = new();
+    private readonly ObjectTable _others = new();
     private readonly Lock _gate = new();
+    private ObjectTable? _objects;
     private Entry?[] _known = new Entry?[16];
+    private Entry?[] _knownOthers = [];
     private long _refused;
 
     /// <summary>The newest incarnation of an object, and what the next one finds.</summary>
@@ -33,7 +37,7 @@ public sealed class MemoryIncarnations : IIncarnations
     {
         lock (_gate)
         {
-            ref var known = ref PlaceOf(_names.Intern(name));
+            ref var known = ref PlaceOf(name);
             var earlier = known;
             if (IsFencing)
             {
@@ -50,7 +54,7 @@ public sealed class MemoryIncarnations : IIncarnations
         lock (_gate)
         {
             return new(
-                Known(_names.Find(name)) is { } entry
+                Known(name) is { } entry
                     ? new DurableObject(entry.Gen, entry.State, entry.Plan?.Text) : default);
         }
     }
@@ -83,10 +87,13 @@ public sealed class MemoryIncarnations : IIncarnations
     {
         lock (_gate)
         {
-            return new(Enumerable.Range(1, _names.LastId).Where(id => Known(id)?.Plan is not null).Select(_names.Name)
+            return new(Planned(_objects, _known).Concat(Planned(_others, _knownOthers))
                 .Where(name => name.StartsWith(prefix, StringComparison.Ordinal)).Order(StringComparer.Ordinal)
                 .ToList());
         }
+
+        static IEnumerable<string> Planned(ObjectTable? names, Entry?[] known) =>
+            Enumerable.Range(0, known.Length).Where(id => known[id]?.Plan is not null).Select(id => names!.Name(id));
     }
 
     public ValueTask LeaveAsync(string name, Tenure tenure)
@@ -96,45 +103,71 @@ public sealed class MemoryIncarnations : IIncarnations
     }
 
     /// <summary>Lets through to a log what the newest incarnations commit, and nothing else.</summary>
-    public ILifecycleLog Fence(ILifecycleLog log, ObjectTable objects) => new FencedLog(this, log, objects);
-
-    private Entry EntryOf(string name) => EntryOf(_names.Intern(name));
-
-    private Entry EntryOf(int id) => PlaceOf(id) ??= new(0, default, null);
-
-    private Entry? Known(int id) => id < _known.Length ? _known[id] : null;
-
-    private ref Entry? PlaceOf(int id)
-    {
-        if (id >= _known.Length)
-        {
-            Array.Resize(ref _known, Math.Max(id + 1, 2 * _known.Length));
-        }
-
-        return ref _known[id];
-    }
-
-    /// <returns>The object here.</returns>
-    private int Admit(Position at, ReadOnlySpan<char> name)
+    /// <param name="objects">The names of the run.</param>
+    public ILifecycleLog Fence(ILifecycleLog log, ObjectTable objects)
     {
         lock (_gate)
         {
-            var id = _names.Intern(name);
-            if (IsFencing && at.Gen < EntryOf(id).Gen)
+            _objects ??= objects;
+        }
+
+        return new FencedLog(this, log, objects);
+    }
+
+    private Entry EntryOf(ReadOnlySpan<char> name) => PlaceOf(name) ??= new(0, default, null);
+
+    private Entry? Known(ReadOnlySpan<char> name) =>
+        _others.Find(name) is > 0 and var other ? _knownOthers[other]
+        : _objects?.Find(name) is > 0 and var id && id < _known.Length ? _known[id] : null;
+
+    private ref Entry? PlaceOf(ReadOnlySpan<char> name)
+    {
+        if (_others.Find(name) is var other and not 0)
+        {
+            return ref _knownOthers[other];
+        }
+
+        if (_objects?.Find(name) is > 0 and var id)
+        {
+            return ref PlaceIn(ref _known, id);
+        }
+
+        return ref PlaceIn(ref _knownOthers, _others.Intern(name));
+    }
+
+    private static ref Entry? PlaceIn(ref Entry?[] known, int id)
+    {
+        if (id >= known.Length)
+        {
+            Array.Resize(ref known, Math.Max(id + 1, 2 * known.Length));
+        }
+
+        return ref known[id];
+    }
+
+    /// <param name="at">Of the object in question.</param>
+    private Entry EntryOf(Position at, ObjectTable objects) =>
+        ReferenceEquals(objects, _objects) && at.Obj < _known.Length && _known[at.Obj] is { } known
+            ? known : EntryOf(objects.Name(at.Obj, stackalloc char[ObjectTable.UsualLength]));
+
+    private void Admit(Position at, ObjectTable objects)
+    {
+        lock (_gate)
+        {
+            if (IsFencing && at.Gen < EntryOf(at, objects).Gen)
             {
                 Interlocked.Increment(ref _refused);
-                throw new StaleIncarnationException(name.ToString(), at.Gen);
+                throw new StaleIncarnationException(objects.Name(at.Obj), at.Gen);
             }
-
-            return id;
         }
     }
 
-    private void Apply(IReadOnlyList<HistoryEvent> events, int id)
+    /// <remarks>To the newest incarnation, which may have begun since they were let through.</remarks>
+    private void Apply(IReadOnlyList<HistoryEvent> events, ObjectTable objects)
     {
         lock (_gate)
         {
-            var entry = EntryOf(id);
+            var entry = EntryOf(events[0].At, objects);
             for (var i = 0; i < events.Count; i++)
             {
                 entry.State = entry.State.After(events[i]);
@@ -153,22 +186,21 @@ public sealed class MemoryIncarnations : IIncarnations
                 return log.CommitAsync(events);
             }
 
-            var at = events[0].At;
-            var id = incarnations.Admit(at, objects.Name(at.Obj, stackalloc char[ObjectTable.UsualLength]));
+            incarnations.Admit(events[0].At, objects);
             var stored = log.CommitAsync(events);
             if (!stored.IsCompletedSuccessfully)
             {
-                return After(stored, events, id);
+                return After(stored, events);
             }
 
-            incarnations.Apply(events, id);
+            incarnations.Apply(events, objects);
             return stored;
         }
 
-        private async ValueTask After(ValueTask stored, IReadOnlyList<HistoryEvent> events, int id)
+        private async ValueTask After(ValueTask stored, IReadOnlyList<HistoryEvent> events)
         {
             await stored;
-            incarnations.Apply(events, id);
+            incarnations.Apply(events, objects);
         }
     }
 }
