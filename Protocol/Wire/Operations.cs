@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Fleet.Kernel;
 using Fleet.Kernel.History;
 
@@ -7,6 +8,7 @@ namespace Fleet.Protocol.Wire;
 /// <remarks>
 /// The object is the one that was called, so its name is not repeated. <c>Seq</c> 0 = it executed nothing.
 /// </remarks>
+[StructLayout(LayoutKind.Auto)]
 public readonly record struct At(int Gen, long Seq, int Life);
 
 /// <summary>Asks a device for memory.</summary>
