@@ -45,10 +45,10 @@ public sealed partial class MapAgent
     /// <param name="resources">Links of an object to resources, by key; asked for one when it is first used.</param>
     public MapAgent(FleetContext context, string key, Func<ObjectLog, string, IResourceLink> resources)
     {
-        Log = new(context, "map:" + key);
+        Log = new(context, context.Objects.Intern($"map:{key}"));
         _resources = resources;
         var slash = key.LastIndexOf('/');
-        _device = context.Objects.Intern("dev:" + key[..slash]);
+        _device = context.Objects.Intern($"dev:{key.AsSpan(0, slash)}");
 
         // A device without BARs has one range, whose page map counts in slot 0.
         var resource = key.AsSpan(slash + 1);
@@ -85,7 +85,7 @@ public sealed partial class MapAgent
             IsStored = true,
         };
         _resource = null;
-        _reference = Log.Context.Objects.Intern("ref:" + life.ResourceKey);
+        _reference = Log.Context.Objects.Intern($"ref:{life.ResourceKey}");
         return Range(EventKind.MapStore, [Device(cause)]);
     }
 

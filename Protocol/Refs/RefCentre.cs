@@ -7,30 +7,33 @@ namespace Fleet.Protocol.Refs;
 /// Invariant: the ref is released once for each descent to zero, and never before the switch to exact counting was
 /// confirmed (until then the bias keeps the count away from zero). Reports that come late, twice or in another order do
 /// no harm: the newest of each slot wins, and after a fold an old one can only overstate what is held.
-/// Concurrency: one grain turn. Source: kernel-model B.3; design.md 2.2.
+/// A part of its resource, not to be copied. Concurrency: one grain turn. Source: kernel-model B.3; design.md 2.2.
 /// </remarks>
-public sealed class RefCentre
+public struct RefCentre
 {
     private List<SlotReport>? _slots;
+
+    /// <summary>What the release callback fires; null while it has not.</summary>
+    private Completion? _reaped;
     private long _initial;
     private bool _isBiased;
     private bool _isAtZero;
 
-    /// <summary>What the release callback fires; every wait of this life passes then.</summary>
-    public Completion Reaped { get; } = new();
+    /// <summary>The release callback has fired: every wait of this life passes.</summary>
+    public readonly bool IsReaped => _reaped is { IsDone: true };
 
     /// <summary>Killed in this life.</summary>
     public bool IsDying { get; private set; }
 
     /// <summary>The switch to exact counting has not been confirmed since the kill.</summary>
-    public bool IsSwitching => IsDying && _isBiased;
+    public readonly bool IsSwitching => IsDying && _isBiased;
 
     public bool IsExited { get; private set; }
 
     /// <summary>
     /// References as far as the slots have reported them, the initial one included; exact once confirmed.
     /// </summary>
-    public long Value
+    public readonly long Value
     {
         get
         {
@@ -49,8 +52,7 @@ public sealed class RefCentre
     {
         _slots?.Clear();
         (_initial, _isBiased, _isAtZero) = (1, true, false);
-        (IsDying, IsExited) = (false, false);
-        Reaped.Reinit();
+        (IsDying, IsExited, _reaped) = (false, false, null);
     }
 
     /// <summary>Drops the initial reference; a second kill drops one too many, as the kernel's does.</summary>
@@ -118,7 +120,8 @@ public sealed class RefCentre
             return false;
         }
 
-        Reaped.CompleteAll();
+        _reaped ??= new();
+        _reaped.CompleteAll();
         return true;
     }
 }

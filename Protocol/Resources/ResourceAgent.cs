@@ -13,7 +13,7 @@ namespace Fleet.Protocol.Resources;
 /// </remarks>
 public sealed partial class ResourceAgent
 {
-    private readonly RefCentre _centre = new();
+    private RefCentre _centre;
     private readonly int _device;
     private TaskCompletionSource? _reaped;
     private bool _isWaiting;
@@ -21,8 +21,8 @@ public sealed partial class ResourceAgent
     /// <param name="key"><c>host/bdf/bar4</c> or <c>host/bdf/shared</c>.</param>
     public ResourceAgent(FleetContext context, string key)
     {
-        Log = new(context, "ref:" + key);
-        _device = context.Objects.Intern("dev:" + key[..key.LastIndexOf('/')]);
+        Log = new(context, context.Objects.Intern($"ref:{key}"));
+        _device = context.Objects.Intern($"dev:{key.AsSpan(0, key.LastIndexOf('/'))}");
     }
 
     public ObjectLog Log { get; }
@@ -32,7 +32,7 @@ public sealed partial class ResourceAgent
     {
         get
         {
-            if (_centre.Reaped.IsDone)
+            if (_centre.IsReaped)
             {
                 return Task.CompletedTask;
             }
@@ -110,7 +110,7 @@ public sealed partial class ResourceAgent
             Log.Add(EventKind.WaitBegin, count: _centre.Value, after: [Device(cause)]);
         }
 
-        if (!_centre.Reaped.IsDone)
+        if (!_centre.IsReaped)
         {
             return new(false, _centre.Value, Log.Last);
         }

@@ -14,12 +14,21 @@ namespace Fleet.Protocol.Streams;
 /// Invariant: positions are dense from 1 within an incarnation, and the observer sees them in order.
 /// Concurrency: one grain turn. Source: history-format, sections Objects and Order.
 /// </remarks>
-public sealed class ObjectLog(FleetContext context, string name)
+/// <param name="obj">Id of the object's name.</param>
+public sealed class ObjectLog(FleetContext context, int obj)
 {
+    /// <summary>Events of a spare list at most: what has grown larger is not kept.</summary>
+    private const int SpareMax = 64;
+
+    /// <summary>What the last commit of the thread had its events in, for the next one of any object.</summary>
+    [ThreadStatic]
+    private static List<HistoryEvent>? _spare;
+
     private List<HistoryEvent>? _pending;
     private IObjectStream? _stream;
-    private Task? _committing;
-    private Task? _opening;
+
+    /// <summary>The opening, and once it is open the newest commit.</summary>
+    private Task? _running;
     private Tenure? _tenure;
     private long _seq;
 
@@ -27,13 +36,18 @@ public sealed class ObjectLog(FleetContext context, string name)
     private volatile bool _isOver;
     private bool _servesToItsEnd;
 
+    public ObjectLog(FleetContext context, string name)
+        : this(context, context.Objects.Intern(name))
+    {
+    }
+
     public FleetContext Context => context;
 
     /// <summary>As the table has it, which writes out what it need not keep: not to be asked for by a call.</summary>
     public string Name => context.Objects.Name(Obj);
 
     /// <summary>Id of the object's name.</summary>
-    public int Obj { get; } = context.Objects.Intern(name);
+    public int Obj => obj;
 
     /// <summary>Incarnation; 0 until it was opened.</summary>
     public int Gen { get; private set; }
@@ -69,7 +83,7 @@ public sealed class ObjectLog(FleetContext context, string name)
             return ValueTask.CompletedTask;
         }
 
-        var opening = _opening ??= OpenOnceAsync(plan);
+        var opening = _running ??= OpenOnceAsync(plan);
         return opening.IsCompletedSuccessfully ? ValueTask.CompletedTask : new(opening);
     }
 
@@ -120,7 +134,7 @@ public sealed class ObjectLog(FleetContext context, string name)
             Text = text,
             Alloc = alloc,
         };
-        (_pending ??= []).Add(happened);
+        (_pending ??= TakeSpare()).Add(happened);
         if (!IsOver)
         {
             _stream?.Observe(happened);
@@ -134,7 +148,7 @@ public sealed class ObjectLog(FleetContext context, string name)
     /// An answer that leaves while this is false shows a position whose predecessors a crash may still take away: it
     /// waits for <see cref="CommitAsync"/> first.
     /// </remarks>
-    public bool IsSettled => _committing is null or { IsCompleted: true } && _pending is null or { Count: 0 };
+    public bool IsSettled => _running is null or { IsCompleted: true } && _pending is null or { Count: 0 };
 
     /// <summary>Completes when everything that was recorded so far is durable; at once when it is.</summary>
     /// <remarks>One commit of an object at a time: a later position is never durable before an earlier one.</remarks>
@@ -146,7 +160,7 @@ public sealed class ObjectLog(FleetContext context, string name)
             return ValueTask.FromException(new StaleIncarnationException(Name, Gen));
         }
 
-        if (_committing is { IsCompleted: false })
+        if (_running is { IsCompleted: false })
         {
             return new(CommitBehindAsync());
         }
@@ -161,15 +175,28 @@ public sealed class ObjectLog(FleetContext context, string name)
         var sent = context.Log.CommitAsync(events);
         if (sent.IsCompletedSuccessfully)
         {
+            if (events.Capacity <= SpareMax)
+            {
+                events.Clear();
+                _spare = events;
+            }
+
             return sent;
         }
 
-        _committing = sent.AsTask();
-        return new(_committing);
+        _running = sent.AsTask();
+        return new(_running);
     }
 
     /// <summary>Its tenure is over; any thread.</summary>
     internal void End() => _isOver = true;
+
+    private static List<HistoryEvent> TakeSpare()
+    {
+        var spare = _spare ?? [];
+        _spare = null;
+        return spare;
+    }
 
     private async Task OpenOnceAsync(KeptPlan? plan)
     {
@@ -187,7 +214,7 @@ public sealed class ObjectLog(FleetContext context, string name)
     private async Task CommitBehindAsync()
     {
         var last = _seq;
-        while (_committing is { IsCompleted: false } running)
+        while (_running is { IsCompleted: false } running)
         {
             await running;
         }

@@ -14,7 +14,7 @@ public sealed class RefCentreTests
     /// <summary>What the network still carries, and what the plain counter says.</summary>
     private sealed class World
     {
-        private readonly RefCentre _centre = new();
+        private RefCentre _centre;
         private readonly RefSlot[] _slots = [new(), new(), new()];
         private readonly List<SlotReport> _wire = [];
         private readonly List<SlotReport> _delivered = [];
@@ -97,7 +97,7 @@ public sealed class RefCentreTests
             }
 
             Assert.Equal(0, _centre.Value);
-            Assert.True(_centre.Reaped.IsDone);
+            Assert.True(_centre.IsReaped);
         }
 
         private void Count(bool isReleased) => Released += isReleased ? 1 : 0;
