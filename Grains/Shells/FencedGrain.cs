@@ -19,13 +19,15 @@ internal abstract class LastingGrain : Grain
 /// <summary>A grain whose object lives in incarnations, of which a later one fences an earlier one.</summary>
 internal abstract class FencedGrain(FleetContext context) : LastingGrain
 {
+    protected FleetContext Context => context;
+
     protected abstract ObjectLog Log { get; }
 
     public override async Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken)
     {
         if (Log.Tenure is { } tenure)
         {
-            await context.Incarnations.LeaveAsync(Log.Name, tenure);
+            await Context.Incarnations.LeaveAsync(Log.Name, tenure);
         }
     }
 }

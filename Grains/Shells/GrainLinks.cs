@@ -29,35 +29,16 @@ public sealed class GrainLinks(IGrainFactory grains, TimeProvider time)
     /// <summary>Page maps by their keys.</summary>
     internal GrainReferences<IPgmapGrain> Maps { get; } = new(grains);
 
-    /// <summary>The links of one object, which is still to be named as their owner.</summary>
-    internal Links New() => new(this);
+    /// <summary>The links of one device, whose log is still to be named as their owner.</summary>
+    internal Links New(PciDeviceGrain device) => new(this, device);
 
     private IGrainFactory Factory => grains;
 
-    private async ValueTask<T> Send<T>(
-        ObjectLog log, PartCallNumbers? numbers, Func<PartCall, ValueTask<T>> send)
-    {
-        var call = numbers?.Begin(log.Gen) ?? default;
-        while (!log.IsOver)
-        {
-            try
-            {
-                var reply = await send(call);
-                numbers?.Answered(call);
-                return reply;
-            }
-            catch (Exception e) when (LostCall.Is(e))
-            {
-                await LostCall.PauseAsync(time);
-            }
-        }
-
-        throw new StaleIncarnationException(log.Name, log.Gen);
-    }
+    private TimeProvider Time => time;
 
     /// <summary>The links of one object: one to each part, whose numbers go on from life to life, so that a late
     /// message of an earlier one is known for what it is.</summary>
-    internal sealed class Links(GrainLinks links) : IFleetLinks
+    internal sealed class Links(GrainLinks links, PciDeviceGrain? device = null) : IFleetLinks
     {
         // One of each is the rule, and there are as many of these as objects.
         private PartLink? _first;
@@ -69,14 +50,38 @@ public sealed class GrainLinks(IGrainFactory grains, TimeProvider time)
 
         public IResourceLink Resource(string key) => (IResourceLink)(
             Known(Names.Intern($"ref:{key}"), out var part)
-            ?? Add(new ResourceLink(links, Owner, part, links._resources[key])));
+            ?? Add(new ResourceLink(this, part, links._resources[key])));
 
         public IMapLink Map(string key) => (IMapLink)(
             Known(Names.Intern($"map:{key}"), out var part)
-            ?? Add(new MapLink(links, Owner, part, links.Maps[key])));
+            ?? Add(new MapLink(this, part, links.Maps[key])));
 
         public IPgmapArrayLink PgmapArray(string host) =>
-            new PgmapArrayLink(links, Owner, Factory.GetGrain<IPgmapArrayGrain>(host));
+            new PgmapArrayLink(this, Factory.GetGrain<IPgmapArrayGrain>(host));
+
+        /// <summary>Sends a call to a part until it is answered.</summary>
+        /// <param name="numbers">Null for a call that may be executed as often as it arrives.</param>
+        public async ValueTask<T> Send<T>(PartCallNumbers? numbers, Func<PartCall, ValueTask<T>> send)
+        {
+            var call = numbers?.Begin(Owner.Gen) ?? default;
+            while (!Owner.IsOver)
+            {
+                try
+                {
+                    var reply = await send(call);
+                    numbers?.Answered(call);
+                    return reply;
+                }
+                catch (Exception e) when (LostCall.Is(e))
+                {
+                    await LostCall.PauseAsync(links.Time);
+                }
+            }
+
+            throw new StaleIncarnationException(Owner.Name, Owner.Gen);
+        }
+
+        public void PartLost(DeviceAgent agent) => device?.OnPartLost(agent);
 
         private IGrainFactory Factory => links.Factory;
 
@@ -116,10 +121,10 @@ public sealed class GrainLinks(IGrainFactory grains, TimeProvider time)
         public int Part => part;
     }
 
-    private sealed class PgmapArrayLink(GrainLinks links, ObjectLog owner, IPgmapArrayGrain grain)
+    private sealed class PgmapArrayLink(Links links, IPgmapArrayGrain grain)
         : IPgmapArrayLink
     {
-        public ValueTask<string?> Conflict(MapRange range) => links.Send(owner, null, _ => grain.Conflict(range));
+        public ValueTask<string?> Conflict(MapRange range) => links.Send(null, _ => grain.Conflict(range));
 
         public ValueTask Store(MapRange range) => Send(() => grain.Store(range));
 
@@ -127,76 +132,76 @@ public sealed class GrainLinks(IGrainFactory grains, TimeProvider time)
 
         public ValueTask Erase(string map) => Send(() => grain.Erase(map));
 
-        private async ValueTask Send(Func<ValueTask> send) => await links.Send(owner, null, async _ =>
+        private async ValueTask Send(Func<ValueTask> send) => await links.Send(null, async _ =>
         {
             await send();
             return true;
         });
     }
 
-    private sealed class ResourceLink(GrainLinks links, ObjectLog owner, int part, IP2pdmaResourceGrain grain)
+    private sealed class ResourceLink(Links links, int part, IP2pdmaResourceGrain grain)
         : PartLink(part), IResourceLink
     {
         public ValueTask<At> Init(int life, At cause) =>
-            links.Send(owner, this, call => grain.Init(life, cause, call));
+            links.Send(this, call => grain.Init(life, cause, call));
 
         public ValueTask<At> Kill(int life, At cause) =>
-            links.Send(owner, this, call => grain.Kill(life, cause, call));
+            links.Send(this, call => grain.Kill(life, cause, call));
 
         public ValueTask<At> Confirm(int life, SlotReport[] folds) =>
-            links.Send(owner, this, call => grain.Confirm(life, folds, call));
+            links.Send(this, call => grain.Confirm(life, folds, call));
 
         /// <summary>Cumulative: it may be executed as often as it arrives.</summary>
         public ValueTask<At> Report(int life, SlotReport report) =>
-            links.Send(owner, null, _ => grain.Report(life, report));
+            links.Send(null, _ => grain.Report(life, report));
 
         public ValueTask<ZeroReply> WaitZero(int life, WaitStep step, At cause) => links.Send(
-            owner, step is WaitStep.Poll ? null : this, call => grain.WaitZero(life, step, cause, call));
+            step is WaitStep.Poll ? null : this, call => grain.WaitZero(life, step, cause, call));
 
         public ValueTask<At> Exit(int life, bool endsCleanup, At cause) =>
-            links.Send(owner, this, call => grain.Exit(life, endsCleanup, cause, call));
+            links.Send(this, call => grain.Exit(life, endsCleanup, cause, call));
 
         public ValueTask<At> Fence(int deviceGen, int life, At cause, string actor) =>
-            links.Send(owner, this, call => grain.Fence(life, cause, actor, call));
+            links.Send(this, call => grain.Fence(life, cause, actor, call));
 
-        public ValueTask<At> Look() => links.Send(owner, null, _ => grain.Look());
+        public ValueTask<At> Look() => links.Send(null, _ => grain.Look());
     }
 
-    private sealed class MapLink(GrainLinks links, ObjectLog owner, int part, IPgmapGrain grain)
+    private sealed class MapLink(Links links, int part, IPgmapGrain grain)
         : PartLink(part), IMapLink
     {
         public ValueTask<At> Store(MapLife life, At cause) =>
-            links.Send(owner, this, call => grain.Store(life, cause, call));
+            links.Send(this, call => grain.Store(life, cause, call));
 
         public ValueTask<At> AddMemory(int life, At cause) =>
-            links.Send(owner, this, call => grain.AddMemory(life, cause, call));
+            links.Send(this, call => grain.AddMemory(life, cause, call));
 
         public ValueTask<At> InitPages(int life, RefSlotState slot, At cause) =>
-            links.Send(owner, this, call => grain.InitPages(life, slot, cause, call));
+            links.Send(this, call => grain.InitPages(life, slot, cause, call));
 
         public ValueTask<At> SetUp(MapLife life, RefSlotState slot, At cause) =>
-            links.Send(owner, this, call => grain.SetUp(life, slot, cause, call));
+            links.Send(this, call => grain.SetUp(life, slot, cause, call));
 
         /// <summary>Again, it gives the newest counts.</summary>
-        public ValueTask<SlotReport> Fold(int life) => links.Send(owner, null, _ => grain.Fold(life));
+        public ValueTask<SlotReport> Fold(int life) => links.Send(null, _ => grain.Fold(life));
 
         public ValueTask<At> PutInitial(int life, At cause) =>
-            links.Send(owner, this, call => grain.PutInitial(life, cause, call));
+            links.Send(this, call => grain.PutInitial(life, cause, call));
 
         public ValueTask<At> Remove(int life, At cause, At reference) =>
-            links.Send(owner, this, call => grain.Remove(life, cause, reference, call));
+            links.Send(this, call => grain.Remove(life, cause, reference, call));
 
         public ValueTask<At> Erase(int life, At cause) =>
-            links.Send(owner, this, call => grain.Erase(life, cause, call));
+            links.Send(this, call => grain.Erase(life, cause, call));
 
         public ValueTask<At> Fence(int deviceGen, int life, At cause, string actor) =>
-            links.Send(owner, this, call => grain.Fence(deviceGen, cause, actor, call));
+            links.Send(this, call => grain.Fence(deviceGen, cause, actor, call));
 
-        public ValueTask<At> Look() => links.Send(owner, null, _ => grain.Look());
+        public ValueTask<At> Look() => links.Send(null, _ => grain.Look());
 
-        public ValueTask<At> Bar(int session, string name) => links.Send(owner, null, _ => grain.Bar(session, name));
+        public ValueTask<At> Bar(int session, string name) => links.Send(null, _ => grain.Bar(session, name));
 
         public ValueTask<long> Reap(int session, string name) =>
-            links.Send(owner, null, _ => grain.Reap(session, name));
+            links.Send(null, _ => grain.Reap(session, name));
     }
 }

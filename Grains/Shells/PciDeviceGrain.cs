@@ -22,7 +22,6 @@ internal sealed class PciDeviceGrain : FencedGrain, IPciDeviceGrain
     /// <summary>Ticket of a removal that takes its time.</summary>
     private const long RemovalTicket = -1;
 
-    private readonly FleetContext _context;
     private readonly GrainLinks _links;
     private readonly ClientLedger _ledger;
     private readonly LongPoll _poll;
@@ -36,7 +35,7 @@ internal sealed class PciDeviceGrain : FencedGrain, IPciDeviceGrain
     public PciDeviceGrain(FleetContext context, GrainLinks links, ClientLedger ledger, LongPoll poll)
         : base(context)
     {
-        (_context, _links, _ledger, _poll) = (context, links, ledger, poll);
+        (_links, _ledger, _poll) = (links, ledger, poll);
         _agent = NewAgent();
     }
 
@@ -156,11 +155,10 @@ internal sealed class PciDeviceGrain : FencedGrain, IPciDeviceGrain
 
     private DeviceAgent NewAgent()
     {
-        var links = _links.New();
-        var agent = new DeviceAgent(_context, this.GetPrimaryKeyString(), links);
+        var links = _links.New(this);
+        var agent = new DeviceAgent(Context, this.GetPrimaryKeyString(), links);
         links.Owner = agent.Log;
         _reached = null;
-        agent.PartLost = OnPartLost;
         return agent;
     }
 
@@ -209,7 +207,7 @@ internal sealed class PciDeviceGrain : FencedGrain, IPciDeviceGrain
     /// <summary>Nobody configured this activation: what an earlier one was told is durable, if there was one.</summary>
     private async Task AwakeAsync()
     {
-        var known = await _context.Incarnations.KnownAsync(_agent.Log.Name);
+        var known = await Context.Incarnations.KnownAsync(_agent.Log.Name);
         if (known.Plan is { } text)
         {
             var kept = PlanText.Parse<PlanText.DeviceText>(text);
@@ -238,7 +236,7 @@ internal sealed class PciDeviceGrain : FencedGrain, IPciDeviceGrain
             run, plan, isKept ? null : PlanText.Of(run, plan), cause);
     }
 
-    private void OnPartLost(DeviceAgent agent) => LosePart(agent).Ignore();
+    internal void OnPartLost(DeviceAgent agent) => LosePart(agent).Ignore();
 
     /// <summary>Another incarnation follows the one whose part was lost, also where that one still begins.</summary>
     private async Task LosePart(DeviceAgent agent)

@@ -57,7 +57,7 @@ public sealed class RequestQueue : KernelObject, IRcuCallback
     /// </summary>
     internal RequestQueue Another()
     {
-        var another = new RequestQueue { Handle = Handle, Mask = Mask, Life = Life + 1 };
+        var another = new RequestQueue { Handle = Handle, HandleId = HandleId, Mask = Mask, Life = Life + 1 };
         another.Usage.Handle = Usage.Handle;
         another.Usage.Mask = Usage.Mask;
         another.Usage.CountMask = Usage.CountMask;

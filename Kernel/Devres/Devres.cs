@@ -44,7 +44,7 @@ public sealed class Devres(DevresHead head = DevresHead.Initialised)
     /// <returns>Null when <paramref name="allocation"/> fails.</returns>
     public static DevresNode? Alloc(
         int release, object? data = null, long dataId = 0, Allocation allocation = Allocation.Succeeds) =>
-        allocation is Allocation.Fails ? null : new(DevresKind.Resource, release, data, dataId);
+        allocation is Allocation.Fails ? null : DevresNode.Of(DevresKind.Resource, release, data, dataId);
 
     /// <summary>Frees an entry that was never added or was taken off.</summary>
     /// <returns><see cref="DevresFault.BugFreedLinked"/> when it is on a list.</returns>
@@ -87,7 +87,7 @@ public sealed class Devres(DevresHead head = DevresHead.Initialised)
     public DevresAdd AddActionOrReset(
         int fn, object? data = null, long dataId = 0, Allocation allocation = Allocation.Succeeds) =>
         allocation is Allocation.Fails
-            ? new(Errno.ENOMEM, new DevresNode(DevresKind.Action, fn, data, dataId))
+            ? new(Errno.ENOMEM, DevresNode.Of(DevresKind.Action, fn, data, dataId))
             : AddAction(fn, data, dataId);
 
     /// <summary>Takes the newest equal action off the list; it does not run.</summary>
@@ -257,7 +257,7 @@ public sealed class Devres(DevresHead head = DevresHead.Initialised)
             return new(Errno.ENOMEM, null);
         }
 
-        var node = new DevresNode(kind, fn, data, dataId);
+        var node = DevresNode.Of(kind, fn, data, dataId);
         Add(node);
         return new(Errno.OK, node);
     }

@@ -25,8 +25,7 @@ public class DevresNode
     internal DevresNode? Newer;
     internal DevresNode? Older;
 
-    internal DevresNode(DevresKind kind, int fn, object? data, long dataId) =>
-        (Kind, Fn, Data, DataId) = (kind, fn, data, dataId);
+    internal DevresNode(DevresKind kind, int fn, object? data) => (Kind, Fn, Data) = (kind, fn, data);
 
     /// <summary>Position in the order of registration at its device, from 0; -1 while it was never added.</summary>
     public int Id { get; internal set; } = -1;
@@ -40,7 +39,7 @@ public class DevresNode
     public object? Data { get; }
 
     /// <summary>The same as a number, for data that has no object of its own.</summary>
-    public long DataId { get; }
+    public virtual long DataId => 0;
 
     /// <summary>For a group marker: the id of its group, the opening marker itself where the kernel chose.</summary>
     public object? GroupId => (this as DevresMarker)?.Group;
@@ -48,11 +47,20 @@ public class DevresNode
     /// <summary>Whether it is on the list of a device; false once taken to be released.</summary>
     public bool IsLinked { get; internal set; }
 
+    internal static DevresNode Of(DevresKind kind, int fn, object? data, long dataId) =>
+        dataId == 0 ? new DevresNode(kind, fn, data) : new NumberedNode(kind, fn, data, dataId);
+
     internal bool IsAbout(object? data, long dataId) => ReferenceEquals(Data, data) && DataId == dataId;
 }
 
+/// <summary>An entry about data that has no object of its own.</summary>
+internal sealed class NumberedNode(DevresKind kind, int fn, object? data, long dataId) : DevresNode(kind, fn, data)
+{
+    public override long DataId => dataId;
+}
+
 /// <summary>Where a group begins or ends.</summary>
-internal sealed class DevresMarker(DevresKind kind) : DevresNode(kind, 0, null, 0)
+internal sealed class DevresMarker(DevresKind kind) : DevresNode(kind, 0, null)
 {
     internal DevresMarker? Close;
     internal DevresMarker? Open;

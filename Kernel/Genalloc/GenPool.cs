@@ -34,6 +34,7 @@ public sealed class GenPool
     public const ulong NoBusAddress = ulong.MaxValue;
 
     private readonly GenPoolArithmetic _arithmetic;
+    private readonly byte _order;
     private GenPoolChunk? _newest;
     private GenPoolChunk? _spare;
     private int _chunkCount;
@@ -48,7 +49,7 @@ public sealed class GenPool
         }
 
         _arithmetic = arithmetic;
-        Order = BitOperations.TrailingZeroCount(granuleBytes);
+        _order = (byte)BitOperations.TrailingZeroCount(granuleBytes);
     }
 
     /// <summary>Smallest unit of allocation, in bytes.</summary>
@@ -99,7 +100,7 @@ public sealed class GenPool
         }
     }
 
-    internal int Order { get; }
+    internal int Order => _order;
 
     internal GenPoolChunk? Newest => Volatile.Read(ref _newest);
 

@@ -12,15 +12,26 @@ public enum KernelObjectKind : byte
 /// </remarks>
 public abstract class KernelObject(KernelObjectKind kind)
 {
+    [NotState]
+    private byte _mask;
+
     public KernelObjectKind Kind { get; } = kind;
 
     /// <summary>What the host knows it by: a name, a slot, a proxy. The law never looks at it.</summary>
     [field: NotState]
     public object? Handle { get; set; }
 
-    /// <summary>Set of one, for declaring what a step touches; 0 where nobody schedules.</summary>
+    /// <summary>The same as a number, for what is known by no object; use either or both.</summary>
     [field: NotState]
-    public ulong Mask { get; set; }
+    public int HandleId { get; set; }
+
+    /// <summary>Set of one, for declaring what a step touches; 0 where nobody schedules.</summary>
+    /// <exception cref="ArgumentException">A set of several.</exception>
+    public ulong Mask
+    {
+        get => SetOfOne.Of(_mask);
+        set => _mask = SetOfOne.Kept(value);
+    }
 
     /// <summary>Its memory has been given back.</summary>
     public bool IsFreed { get; internal set; }

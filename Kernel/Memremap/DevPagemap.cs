@@ -30,6 +30,8 @@ public enum PagemapConsumer : byte { P2pdma, DeviceDax, PmemFsdax, Hmm, Foreign 
 public sealed class DevPagemap : KernelObject
 {
     private Dictionary<long, int>? _pins;
+    private byte _entryMask;
+    private byte _pagesMask;
 
     /// <param name="container">The object in whose memory it lies.</param>
     /// <param name="startPfn">First page frame of the resource.</param>
@@ -97,10 +99,18 @@ public sealed class DevPagemap : KernelObject
     public int IdleCount { get; set; } = 1;
 
     /// <summary>Set of one for the map entry; <see cref="KernelObject.Mask"/> stands for the memory.</summary>
-    public ulong EntryMask { get; set; }
+    public ulong EntryMask
+    {
+        get => SetOfOne.Of(_entryMask);
+        set => _entryMask = SetOfOne.Kept(value);
+    }
 
     /// <summary>Set of one for the page counts.</summary>
-    public ulong PagesMask { get; set; }
+    public ulong PagesMask
+    {
+        get => SetOfOne.Of(_pagesMask);
+        set => _pagesMask = SetOfOne.Kept(value);
+    }
 
     /// <summary>Pages still holding the count that initialisation gave them.</summary>
     internal bool HoldsInitialCounts { get; set; }

@@ -10,6 +10,9 @@ namespace Fleet.Kernel.Memremap;
 /// </remarks>
 public sealed class RefObject : KernelObject, IPercpuRefEvents
 {
+    private byte _countMask;
+    private byte _reapedMask;
+
     /// <param name="container">The object in whose memory it lies: freed with it.</param>
     /// <param name="resource">Index of the resource it counts for; -1 for the one shared by a device.</param>
     public RefObject(KernelObject container, int resource)
@@ -30,10 +33,18 @@ public sealed class RefObject : KernelObject, IPercpuRefEvents
     public bool IsPolled { get; init; }
 
     /// <summary>What the count itself is, apart from the flag word; both are part of the same object.</summary>
-    public ulong CountMask { get; set; }
+    public ulong CountMask
+    {
+        get => SetOfOne.Of(_countMask);
+        set => _countMask = SetOfOne.Kept(value);
+    }
 
     /// <summary>What the completion is.</summary>
-    public ulong ReapedMask { get; set; }
+    public ulong ReapedMask
+    {
+        get => SetOfOne.Of(_reapedMask);
+        set => _reapedMask = SetOfOne.Kept(value);
+    }
 
     /// <summary>Memory is (or was) mapped under it: a ref that never was is no matter of quiescence.</summary>
     public bool BackedMapping { get; internal set; }
@@ -64,7 +75,8 @@ public sealed class RefObject : KernelObject, IPercpuRefEvents
     internal PercpuRef? Count { get; private set; }
 
     /// <summary>What the release callback fires; a wait reads it and a later life finds it as it was left.</summary>
-    internal Completion Reaped { get; } = new();
+    /// <remarks>Null where the ref lives elsewhere, and until it is placed.</remarks>
+    internal Completion Reaped { get; private set; } = null!;
 
     /// <summary>References that <see cref="Count"/> holds, a pending mode switch counting 1.</summary>
     internal long Value => Count?.Value ?? 0;
@@ -73,15 +85,19 @@ public sealed class RefObject : KernelObject, IPercpuRefEvents
     internal IKernelListener? Listener { get; private set; }
 
     /// <summary>Where its callbacks are queued; null where the ref lives elsewhere.</summary>
-    internal RcuDomain? Rcu { get; private set; }
+    internal RcuDomain? Rcu => Count?.Rcu;
 
     /// <summary>
     /// Makes it live here, counted in one per-CPU counter and switched through <paramref name="rcu"/>.
     /// </summary>
     internal void PlaceHere(RcuDomain rcu, IKernelListener listener)
     {
-        Count ??= new PercpuRef(rcu, this);
-        Rcu = rcu;
+        if (Count is null)
+        {
+            Count = new PercpuRef(rcu, this);
+            Reaped = new Completion();
+        }
+
         Listener = listener;
     }
 
@@ -114,7 +130,7 @@ public sealed class RefObject : KernelObject, IPercpuRefEvents
         IsKilled = false;
         IsKillHidden = false;
         Count?.Reset();
-        Reaped.Reinit();
+        Reaped?.Reinit();
         IsExited = false;
         IsFreed = false;
         BackedMapping = false;
@@ -156,7 +172,7 @@ public sealed class RefObject : KernelObject, IPercpuRefEvents
                 StateHash.Mix(ref hash, Held);
                 break;
             default:
-                Reaped.HashInto(ref hash);
+                HashReaped(ref hash);
                 break;
         }
     }
@@ -164,7 +180,19 @@ public sealed class RefObject : KernelObject, IPercpuRefEvents
     public override void HashInto(ref ulong hash)
     {
         Count?.HashInto(ref hash);
-        Reaped.HashInto(ref hash);
+        HashReaped(ref hash);
         StateHash.Mix(ref hash, (IsExited ? 1UL : 0) | (BackedMapping ? 2UL : 0));
+    }
+
+    private void HashReaped(ref ulong hash)
+    {
+        if (Reaped is null)
+        {
+            StateHash.Mix(ref hash, 0UL); // As a completion that nobody has fired.
+        }
+        else
+        {
+            Reaped.HashInto(ref hash);
+        }
     }
 }

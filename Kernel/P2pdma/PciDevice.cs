@@ -69,13 +69,16 @@ public readonly record struct PciBar(int Bar, bool IsMemory, ulong StartAddress,
 /// </remarks>
 public sealed class PciDevice() : KernelObject(KernelObjectKind.Device)
 {
+    /// <summary>The sysfs group "p2pmem".</summary>
+    internal SysfsGroup Sysfs;
+
+    /// <summary>Maps of this binding whose memory is there or whose entry is stored.</summary>
+    internal Few<P2pPagemap> Resources;
+
     /// <summary>pdev-&gt;p2pdma: NULL when the device has no peer-to-peer memory.</summary>
     internal PciP2pdma? Field { get; set; }
 
     internal Devres Devres { get; } = new();
-
-    /// <summary>The sysfs group "p2pmem".</summary>
-    internal SysfsGroup Sysfs { get; } = new();
 
     /// <summary>The driver that is bound, if one is.</summary>
     public string? Driver { get; internal set; }
@@ -94,9 +97,6 @@ public sealed class PciDevice() : KernelObject(KernelObjectKind.Device)
     /// <summary>Some actor is inside bind or unbind; one that died there holds it for ever.</summary>
     public bool IsLocked { get; internal set; }
 
-    /// <summary>Maps of this binding whose memory is there or whose entry is stored.</summary>
-    internal List<P2pPagemap> Resources { get; } = new(1);
-
     /// <summary>What the state of a finished unbind is judged by; everything, unless a world knows better.</summary>
     public ulong QuiescenceMask { get; set; } = ulong.MaxValue;
 
@@ -113,10 +113,7 @@ public sealed class PciDevice() : KernelObject(KernelObjectKind.Device)
         Driver = null;
         IsLocked = false;
         Devres.Reset();
-        Sysfs.Exists = false;
-        Sysfs.Readers = 0;
-        Sysfs.AllocateExists = false;
-        Sysfs.Mappings.Clear();
+        Sysfs = default;
         State = null;
         References = 0;
         Resources.Clear();
@@ -144,9 +141,11 @@ public sealed class PciDevice() : KernelObject(KernelObjectKind.Device)
 }
 
 /// <summary>The attribute group of a device: who is reading, and whether anyone new may.</summary>
-/// <remarks>Source: kernfs active references; kernel-model I (7).</remarks>
-internal sealed class SysfsGroup
+/// <remarks>A part of its device, not to be copied. Source: kernfs active references; kernel-model I (7).</remarks>
+internal struct SysfsGroup
 {
+    internal Few<P2pMapping> Mappings;
+
     internal bool Exists { get; set; }
 
     internal int Readers { get; set; }
@@ -154,10 +153,8 @@ internal sealed class SysfsGroup
     /// <summary>The file p2pmem/allocate, which can be mapped; it goes before the group does.</summary>
     internal bool AllocateExists { get; set; }
 
-    internal List<P2pMapping> Mappings { get; } = [];
-
     /// <remarks>Whether a page is mapped shows in its count, which belongs to the pages.</remarks>
-    internal void HashInto(ref ulong hash) => StateHash.Mix(
+    internal readonly void HashInto(ref ulong hash) => StateHash.Mix(
         ref hash,
         (Exists ? 1UL : 0) | (AllocateExists ? 2UL : 0) | ((ulong)Readers << 2) | ((ulong)Mappings.Count << 32));
 }
@@ -215,15 +212,15 @@ public sealed class P2pPool() : KernelObject(KernelObjectKind.Pool)
 /// <remarks>Source: drivers/pci/p2pdma.c; kernel-model A.1, B.8.</remarks>
 public sealed class PciP2pdma() : KernelObject(KernelObjectKind.P2pdma)
 {
+    /// <summary>UnpublishFirst: owners whose memory goes with this object, after the pool.</summary>
+    internal Few<P2pPagemap> Owners;
+
     internal P2pPool? Pool { get; set; }
 
     internal bool IsPublished { get; set; }
 
     /// <summary>Before patch 5 the one ref of all resources lies here.</summary>
     internal RefObject? SharedRef { get; set; }
-
-    /// <summary>UnpublishFirst: owners whose memory goes with this object, after the pool.</summary>
-    internal List<P2pPagemap> Owners { get; } = [];
 
     public override void Reset()
     {

@@ -77,6 +77,8 @@ public sealed class PercpuRef : IRcuCallback
 
     Host.KernelObject? IRcuCallback.FreedMemory => _events.CallbackFreedMemory;
 
+    internal RcuDomain Rcu => _rcu;
+
     internal long CentralCount => _count;
 
     internal ReadOnlySpan<long> PercpuCounts => _percpu;

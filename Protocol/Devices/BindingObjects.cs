@@ -14,10 +14,10 @@ internal sealed class BindingObjects(DeviceAgent agent, int life) : P2pdmaObject
     public override PciP2pdma P2pdma() => new()
     {
         Life = life,
-        Handle = Names.Intern($"p2pdma:{agent.Plan.Key}.{life}"),
+        HandleId = Names.Intern($"p2pdma:{agent.Plan.Key}.{life}"),
     };
 
-    public override P2pPool Pool() => new() { Life = life, Handle = agent.Intern(agent.Plan.PoolName) };
+    public override P2pPool Pool() => new() { Life = life, HandleId = Names.Intern($"pool:{agent.Plan.Key}") };
 
     public override RefObject SharedRef(PciP2pdma container) =>
         new(container, -1) { Life = life, Handle = agent.NewRef(-1, life) };
@@ -27,7 +27,7 @@ internal sealed class BindingObjects(DeviceAgent agent, int life) : P2pdmaObject
         var pagemap = new P2pPagemap(index, bar, startAddress, sizeBytes)
         {
             Life = life,
-            Handle = Names.Intern($"p2p_pgmap:{agent.Plan.ResourceKey(index)}.{life}"),
+            HandleId = Names.Intern($"p2p_pgmap:{agent.Plan.ResourceKey(index)}.{life}"),
         };
         pagemap.Map.Handle = agent.NewMap(index, pagemap.Map);
         pagemap.Map.Life = life;

@@ -23,13 +23,21 @@ public sealed partial class DeviceAgent
     /// <summary>Pages of one request at most, as with the kernel's block layer at 64 KiB.</summary>
     private const int RequestPages = 16;
 
-    private List<DeviceRef>? _bound;
-    private IomemResources? _iomem;
-    private DevPagemap? _boundMap;
     private ObjectLog? _mapping;
-    private Maps.PageTags _mappingTags;
-    private HashSet<long>? _busy;
-    private long _nextSlot;
+    private OtherDriver? _other;
+
+    /// <summary>What a device has whose driver is not p2pdma.</summary>
+    private sealed class OtherDriver
+    {
+        public readonly List<DeviceRef> Bound = [];
+        public readonly HashSet<long> Busy = [];
+        public IomemResources? Iomem;
+        public DevPagemap? BoundMap;
+        public Maps.PageTags MappingTags;
+        public long NextSlot;
+    }
+
+    private OtherDriver Other => _other ??= new();
 
     /// <summary>A request in flight: it entered the queue and has the disk open.</summary>
     private sealed record Bio(PmemDevice Pmem, RequestQueue Queue, long Slot);
@@ -66,7 +74,7 @@ public sealed partial class DeviceAgent
             await PmemProcedures.IoAccess(new FleetHost(this, "client"), bio.Pmem, request.Pfn);
             var page = unchecked((long)(request.Pfn - bio.Pmem.Region.StartPfn));
             reply = new(
-                Errno.OK, at, _mappingTags.Access(page, request.PageCount, request.Direction, request.Tag));
+                Errno.OK, at, Other.MappingTags.Access(page, request.PageCount, request.Direction, request.Tag));
         }
         catch (KernelOopsException)
         {
@@ -92,25 +100,26 @@ public sealed partial class DeviceAgent
     /// <summary>What a driver keeps in one life of the device, each part with its name.</summary>
     private DriverState NewState(int life)
     {
-        _bound = [];
-        _boundMap = null;
-        _iomem ??= new() { Handle = Intern("iomem:" + Plan.Key) };
+        var other = Other;
+        other.Bound.Clear();
+        other.BoundMap = null;
+        var iomem = other.Iomem ??= new() { HandleId = Intern("iomem:" + Plan.Key) };
         var range = Plan.Resources[0];
         var pfn = range.StartAddress >> DevPagemap.PageShift;
         var pages = (long)(range.LengthBytes >> DevPagemap.PageShift);
         return Plan.Driver switch
         {
-            DriverNames.Dax => NewDax(new(_iomem, pfn, pages), life),
+            DriverNames.Dax => NewDax(new(iomem, pfn, pages), life),
             DriverNames.Hmm => NewHmm(pfn, pages, life),
-            DriverNames.PmemRaw => NewPmem(new(_iomem, PmemMode.Raw, pfn, pages), life),
-            _ => NewPmem(new(_iomem, PmemMode.Fsdax, pfn, pages), life),
+            DriverNames.PmemRaw => NewPmem(new(iomem, PmemMode.Raw, pfn, pages), life),
+            _ => NewPmem(new(iomem, PmemMode.Fsdax, pfn, pages), life),
         };
     }
 
     private DevDax NewDax(DevDax dax, int life)
     {
-        dax.Handle = Intern($"dax:{Plan.Key}.{life}");
-        dax.Region.Handle = Intern("region:" + Plan.Key);
+        dax.HandleId = Intern($"dax:{Plan.Key}.{life}");
+        dax.Region.HandleId = Intern("region:" + Plan.Key);
         Place(dax.Counter, Plan.RefName(0), life);
         Place(dax.Map, life);
         return dax;
@@ -119,11 +128,11 @@ public sealed partial class DeviceAgent
     private HmmDevmem NewHmm(ulong pfn, long pages, int life)
     {
         // The search takes whole sections from the top, so it ends at the range that the plan gives the device.
-        var hmm = new HmmDevmem(_iomem!, HmmSource.FreeRange, pfn + Sections((ulong)pages), pages)
+        var hmm = new HmmDevmem(Other.Iomem!, HmmSource.FreeRange, pfn + Sections((ulong)pages), pages)
         {
-            Handle = Intern($"pgmap:{Plan.ResourceKey(0)}.{life}"),
+            HandleId = Intern($"pgmap:{Plan.ResourceKey(0)}.{life}"),
         };
-        hmm.Region.Handle = Intern("region:" + Plan.Key);
+        hmm.Region.HandleId = Intern("region:" + Plan.Key);
         Place(hmm.Counter, Plan.RefName(0), life);
         Place(hmm.Map, life);
         return hmm;
@@ -132,12 +141,12 @@ public sealed partial class DeviceAgent
     private PmemDevice NewPmem(PmemDevice pmem, int life)
     {
         var isRaw = pmem.Mode is PmemMode.Raw;
-        pmem.Handle = Intern(isRaw ? $"pmem:{Plan.Key}.{life}" : $"pgmap:{Plan.ResourceKey(0)}.{life}");
-        pmem.Region.Handle = Intern("region:" + Plan.Key);
-        pmem.Badblocks.Handle = Intern($"badblocks:{Plan.Key}.{life}");
-        pmem.Mapping.Handle = Intern(Plan.MapName(0));
+        pmem.HandleId = Intern(isRaw ? $"pmem:{Plan.Key}.{life}" : $"pgmap:{Plan.ResourceKey(0)}.{life}");
+        pmem.Region.HandleId = Intern("region:" + Plan.Key);
+        pmem.Badblocks.HandleId = Intern($"badblocks:{Plan.Key}.{life}");
+        pmem.Mapping.HandleId = Intern(Plan.MapName(0));
         // A request may still have the disk open when its device is bound again: that queue is another one.
-        pmem.Queue.Handle = Intern($"{Plan.QueueName}.{life}");
+        pmem.Queue.HandleId = Intern($"{Plan.QueueName}.{life}");
         pmem.Queue.Life = life;
         var hasOwnRef = !isRaw && Profile.Has(KernelSwitch.PmemInternalRef);
         Place(pmem.Queue.Usage, hasOwnRef ? "ref:" + Plan.QueueKey : Plan.RefName(0), life);
@@ -164,28 +173,28 @@ public sealed partial class DeviceAgent
 
     private void Place(RefObject target, string name, int life)
     {
-        var counted = new DeviceRef(_context.Objects.Intern(name), life, _links.Resource(name["ref:".Length..]));
+        var counted = new DeviceRef(Context.Objects.Intern(name), life, _links.Resource(name["ref:".Length..]));
         target.Handle = counted;
         target.Life = life;
-        _bound!.Add(counted);
+        Other.Bound.Add(counted);
     }
 
     private void Place(DevPagemap map, int life)
     {
         map.Handle = NewMap(0, map);
         map.Life = life;
-        _boundMap = map;
+        Other.BoundMap = map;
     }
 
     /// <summary>The last steps at the page map and the refs of this binding.</summary>
     private void LearnBound()
     {
-        if (_boundMap is { Handle: DeviceMap known })
+        if (_other?.BoundMap is { Handle: DeviceMap known })
         {
             Learn(known.Id, known.Last);
         }
 
-        foreach (var counted in _bound ?? [])
+        foreach (var counted in _other?.Bound ?? [])
         {
             Learn(counted.Id, counted.Last);
         }
@@ -219,7 +228,7 @@ public sealed partial class DeviceAgent
             var answer = await RequestQueueProcedures.IoEnter(host, queue);
             if (answer is QueueEnter.Entered)
             {
-                (_busy ??= []).Add(slot);
+                Other.Busy.Add(slot);
                 return Entered(request, Errno.OK, new(pmem, queue, slot));
             }
 
@@ -280,7 +289,7 @@ public sealed partial class DeviceAgent
 
     private ValueTask Exit(FleetHost host, in LiveAllocation held)
     {
-        _busy!.Remove(held.Bio!.Slot);
+        Other.Busy.Remove(held.Bio!.Slot);
         return RequestQueueProcedures.IoExit(host, held.Bio.Queue);
     }
 
@@ -308,8 +317,8 @@ public sealed partial class DeviceAgent
         var slots = Math.Max(1, pmem.Region.PageCount / RequestPages);
         for (var tried = 0L; tried < slots; tried++)
         {
-            var slot = _nextSlot++ % slots;
-            if (_busy is null || !_busy.Contains(slot))
+            var slot = Other.NextSlot++ % slots;
+            if (!Other.Busy.Contains(slot))
             {
                 return slot;
             }

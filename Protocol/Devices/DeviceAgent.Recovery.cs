@@ -34,8 +34,7 @@ public static class FenceCause
 /// </remarks>
 public sealed partial class DeviceAgent
 {
-    /// <summary>Called once, when a part is found to have lost the life: a new incarnation has to begin.</summary>
-    public Action<DeviceAgent>? PartLost { get; set; }
+    private bool _hasLostPart;
 
     /// <summary>This incarnation ended a life that an earlier one had left.</summary>
     public bool HasFenced { get; private set; }
@@ -44,7 +43,7 @@ public sealed partial class DeviceAgent
     public void Stop() => Log.Tenure?.End();
 
     /// <summary>Looks whether every page map and resource still has the life that was begun there.</summary>
-    /// <returns>False when one had not; <see cref="PartLost"/> was called then.</returns>
+    /// <returns>False when one had not; <see cref="IFleetLinks.PartLost"/> was called then.</returns>
     public async ValueTask<bool> CheckParts()
     {
         try
@@ -77,10 +76,13 @@ public sealed partial class DeviceAgent
             return;
         }
 
-        var name = _context.Objects.Name(part);
-        var lost = PartLost;
-        PartLost = null;
-        lost?.Invoke(this);
+        var name = Context.Objects.Name(part);
+        if (!_hasLostPart)
+        {
+            _hasLostPart = true;
+            _links.PartLost(this);
+        }
+
         throw new PartLostException(name);
     }
 
@@ -107,7 +109,7 @@ public sealed partial class DeviceAgent
             {
                 var map = _links.Map(Plan.ResourceKey(resource));
                 Learn(
-                    _context.Objects.Intern(Plan.MapName(resource)),
+                    Context.Objects.Intern(Plan.MapName(resource)),
                     await map.Fence(Log.Gen, Log.Life, Log.Last, cause));
                 if (Neighbours is { } neighbours)
                 {
@@ -119,7 +121,7 @@ public sealed partial class DeviceAgent
         foreach (var key in Plan.RefKeys())
         {
             Learn(
-                _context.Objects.Intern("ref:" + key),
+                Context.Objects.Intern("ref:" + key),
                 await _links.Resource(key).Fence(Log.Gen, Log.Life, Log.Last, cause));
         }
     }
@@ -134,7 +136,7 @@ public sealed partial class DeviceAgent
             }
         }
 
-        if (_boundMap is { Handle: DeviceMap known })
+        if (_other?.BoundMap is { Handle: DeviceMap known })
         {
             yield return known;
         }
@@ -150,7 +152,7 @@ public sealed partial class DeviceAgent
             }
         }
 
-        foreach (var counted in _bound?.ToArray() ?? [])
+        foreach (var counted in _other?.Bound.ToArray() ?? [])
         {
             yield return counted;
         }

@@ -14,7 +14,7 @@ public sealed partial class DeviceAgent
     /// <summary>Tickets that are done are kept until this many newer ones are.</summary>
     private const int DoneTicketsMax = 4;
 
-    private readonly List<Ticket> _tickets = new(1);
+    private Few<Ticket> _tickets;
     private Queue<Ticket>? _lockQueue;
     private Ticket? _lockHolder;
     private long _lastTicket;
@@ -27,7 +27,18 @@ public sealed partial class DeviceAgent
     public Ticket Unbind(long op) => Begin(TicketKind.Unbind, op);
 
     /// <returns>Null for a number that was never given, or was done long ago.</returns>
-    public Ticket? FindTicket(long number) => _tickets.Find(ticket => ticket.Number == number);
+    public Ticket? FindTicket(long number)
+    {
+        foreach (var ticket in _tickets)
+        {
+            if (ticket.Number == number)
+            {
+                return ticket;
+            }
+        }
+
+        return null;
+    }
 
     /// <summary>Progress of a ticket, in words while it waits.</summary>
     /// <exception cref="InvalidOperationException">Fleet itself could not go on; the cause is inside.</exception>
@@ -74,10 +85,23 @@ public sealed partial class DeviceAgent
         return Report();
     }
 
+    private Ticket? TicketOf(long op)
+    {
+        foreach (var ticket in _tickets)
+        {
+            if (ticket.Op == op)
+            {
+                return ticket;
+            }
+        }
+
+        return null;
+    }
+
     private Ticket Begin(TicketKind kind, long op)
     {
         // A caller whose answer was lost asks again under the same number: it is the same bind or unbind.
-        if (op != 0 && _tickets.Find(known => known.Op == op) is { } same)
+        if (op != 0 && TicketOf(op) is { } same)
         {
             return same;
         }
@@ -218,14 +242,14 @@ public sealed partial class DeviceAgent
 
     private (string Text, bool IsStuck) WaitsForRef(DeviceRef counted)
     {
-        var name = _context.Objects.Name(counted.Id);
+        var name = Context.Objects.Name(counted.Id);
         foreach (var map in counted.Maps)
         {
             // Nobody but this thread drops these, and it would only after this wait.
             if (map.HoldsInitialCounts)
             {
                 return ($"the last reference of {name}: {map.Map.PageCount} page references of "
-                    + $"{_context.Objects.Name(map.Id)} are owed by a later step of the same thread, "
+                    + $"{Context.Objects.Name(map.Id)} are owed by a later step of the same thread, "
                     + "so it waits for ever", true);
             }
         }
@@ -237,7 +261,7 @@ public sealed partial class DeviceAgent
 
         var holders = Holders(counted);
         var pinned = holders.Length == 0 && Plan.HasPins && counted.Maps.Count > 0
-            ? $", held by pages of {_context.Objects.Name(counted.Maps[0].Id)} that are pinned" : "";
+            ? $", held by pages of {Context.Objects.Name(counted.Maps[0].Id)} that are pinned" : "";
         return ($"the last reference of {name}" + (holders.Length == 0 ? pinned : $", held by {holders}"), false);
     }
 
@@ -258,7 +282,7 @@ public sealed partial class DeviceAgent
 
     private string SessionName(int session)
     {
-        var objects = _context.Objects;
+        var objects = Context.Objects;
         return session > 0 && session <= objects.LastId && objects.Kind(session) is ObjectKind.Session
             ? objects.Name(session) : $"session {session}";
     }

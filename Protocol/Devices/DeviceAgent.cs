@@ -1,5 +1,4 @@
 using System.Numerics;
-using System.Runtime.InteropServices;
 using Fleet.Kernel;
 using Fleet.Kernel.Drivers;
 using Fleet.Kernel.History;
@@ -25,14 +24,13 @@ namespace Fleet.Protocol.Devices;
 /// </remarks>
 public sealed partial class DeviceAgent
 {
-    private readonly FleetContext _context;
     private readonly IFleetLinks _links;
-    private List<Position>? _learned;
+    private Position[]? _learned;
     private RunPlan? _run;
     private DevicePlan? _plan;
     private Injection? _injection;
-    private Tally _tally;
     private Hot _hot;
+    private Tally _tally;
 
     /// <summary>What an alloc or a free reads and writes: side by side, since the rest lies lines away.</summary>
     private struct Hot
@@ -62,10 +60,9 @@ public sealed partial class DeviceAgent
     /// <param name="key"><c>host/bdf</c>.</param>
     public DeviceAgent(FleetContext context, string key, IFleetLinks links)
     {
-        _context = context;
         _links = links;
         _hot.Device = new();
-        _hot.Log = new(context, "dev:" + key);
+        _hot.Log = new(context, context.Objects.Intern($"dev:{key}"));
     }
 
     public ObjectLog Log => _hot.Log;
@@ -112,8 +109,8 @@ public sealed partial class DeviceAgent
         (_run, _plan, _hot.Profile, _hot.HasQueue) = (run, plan, profile, plan.HasQueue);
         _injection = run.Injections.Count == 0 ? null : new Injection(run, plan.Name);
         Neighbours = run.SharesSections ? _links.PgmapArray(plan.Host) : null;
-        _mapping = plan.HasPlainMapping ? new(_context, plan.MapName(0)) : null;
-        _context.Incarnations.IsFencing = run.IsFenced;
+        _mapping = plan.HasPlainMapping ? new(Context, plan.MapName(0)) : null;
+        Context.Incarnations.IsFencing = run.IsFenced;
         await Log.OpenAsync(kept);
         if (_mapping is not null)
         {
@@ -264,18 +261,18 @@ public sealed partial class DeviceAgent
             _injection?.Injected ?? 0, _hot.Live.Count),
         OpenTickets());
 
-    internal object Intern(string name) => _context.Objects.Intern(name);
+    internal int Intern(string name) => Context.Objects.Intern(name);
 
     internal DeviceRef NewRef(int resource, int life)
     {
         var key = Plan.RefKey(resource);
-        return new(_context.Objects.Intern("ref:" + key), life, _links.Resource(key));
+        return new(Context.Objects.Intern($"ref:{key}"), life, _links.Resource(key));
     }
 
     internal DeviceMap NewMap(int resource, DevPagemap map)
     {
         var key = Plan.ResourceKey(resource);
-        return new(_context.Objects.Intern("map:" + key), map, _links.Map(key));
+        return new(Context.Objects.Intern($"map:{key}"), map, _links.Map(key));
     }
 
     /// <summary>A page map of another device, found in the way of one of this device's.</summary>
@@ -284,12 +281,12 @@ public sealed partial class DeviceAgent
         var neighbour = new DevPagemap(
             NoContainer.Instance, map.Type, PagemapConsumer.Foreign, map.StartPfn, map.PageCount);
         neighbour.Handle = new DeviceMap(
-            _context.Objects.Intern(name), neighbour, _links.Map(name["map:".Length..]));
+            Context.Objects.Intern(name), neighbour, _links.Map(name["map:".Length..]));
         return neighbour;
     }
 
     internal MapRange RangeOf(DevPagemap map) =>
-        new(_context.Objects.Name(((DeviceMap)map.Handle!).Id), map.StartPfn, map.PageCount);
+        new(Context.Objects.Name(((DeviceMap)map.Handle!).Id), map.StartPfn, map.PageCount);
 
     internal MapLife LifeOf(DevPagemap map)
     {
@@ -389,7 +386,7 @@ public sealed partial class DeviceAgent
     {
         DevPagemap map => MemoryName(map.Container),
         RefObject { Handle: DeviceRef counted } => counted.Id,
-        { Handle: int id } => id,
+        { } named => named.HandleId,
         _ => 0,
     };
 
@@ -408,17 +405,17 @@ public sealed partial class DeviceAgent
     {
         if (at.Seq != 0)
         {
-            _learned ??= [];
-            foreach (ref var known in CollectionsMarshal.AsSpan(_learned))
+            var position = new Position(obj, at.Gen, at.Seq, at.Life);
+            foreach (ref var known in _learned.AsSpan())
             {
                 if (known.Obj == obj)
                 {
-                    known = new(obj, at.Gen, at.Seq, at.Life);
+                    known = position;
                     return at;
                 }
             }
 
-            _learned.Add(new(obj, at.Gen, at.Seq, at.Life));
+            _learned = [.. _learned ?? [], position];
         }
 
         return at;
@@ -426,12 +423,7 @@ public sealed partial class DeviceAgent
 
     private Position[]? TakeLearned()
     {
-        if (_learned is null or { Count: 0 })
-        {
-            return null;
-        }
-
-        var after = _learned.ToArray();
+        var after = _learned;
         _learned = null;
         return after;
     }
@@ -490,6 +482,8 @@ public sealed partial class DeviceAgent
             reached.Add(resource.Map.Ref?.Handle);
         }
     }
+
+    private FleetContext Context => Log.Context;
 
     private bool IsBarred(int session) => _hot.Barred is not null && _hot.Barred.Contains(session);
 
@@ -610,7 +604,7 @@ public sealed partial class DeviceAgent
     private async ValueTask<long> ReapPins(int session, string name)
     {
         var map = _links.Map(Plan.ResourceKey(0));
-        Learn(_context.Objects.Intern(Plan.MapName(0)), await map.Bar(session, name));
+        Learn(Context.Objects.Intern(Plan.MapName(0)), await map.Bar(session, name));
         var reaped = await map.Reap(session, name);
         _tally.Reaped += reaped;
         return reaped;
@@ -729,6 +723,6 @@ public sealed partial class DeviceAgent
             }
         }
 
-        return _context.Objects.Intern(Plan.RefName(resource));
+        return Context.Objects.Intern(Plan.RefName(resource));
     }
 }

@@ -1,3 +1,4 @@
+using Fleet.Kernel;
 using Fleet.Kernel.Memremap;
 using Fleet.Protocol.Maps;
 using Fleet.Protocol.Refs;
@@ -14,15 +15,15 @@ internal sealed class DeviceRef(int id, int life, IResourceLink link)
     /// <summary>What this device has counted.</summary>
     public RefSlot Slot;
 
+    /// <summary>Page maps whose pages count on it, in the order in which they were added.</summary>
+    public Few<DeviceMap> Maps;
+
     /// <summary>Id of its name.</summary>
     public int Id => id;
 
     public int Life => life;
 
     public IResourceLink Link => link;
-
-    /// <summary>Page maps whose pages count on it, in the order in which they were added.</summary>
-    public List<DeviceMap> Maps { get; } = new(1);
 
     /// <summary>The callback of the mode switch, which runs beside whoever killed the ref; null before.</summary>
     public Task? Switch { get; set; }

@@ -13,4 +13,9 @@ public interface IFleetLinks
 
     /// <summary>The map of page maps of a machine; null where every resource has sections of its own.</summary>
     IPgmapArrayLink? PgmapArray(string host) => null;
+
+    /// <summary>A part has lost the life: a new incarnation has to begin. Called once for each agent.</summary>
+    void PartLost(DeviceAgent agent)
+    {
+    }
 }

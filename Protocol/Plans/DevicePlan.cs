@@ -51,8 +51,6 @@ public sealed record DevicePlan(string Key, string Driver, IReadOnlyList<PciBar>
     /// <summary>Name in the history: <c>dev:</c> and the key.</summary>
     public string Name => "dev:" + Key;
 
-    public string PoolName => "pool:" + Key;
-
     /// <summary>Holders pin pages of its page map.</summary>
     public bool HasPins => Driver is DriverNames.Dax or DriverNames.PmemFsdax or DriverNames.Hmm;
 

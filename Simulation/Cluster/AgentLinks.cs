@@ -26,6 +26,8 @@ internal sealed class AgentLinks(VirtualCluster cluster, Activation owner) : IFl
 
     public IPgmapArrayLink PgmapArray(string host) => new PgmapArrayLink(To(cluster.PgmapArrayGrain(host)));
 
+    public void PartLost(DeviceAgent agent) => ((DeviceActivation)owner).LosePart();
+
     /// <summary>One for each grain: its numbers go on from life to life.</summary>
     private Channel To(Grain grain)
     {

@@ -17,10 +17,7 @@ internal sealed class DeviceActivation : Activation, ICaller
         : base(cluster, grain, silo)
     {
         CallerNumber = ++cluster.LastActivation;
-        Agent = new(silo.Context, grain.Key, new AgentLinks(cluster, this))
-        {
-            PartLost = _ => LosePart(),
-        };
+        Agent = new(silo.Context, grain.Key, new AgentLinks(cluster, this));
         Clients = new(cluster, this, Agent.Log, Execute);
     }
 
@@ -86,7 +83,7 @@ internal sealed class DeviceActivation : Activation, ICaller
         }
     }
 
-    private void LosePart()
+    internal void LosePart()
     {
         Cluster.Counts.Fenced++;
         Cluster.Fence(Grain);
