@@ -156,7 +156,7 @@ public sealed class NoStaleData : Rule, IDeviceRule
             return;
         }
 
-        if (device.Objects is not { } objects || !objects.TryGetValue(record.Other, out var known)
+        if (!device.Objects.TryGetValue(record.Other, out var known)
             || known.FreedSeq == 0)
         {
             device.Ledger.Ok(this);

@@ -23,8 +23,7 @@ public sealed class NoOpAfterFree : Rule, IDeviceRule
     {
         switch (record.Kind)
         {
-            case EventKind.ObjFree when device.Objects is { } objects
-                && objects.TryGetValue(record.Other, out var known) && known.FreedSeq != 0:
+            case EventKind.ObjFree when device.Objects.TryGetValue(record.Other, out var known) && known.FreedSeq != 0:
                 device.Ledger.Violated(this, Class, "double-free", device.Obj, () => new(
                     $"Let O = {device.Context.Name(record.Other)}. Then O was freed at seq {known.FreedSeq}; "
                     + $"however, it was freed again at seq {record.At.Seq}: a contradiction.",
@@ -48,7 +47,7 @@ public sealed class NoOpAfterFree : Rule, IDeviceRule
     private static Proof Prove(DeviceStream device, HistoryEvent record)
     {
         var name = record.Other == 0 ? "an object" : device.Context.Name(record.Other);
-        var known = device.Objects is { } objects && objects.TryGetValue(record.Other, out var found) ? found : default;
+        device.Objects.TryGetValue(record.Other, out var known);
         var freed = known.FreedSeq == 0
             ? "Then its memory had been freed"
             : $"Then its memory was freed at seq {known.FreedSeq}";
@@ -372,13 +371,13 @@ public sealed class NoLeak : Rule, IDeviceRule, IDeviceEndRule
 
     void IDeviceEndRule.JudgeEnd(DeviceStream device)
     {
-        if (device.Objects is not { } objects || !device.Context.Header.Quiescent || device.OopsEver)
+        if (!device.Context.Header.Quiescent || device.OopsEver)
         {
             return;
         }
 
         var running = device.Bound || device.Unbind is not null || device.Binding is not null;
-        foreach (var (id, known) in objects.All)
+        foreach (var known in device.Objects.All)
         {
             if (known.FreedSeq != 0 || (running && known.Life >= device.Life))
             {
@@ -391,7 +390,7 @@ public sealed class NoLeak : Rule, IDeviceRule, IDeviceEndRule
                 continue;
             }
 
-            var (left, life) = (id, known.Life);
+            var (left, life) = (known.Id, known.Life);
             device.Ledger.Violated(this, Class, known.Kind ?? "object", device.Obj, () => new(
                 $"Let O = {device.Context.Name(left)}, made in life {life} of {device.Name}. Then that life is over; "
                 + "however, O was never freed: a contradiction.",

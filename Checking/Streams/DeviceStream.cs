@@ -12,22 +12,26 @@ internal enum FieldPhase : byte { Unseen, Set, Cleared }
 /// </summary>
 internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int obj) : ObjectStream(context, group, obj)
 {
+    /// <summary>What a binding of one resource registers.</summary>
+    private const int UsualNodes = 4;
+
     private static readonly int[] NoSlots = [];
 
-    private List<Mapping>? _mappings;
+    private Few<Mapping> _mappings;
 
     /// <summary>The last of them, in which most devices have all their memory.</summary>
     private Mapping? _newest;
-    private List<RegisteredNode>? _devres;
-    private ModelledObjects? _objects;
-    private List<(ulong Start, ulong SizeBytes)>? _tornDown;
-    private List<UnansweredOperation>? _unanswered;
-    private SoleRun? _sole;
+    private RegisteredNode[]? _devres;
+    private int _devresCount;
+    private ModelledObjects _objects;
     private RareFacts? _rare;
 
     /// <summary>What most devices of a fleet never have.</summary>
     private sealed class RareFacts
     {
+        public List<(ulong Start, ulong SizeBytes)>? TornDown;
+        public List<UnansweredOperation>? Unanswered;
+        public SoleRun? Sole;
         public Dictionary<int, HistoryEvent>? FreedOwners;
         public List<HeldAtRemoval>? HeldAtRemoval;
         public List<(int Gen, long Begin, long End)>? FailedAdds;
@@ -71,7 +75,7 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
 
     /// <summary>What can be said of steps beside which nothing else ran in the pool; null where times say
     /// nothing.</summary>
-    public SoleRun? Sole => _sole;
+    public SoleRun? Sole => _rare?.Sole;
 
     public IReadOnlyList<FailedRegistration> FailedRegistrations => _rare?.FailedRegistrations ?? [];
 
@@ -82,9 +86,10 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
     public OpenShow? ShowOf(string? actor) =>
         _rare?.Shows is { } shows && shows.TryGetValue(actor ?? "", out var show) ? show : null;
 
-    public IReadOnlyList<Mapping> Mappings => _mappings ?? [];
+    public Few<Mapping> Mappings => _mappings;
 
-    public IReadOnlyList<RegisteredNode> Devres => _devres ?? [];
+    /// <summary>The devres list, oldest first.</summary>
+    public ReadOnlySpan<RegisteredNode> Devres => _devres.AsSpan(0, _devresCount);
 
     public FieldPhase Field { get; private set; }
 
@@ -136,9 +141,11 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
 
     public int Life { get; private set; }
 
-    public ModelledObjects? Objects => _objects;
+    public ModelledObjects Objects => _objects;
 
     private RareFacts Rare => _rare ??= new();
+
+    private List<UnansweredOperation>? Unanswered => _rare?.Unanswered;
 
     public bool OwnerFreed(int owner) => FreeOfOwner(owner) is not null;
 
@@ -152,14 +159,11 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
             return _newest;
         }
 
-        if (_mappings is not null)
+        for (var i = _mappings.Count - 2; i >= 0; i--)
         {
-            for (var i = _mappings.Count - 2; i >= 0; i--)
+            if (_mappings[i].Contains(address))
             {
-                if (_mappings[i].Contains(address))
-                {
-                    return _mappings[i];
-                }
+                return _mappings[i];
             }
         }
 
@@ -171,12 +175,21 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
     /// </summary>
     public Mapping? MapIn(int id)
     {
-        if (_mappings is null || ResourceIn(id, "map:") is not { } map || ResourceIn(id, "ref:") is not { } owner)
+        if (_mappings.Count == 0 || ResourceIn(id, "map:") is not { } map
+            || ResourceIn(id, "ref:") is not { } owner)
         {
             return null;
         }
 
-        return _mappings.Find(m => (map != 0 && m.Map == map) || (owner != 0 && m.Owner == owner));
+        foreach (var mapping in _mappings)
+        {
+            if ((map != 0 && mapping.Map == map) || (owner != 0 && mapping.Owner == owner))
+            {
+                return mapping;
+            }
+        }
+
+        return null;
     }
 
     /// <summary>
@@ -237,7 +250,7 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
     public IEnumerable<int> LiveSlots() => Live?.Slots() ?? NoSlots;
 
     /// <summary>An operation nobody answered, of this device; offline only.</summary>
-    public void NoteUnanswered(in Operation operation) => (_unanswered ??= []).Add(new(operation));
+    public void NoteUnanswered(in Operation operation) => (Rare.Unanswered ??= []).Add(new(operation));
 
     /// <summary>
     /// Judges that an allocation was live at a position: at once when no unrecorded free can lie before it, else when
@@ -258,7 +271,7 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
     public override void End()
     {
         DecideGaps();
-        _sole?.End(Group.Unanswered, Ledger);
+        Sole?.End(Group.Unanswered, Ledger);
         foreach (var rule in RuleCatalog.OfDeviceEnd)
         {
             rule.JudgeEnd(this);
@@ -268,7 +281,7 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
     protected override void ChangeIncarnation(int gen)
     {
         DecideGaps();
-        _sole?.End(Group.Unanswered, Ledger);
+        Sole?.End(Group.Unanswered, Ledger);
         if (InReleaseAll || Unbind is not null)
         {
             Ledger.Hit(Probe.IncarnationDuringTeardown);
@@ -292,14 +305,14 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
             Group.Answer(Live);
         }
 
-        if (_unanswered is not null && Context.ClockBoundNs is { } bound)
+        if (Unanswered is not null && Context.ClockBoundNs is { } bound)
         {
             Precede(0, record.TimeNs + bound);
         }
 
-        if (_sole is not null && record.Kind is EventKind.ChunkAdd or EventKind.Reap or EventKind.PoolDestroy)
+        if (Sole is not null && record.Kind is EventKind.ChunkAdd or EventKind.Reap or EventKind.PoolDestroy)
         {
-            _sole.Passes(record.TimeNs, record.TimeNs, Ledger);
+            Sole.Passes(record.TimeNs, record.TimeNs, Ledger);
         }
 
         foreach (var rule in RuleCatalog.OfDevice(record.Kind))
@@ -315,8 +328,9 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
             case EventKind.UnbindEnd: EndLife(); break;
             case EventKind.Fenced: Fence(); break;
             case EventKind.DevresAdd:
-                (_devres ??= []).Add(
-                    new(record.Node, record.Text, record.Fn, record.Other, record.At.Seq, InReleaseAll));
+                AddNode(new(
+                    record.Node, record.Other, record.Fn, record.At.Seq, record.Text is null or "action",
+                    InReleaseAll));
                 break;
             case EventKind.DevresRun or EventKind.DevresRemove or EventKind.DevresFree: RemoveNode(record.Node); break;
             case EventKind.ReleaseAllBegin: (InReleaseAll, ReleasedInBind) = (true, Binding is not null); break;
@@ -325,7 +339,7 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
             case EventKind.AddResourceEnd: EndAddResource(record); break;
             case EventKind.PoolCreate:
                 (PoolExists, PoolCreatedSeq) = (true, record.At.Seq);
-                _sole = SoleRun.Of(Context);
+                BeginSole();
                 break;
             case EventKind.ActionAddFailed when !Context.Online:
                 (Rare.FailedRegistrations ??= []).Add(new(record));
@@ -378,12 +392,12 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
             Group.Answer(Live);
         }
 
-        if (_unanswered is not null)
+        if (Unanswered is not null)
         {
             Precede(record.Client, record.DoneNs);
         }
 
-        _sole?.Begins(record, Ledger);
+        Sole?.Begins(record, Ledger);
         switch (record.Kind)
         {
             case OperationKind.Alloc: ApplyAlloc(record); break;
@@ -482,20 +496,20 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
     /// </summary>
     private void ApplyResolved(in Operation query)
     {
-        if (query.Outcome is not OperationOutcome.Ok || _unanswered is null)
+        if (query.Outcome is not OperationOutcome.Ok || Unanswered is null)
         {
             return;
         }
 
         var number = query.Of;
-        var i = _unanswered.FindIndex(u => u.Operation.Number == number);
+        var i = Unanswered.FindIndex(u => u.Operation.Number == number);
         if (i < 0)
         {
             return;
         }
 
-        var resolved = _unanswered[i].Operation;
-        _unanswered.RemoveAt(i);
+        var resolved = Unanswered[i].Operation;
+        Unanswered.RemoveAt(i);
         resolved.Outcome = OperationOutcome.Ok;
         resolved.At = query.At;
         resolved.Alloc = resolved.Alloc.IsNone ? query.Alloc : resolved.Alloc;
@@ -578,7 +592,7 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
             (_rare.FirstRefusal, _rare.OopsInPass) = (null, null);
         }
 
-        _objects?.ForgetFreed();
+        _objects.ForgetFreed();
     }
 
     private void EndBind(HistoryEvent record)
@@ -626,22 +640,20 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
             Live = null; // Its tables are as large as the most that ever lived in it.
         }
 
-        if (_mappings is not null)
+        foreach (var mapping in _mappings)
         {
-            foreach (var mapping in _mappings)
-            {
-                KeepRange(mapping.Start, mapping.SizeBytes);
-            }
-
-            _mappings.Clear();
-            _newest = null;
+            KeepRange(mapping.Start, mapping.SizeBytes);
         }
 
-        _devres?.Clear();
+        _mappings.Clear();
+        (_newest, _devresCount) = (null, 0);
         (Field, FieldCleared, FieldReadOutsideTurn, PoolExists) = (FieldPhase.Unseen, null, false, false);
         PoolCreatedSeq = 0;
-        _sole?.End(Group.Unanswered, Ledger);
-        _sole = null;
+        Sole?.End(Group.Unanswered, Ledger);
+        if (_rare is not null)
+        {
+            _rare.Sole = null;
+        }
     }
 
     /// <summary>
@@ -650,7 +662,7 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
     private void Fence()
     {
         EndLife();
-        _objects = null;
+        _objects = default;
         _rare?.FreedOwners?.Clear();
         Live = null;
     }
@@ -658,26 +670,49 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
     private void KeepRange(ulong start, ulong sizeBytes)
     {
         const int RangesMax = 8;
-        _tornDown ??= [];
-        if (!_tornDown.Contains((start, sizeBytes)))
+        var tornDown = Rare.TornDown ??= [];
+        if (!tornDown.Contains((start, sizeBytes)))
         {
-            if (_tornDown.Count == RangesMax)
+            if (tornDown.Count == RangesMax)
             {
-                _tornDown.RemoveAt(0);
+                tornDown.RemoveAt(0);
             }
 
-            _tornDown.Add((start, sizeBytes));
+            tornDown.Add((start, sizeBytes));
+        }
+    }
+
+    private void AddNode(in RegisteredNode node)
+    {
+        if (_devres is null || _devresCount == _devres.Length)
+        {
+            Array.Resize(ref _devres, _devresCount < UsualNodes ? UsualNodes : 2 * _devresCount);
+        }
+
+        _devres[_devresCount++] = node;
+    }
+
+    private void BeginSole()
+    {
+        if (SoleRun.Of(Context) is { } sole)
+        {
+            Rare.Sole = sole;
+        }
+        else if (_rare is not null)
+        {
+            _rare.Sole = null;
         }
     }
 
     private void RemoveNode(int node)
     {
         // From the newest: that is where the next one to run is.
-        for (var i = (_devres?.Count ?? 0) - 1; i >= 0; i--)
+        for (var i = _devresCount - 1; i >= 0; i--)
         {
             if (_devres![i].Node == node)
             {
-                _devres.RemoveAt(i);
+                _devresCount--;
+                _devres.AsSpan((i + 1)..(_devresCount + 1)).CopyTo(_devres.AsSpan(i));
                 return;
             }
         }
@@ -704,7 +739,7 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
 
     private void AddChunk(HistoryEvent record)
     {
-        if (_tornDown is not null && _tornDown.Exists(
+        if (_rare?.TornDown is { } tornDown && tornDown.Exists(
             t => unchecked(record.Start - t.Start) < t.SizeBytes
                 || unchecked(t.Start - record.Start) < record.SizeBytes))
         {
@@ -722,7 +757,7 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
 
     private void Know(Mapping mapping)
     {
-        (_mappings ??= new(1)).Add(mapping);
+        _mappings.Add(mapping);
         _newest = mapping;
     }
 
@@ -794,7 +829,7 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
 
     private void NoteObject(HistoryEvent record, bool freed)
     {
-        (_objects ??= new()).Note(record.Other, new(record.Text, record.At.Life, freed ? record.At.Seq : 0));
+        _objects.Note(new(record.Other, record.Text, record.At.Life, freed ? record.At.Seq : 0));
         if (OwnerIn(record.Other) is var owner and not 0)
         {
             if (freed)
@@ -835,7 +870,7 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
     private void Precede(int client, long doneNs)
     {
         var bound = Context.ClockBoundNs;
-        foreach (var unanswered in _unanswered!)
+        foreach (var unanswered in Unanswered!)
         {
             var sent = unanswered.Operation.SentNs;
             if ((client != 0 && client == unanswered.Operation.Client && doneNs <= sent)
@@ -865,14 +900,14 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
     private void DecideGaps()
     {
         var possibleFrees = _rare?.PossibleFrees;
-        if (possibleFrees is null && Gaps.Count == 0 && _unanswered is null)
+        if (possibleFrees is null && Gaps.Count == 0 && Unanswered is null)
         {
             return;
         }
 
         var gaps = Gaps.Where(g => g.Gen == Gen).ToList();
         // A free of what a later incarnation hands out was not sent yet.
-        var sent = (_unanswered ?? []).FindAll(
+        var sent = (Unanswered ?? []).FindAll(
             u => u.Operation.Kind is not OperationKind.Free || u.Operation.Alloc.Gen <= Gen);
         var used = new HashSet<UnansweredOperation>();
         GapFilling.Decide(
@@ -892,9 +927,9 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
         }
 
         Rare.PossibleFrees = null;
-        _unanswered?.RemoveAll(
+        Unanswered?.RemoveAll(
             u => used.Contains(u) || (u.Operation.Kind is OperationKind.Free && u.Operation.Alloc.Gen <= Gen));
-        foreach (var unanswered in _unanswered ?? [])
+        foreach (var unanswered in Unanswered ?? [])
         {
             unanswered.After = 0; // Positions count from 1 again.
         }

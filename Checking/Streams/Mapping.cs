@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Fleet.Kernel.History;
 
 namespace Fleet.Checking.Streams;
@@ -7,6 +8,16 @@ internal enum MappingPhase : byte { Mapped, TearingDown, Removed }
 /// <summary>One chunk of a device's pool and the mapping behind it, as the device's own events tell of them.</summary>
 internal sealed class Mapping
 {
+    private Teardown? _teardown;
+
+    /// <summary>What a mapping has that is torn down, which most of a fleet never are.</summary>
+    private sealed class Teardown
+    {
+        public HistoryEvent? Begin;
+        public HistoryEvent? End;
+        public List<LiveAllocation>? Made;
+    }
+
     public ulong Start { get; init; }
 
     public ulong SizeBytes { get; init; }
@@ -21,9 +32,17 @@ internal sealed class Mapping
 
     public MappingPhase Phase { get; set; }
 
-    public HistoryEvent? TeardownBegin { get; set; }
+    public HistoryEvent? TeardownBegin
+    {
+        get => _teardown?.Begin;
+        set => Torn.Begin = value;
+    }
 
-    public HistoryEvent? TeardownEnd { get; set; }
+    public HistoryEvent? TeardownEnd
+    {
+        get => _teardown?.End;
+        set => Torn.End = value;
+    }
 
     /// <summary>Allocations in the range when the teardown began.</summary>
     public int HeldAtBegin { get; set; }
@@ -32,7 +51,13 @@ internal sealed class Mapping
     public int Held { get; set; }
 
     /// <summary>Allocations that succeeded while it was torn down; null when none did, as it should be.</summary>
-    public List<LiveAllocation>? MadeInTeardown { get; set; }
+    public List<LiveAllocation>? MadeInTeardown
+    {
+        get => _teardown?.Made;
+        set => Torn.Made = value;
+    }
+
+    private Teardown Torn => _teardown ??= new();
 
     public bool Contains(ulong address) => address >= Start && unchecked(address - Start) < SizeBytes;
 
@@ -40,29 +65,32 @@ internal sealed class Mapping
 }
 
 /// <summary>One node of a device's devres list.</summary>
+[StructLayout(LayoutKind.Auto)]
 internal readonly record struct RegisteredNode(
-    int Node, string? Kind, string? Fn, int Data, long AddedSeq, bool AddedInPass)
-{
-    public bool IsAction => Kind is null or "action";
-}
+    int Node, int Data, string? Fn, long AddedSeq, bool IsAction, bool AddedInPass);
 
 /// <summary>Something allocated in the modelled kernel.</summary>
-internal readonly record struct ModelledObject(string? Kind, int Life, long FreedSeq);
+/// <param name="Id">Of its name.</param>
+[StructLayout(LayoutKind.Auto)]
+internal readonly record struct ModelledObject(int Id, string? Kind, int Life, long FreedSeq);
 
 /// <summary>The modelled objects of one device, by the ids of their names.</summary>
-/// <remarks>A binding has three and one for each further resource: a table only where many were never freed.</remarks>
-internal sealed class ModelledObjects
+/// <remarks>
+/// A binding has three and one for each further resource: a table only where many were never freed. A part of its
+/// device, not to be copied.
+/// </remarks>
+internal struct ModelledObjects
 {
     private const int FewMax = 16;
 
-    private (int Id, ModelledObject Known)[] _few = [];
+    private ModelledObject[]? _few;
     private int _count;
     private Dictionary<int, ModelledObject>? _many;
 
-    public IEnumerable<(int Id, ModelledObject Known)> All =>
-        _many is null ? _few.Take(_count) : _many.Select(one => (one.Key, one.Value));
+    public readonly IEnumerable<ModelledObject> All =>
+        _many is not null ? _many.Values : _few is null ? [] : _few.Take(_count);
 
-    public bool TryGetValue(int id, out ModelledObject known)
+    public readonly bool TryGetValue(int id, out ModelledObject known)
     {
         if (_many is not null)
         {
@@ -70,47 +98,47 @@ internal sealed class ModelledObjects
         }
 
         var place = PlaceOf(id);
-        known = place < 0 ? default : _few[place].Known;
+        known = place < 0 ? default : _few![place];
         return place >= 0;
     }
 
-    public void Note(int id, in ModelledObject known)
+    public void Note(in ModelledObject known)
     {
         if (_many is not null)
         {
-            _many[id] = known;
+            _many[known.Id] = known;
             return;
         }
 
-        var place = PlaceOf(id);
+        var place = PlaceOf(known.Id);
         if (place >= 0)
         {
-            _few[place].Known = known;
+            _few![place] = known;
             return;
         }
 
         if (_count == FewMax)
         {
-            _many = All.ToDictionary(one => one.Id, one => one.Known);
-            _few = [];
-            _many.Add(id, known);
+            _many = All.ToDictionary(one => one.Id);
+            _few = null;
+            _many.Add(known.Id, known);
             return;
         }
 
-        if (_count == _few.Length)
+        if (_few is null || _count == _few.Length)
         {
             Array.Resize(ref _few, _count < 3 ? 3 : Math.Min(FewMax, _count * 2));
         }
 
-        _few[_count++] = (id, known);
+        _few[_count++] = known;
     }
 
     public void ForgetFreed()
     {
-        var left = All.Where(one => one.Known.FreedSeq == 0).ToList();
+        var left = All.Where(one => one.FreedSeq == 0).ToList();
         if (left.Count > FewMax)
         {
-            _many = left.ToDictionary(one => one.Id, one => one.Known);
+            _many = left.ToDictionary(one => one.Id);
         }
         else
         {
@@ -118,11 +146,11 @@ internal sealed class ModelledObjects
         }
     }
 
-    private int PlaceOf(int id)
+    private readonly int PlaceOf(int id)
     {
         for (var i = 0; i < _count; i++)
         {
-            if (_few[i].Id == id)
+            if (_few![i].Id == id)
             {
                 return i;
             }
