@@ -6,18 +6,8 @@ using Orleans.Runtime;
 
 namespace Fleet.Grains.Shells;
 
-/// <summary>A grain whose activation holds what nothing else does.</summary>
-internal abstract class LastingGrain : Grain
-{
-    /// <summary>Longer than any run; an activation is collected when it is idle for this long.</summary>
-    private static readonly TimeSpan ForGood = TimeSpan.FromDays(3650);
-
-    /// <summary>It has state now that nothing else holds: it is never collected for being idle.</summary>
-    protected void StayActive() => DelayDeactivation(ForGood);
-}
-
 /// <summary>A grain whose object lives in incarnations, of which a later one fences an earlier one.</summary>
-internal abstract class FencedGrain(FleetContext context) : LastingGrain
+internal abstract class FencedGrain(FleetContext context) : Grain
 {
     protected FleetContext Context => context;
 

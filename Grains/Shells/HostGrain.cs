@@ -12,8 +12,8 @@ namespace Fleet.Grains.Shells;
 /// Which devices it has is durable: an activation that was not told asks for it. A call that is lost with a silo is
 /// repeated. Concurrency: reentrant; everything between two awaits is one turn. No lifecycle rule stands here.
 /// </remarks>
-[Reentrant]
-internal sealed class HostGrain(FleetContext context, GrainLinks links, TimeProvider time) : LastingGrain, IHostGrain
+[Reentrant, KeepAlive]
+internal sealed class HostGrain(FleetContext context, GrainLinks links, TimeProvider time) : Grain, IHostGrain
 {
     internal const string NamePrefix = "host:";
 
@@ -25,7 +25,6 @@ internal sealed class HostGrain(FleetContext context, GrainLinks links, TimeProv
 
     public async ValueTask<BuildReply> Build(RunPlan run, HostPlan plan)
     {
-        StayActive();
         _plan = plan;
         await context.Incarnations.KeepAsync(Name, PlanText.Of(new PlanText.HostText(run, plan)));
         if (run.IsSpread)
@@ -116,7 +115,6 @@ internal sealed class HostGrain(FleetContext context, GrainLinks links, TimeProv
     {
         if (_plan is null && (await context.Incarnations.KnownAsync(Name)).Plan is { } kept)
         {
-            StayActive();
             _plan ??= PlanText.Parse<PlanText.HostText>(kept).Plan;
         }
 

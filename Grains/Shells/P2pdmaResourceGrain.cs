@@ -12,7 +12,7 @@ namespace Fleet.Grains.Shells;
 /// It loads nothing: it begins with the life that its device gives it. Concurrency: reentrant; everything between two
 /// awaits is one turn. It calls nobody.
 /// </remarks>
-[Reentrant, ColocatedPlacement]
+[Reentrant, KeepAlive, ColocatedPlacement]
 internal sealed class P2pdmaResourceGrain : PartGrain, IP2pdmaResourceGrain
 {
     private readonly ResourceAgent _agent;
@@ -29,7 +29,6 @@ internal sealed class P2pdmaResourceGrain : PartGrain, IP2pdmaResourceGrain
 
     public ValueTask<At> Init(int life, At cause, PartCall call) => Once(call, async () =>
     {
-        StayActive();
         await Log.OpenAsync();
         return await Committed(_agent.Init(life, cause));
     });
@@ -57,11 +56,8 @@ internal sealed class P2pdmaResourceGrain : PartGrain, IP2pdmaResourceGrain
     public ValueTask<At> Exit(int life, bool endsCleanup, At cause, PartCall call) =>
         Once(call, () => Committed(_agent.Exit(life, endsCleanup, cause)));
 
-    public ValueTask<At> Fence(int life, At cause, string actor, PartCall call) => Once(call, () =>
-    {
-        StayActive();
-        return _agent.Fence(life, cause, actor);
-    });
+    public ValueTask<At> Fence(int life, At cause, string actor, PartCall call) => Once(
+        call, () => _agent.Fence(life, cause, actor));
 
     public ValueTask<At> Look() => Once(default, () => new ValueTask<At>(Log.Last));
 }

@@ -16,7 +16,7 @@ namespace Fleet.Grains.Shells;
 /// later incarnation answers "gone" and goes. A new incarnation in place (a part was lost, the device was pulled out)
 /// is a new agent. Concurrency: reentrant; everything between two awaits is one turn. No lifecycle rule stands here.
 /// </remarks>
-[Reentrant, ColocatedPlacement]
+[Reentrant, KeepAlive, ColocatedPlacement]
 internal sealed class PciDeviceGrain : FencedGrain, IPciDeviceGrain
 {
     /// <summary>Ticket of a removal that takes its time.</summary>
@@ -229,7 +229,6 @@ internal sealed class PciDeviceGrain : FencedGrain, IPciDeviceGrain
             _agent = NewAgent();
         }
 
-        StayActive();
         (_run, _plan) = (run, plan);
         _patience = run.Patience < _poll.For ? run.Patience : _poll.For;
         await _agent.Configure(

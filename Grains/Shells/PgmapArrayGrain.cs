@@ -5,8 +5,8 @@ namespace Fleet.Grains.Shells;
 
 /// <summary>One machine's map of page maps: decodes, lets <see cref="PgmapArrayAgent"/> decide, encodes.</summary>
 /// <remarks>Concurrency: each call is one turn. It calls nobody.</remarks>
-[Reentrant]
-internal sealed class PgmapArrayGrain : LastingGrain, IPgmapArrayGrain
+[Reentrant, KeepAlive]
+internal sealed class PgmapArrayGrain : Grain, IPgmapArrayGrain
 {
     private readonly PgmapArrayAgent _agent = new();
 
@@ -14,7 +14,6 @@ internal sealed class PgmapArrayGrain : LastingGrain, IPgmapArrayGrain
 
     public ValueTask Store(MapRange range)
     {
-        StayActive();
         _agent.Store(range);
         return default;
     }

@@ -15,7 +15,7 @@ namespace Fleet.Grains.Shells;
 /// says "gone", and has the device look. Concurrency: reentrant; everything between two awaits is one turn. No
 /// lifecycle rule stands here.
 /// </remarks>
-[Reentrant, ColocatedPlacement]
+[Reentrant, KeepAlive, ColocatedPlacement]
 internal sealed class PgmapGrain : PartGrain, IPgmapGrain
 {
     private readonly ClientLedger _ledger;
@@ -70,7 +70,6 @@ internal sealed class PgmapGrain : PartGrain, IPgmapGrain
 
     public ValueTask<At> Store(MapLife life, At cause, PartCall call) => Once(call, async () =>
     {
-        StayActive();
         await Log.OpenAsync();
         return await Committed(_agent.Store(life, cause));
     });
@@ -83,7 +82,6 @@ internal sealed class PgmapGrain : PartGrain, IPgmapGrain
 
     public ValueTask<At> SetUp(MapLife life, RefSlotState slot, At cause, PartCall call) => Once(call, async () =>
     {
-        StayActive();
         await Log.OpenAsync();
         return await Committed(await _agent.SetUp(life, slot, cause));
     });
@@ -99,11 +97,8 @@ internal sealed class PgmapGrain : PartGrain, IPgmapGrain
     public ValueTask<At> Erase(int life, At cause, PartCall call) =>
         Once(call, () => Committed(_agent.Erase(life, cause)));
 
-    public ValueTask<At> Fence(int deviceGen, At cause, string actor, PartCall call) => Once(call, () =>
-    {
-        StayActive();
-        return _agent.Fence(deviceGen, cause, actor);
-    });
+    public ValueTask<At> Fence(int deviceGen, At cause, string actor, PartCall call) => Once(
+        call, () => _agent.Fence(deviceGen, cause, actor));
 
     public ValueTask<At> Look() => Once(default, () => new ValueTask<At>(Log.Last));
 

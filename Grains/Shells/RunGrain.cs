@@ -45,9 +45,10 @@ internal sealed class SeatState
 
 /// <summary>Seats, the common start, orders and last words of one run.</summary>
 /// <remarks>Concurrency: what interleaves only waits, or reads and writes one seat.</remarks>
+[KeepAlive]
 internal sealed class RunGrain(
     TimeProvider time, LongPoll longPoll, [PersistentState("run", "fleet")] IPersistentState<RunState> store)
-    : LastingGrain, IRunGrain
+    : Grain, IRunGrain
 {
     /// <summary>A generator tells twice a second; what is silent for so long is gone, or as good as gone.</summary>
     private static readonly TimeSpan SilenceMax = TimeSpan.FromSeconds(10);
@@ -67,11 +68,6 @@ internal sealed class RunGrain(
 
     public override Task OnActivateAsync(CancellationToken cancellationToken)
     {
-        if (Run.Generators > 0)
-        {
-            StayActive();
-        }
-
         if (Run.HasBegun)
         {
             _go.TrySetResult();
@@ -94,7 +90,6 @@ internal sealed class RunGrain(
         }
 
         (Run.Plan, Run.Generators) = (plan, generators);
-        StayActive();
         Seat(1, 1, process);
         await SaveAsync();
     }

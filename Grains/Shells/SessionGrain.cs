@@ -13,8 +13,8 @@ namespace Fleet.Grains.Shells;
 /// keeps alive. What was decided is carried out by whoever serves the session then. Concurrency: reentrant; a lapse and
 /// a close exclude each other by the turn in which they begin.
 /// </remarks>
-[Reentrant]
-internal sealed class SessionGrain(FleetContext context, TimeProvider time) : LastingGrain, ISessionGrain
+[Reentrant, KeepAlive]
+internal sealed class SessionGrain(FleetContext context, TimeProvider time) : Grain, ISessionGrain
 {
     /// <summary>Looks at the lease in the time of one.</summary>
     private const int LooksPerLease = 4;
@@ -87,7 +87,6 @@ internal sealed class SessionGrain(FleetContext context, TimeProvider time) : La
     private void Begin(PlanText.SessionText session)
     {
         (_session, _isOpen, _renewed, _isOverdue) = (session, !session.IsOver, time.GetTimestamp(), false);
-        StayActive();
         _timer?.Dispose();
         _timer = this.RegisterGrainTimer(Watch, new GrainTimerCreationOptions
         {

@@ -33,10 +33,6 @@ internal static class SiloSetup
         silo.Services.Configure<SiloMessagingOptions>(messaging => messaging.ResponseTimeout = options.ResponseTimeout);
         silo.Services.Configure<ClientMessagingOptions>(
             messaging => messaging.ResponseTimeout = options.ResponseTimeout);
-
-        // Longer than any run: a device that is merely idle must not look like a fault.
-        silo.Services.Configure<GrainCollectionOptions>(
-            collection => collection.CollectionAge = TimeSpan.FromDays(365));
     }
 
     /// <summary>Lets Fleet's own failures travel between processes, also as the cause of another one.</summary>

@@ -30,6 +30,7 @@ internal static class MemoryBench
         var seconds = Stopwatch.GetElapsedTime(started).TotalSeconds;
         var cpuSeconds = (Environment.CpuUsage.TotalTime - cpu).TotalSeconds;
         var devices = fleet.Devices.Count;
+        await fleet.IdleAsync(ct);
         var held = await SettledAsync(ct) - before;
         using var process = Process.GetCurrentProcess();
         return

@@ -20,7 +20,8 @@ internal static class HeapProfile
     public const string Name = "heap";
 
     private const int Hosts = 100;
-    private const int Shown = 90;
+    private const int Shown = 70;
+    private const int ShownOfFloor = 40;
     private const int BufferMegabytes = 1024;
 
     private readonly record struct Kept(long Objects, long Bytes);
@@ -62,16 +63,23 @@ internal static class HeapProfile
         var all = bound.Keys.Union(empty.Keys)
             .Select(type => (Type: type, Own: bound.GetValueOrDefault(type), Bare: empty.GetValueOrDefault(type)))
             .OrderByDescending(one => one.Own.Bytes - one.Bare.Bytes)
-            .ThenBy(one => one.Type, StringComparer.Ordinal);
-        foreach (var (type, own, bare) in all.Take(Shown))
-        {
-            text.AppendLine(string.Create(
-                CultureInfo.InvariantCulture,
-                $"{Each(own.Bytes),8:0.0} {Each(own.Objects),6:0.00}  {Each(bare.Bytes),8:0.0} "
-                + $"{Each(bare.Objects),6:0.00}  {type}"));
-        }
-
+            .ThenBy(one => one.Type, StringComparer.Ordinal)
+            .ToList();
+        Write(all.Take(Shown));
+        text.AppendLine().AppendLine("What the empty grains keep themselves, the most first:");
+        Write(all.OrderByDescending(one => one.Bare.Bytes).Take(ShownOfFloor));
         return text.ToString();
+
+        void Write(IEnumerable<(string Type, Kept Own, Kept Bare)> some)
+        {
+            foreach (var (type, own, bare) in some)
+            {
+                text.AppendLine(string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"{Each(own.Bytes),8:0.0} {Each(own.Objects),6:0.00}  {Each(bare.Bytes),8:0.0} "
+                    + $"{Each(bare.Objects),6:0.00}  {type}"));
+            }
+        }
 
         double Each(long count) => (double)count / devices;
 

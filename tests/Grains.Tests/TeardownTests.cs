@@ -51,6 +51,32 @@ public sealed class TeardownTests
         Assert.Empty(fleet.Checker.Snapshot().Findings);
     }
 
+    // Goal: a device that is merely idle never looks like a fault.
+    [Fact]
+    public async Task An_idle_device_is_never_collected()
+    {
+        await using var fleet = await LiveFleet.Start("ALL");
+        await fleet.Build();
+        var held = await fleet.Alloc();
+        await fleet.Write(held, 0x77);
+        await fleet.Grains.GetGrain<IFrontGrain>("front").Submit([]);
+        var management = fleet.Grains.GetGrain<IManagementGrain>(0);
+        var before = await LivingAsync();
+
+        await management.ForceActivationCollection(TimeSpan.Zero);
+
+        // What holds nothing goes, so the collector did look.
+        var after = await LivingAsync();
+        Assert.Equal(["FrontGrain"], before.Except(after));
+        Assert.Equal(0x77UL, (await fleet.Read(held)).Tag);
+        Assert.Equal(held.At.Gen, (await fleet.Free(held)).At.Gen);
+
+        async Task<string[]> LivingAsync() =>
+            [.. (await management.GetDetailedGrainStatistics())
+                .Select(grain => grain.GrainType.Split(',')[0].Split('.')[^1])
+                .Where(type => type.EndsWith("Grain", StringComparison.Ordinal)).Distinct().Order()];
+    }
+
     // Goal: a crash never takes a position away that lies before one in a client's record.
     [Fact]
     public async Task An_answer_leaves_when_all_before_its_position_is_durable()
