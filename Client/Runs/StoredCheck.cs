@@ -18,8 +18,8 @@ public sealed record StoredVerdict(
     public int ExitCode => Disagreements.Count > 0 ? Client.ExitCode.Harness : Report.ExitCode;
 }
 
-/// <summary>Judges what a store holds of a run, twice: by the rules, and by SQL that shares no code with
-/// them.</summary>
+/// <summary>Judges what a store holds of a run, twice and at the same time: by the rules, and by SQL that shares no
+/// code with them.</summary>
 public static class StoredCheck
 {
     /// <summary>Ten times what a run of a million operations needs; beyond it the check says so instead of
@@ -41,14 +41,15 @@ public static class StoredCheck
     {
         var header = HeaderOf(reader, profile, isComplete, isQuiescent);
         var checker = new HistoryChecker(header, reader.Objects, probesRequired);
-        var sink = new Sink(checker);
-        await reader.StreamUnplacedAsync(sink, ct);
-        await reader.StreamAsync(sink, ct);
-        var report = checker.Finish();
+        using var ending = CancellationTokenSource.CreateLinkedTokenSource(ct);
+        var asked = Task.Run(
+            () => SqlChecks.RunAsync(reader, isComplete: true, isQuiescent, SqlLimits, ending.Token),
+            CancellationToken.None);
+        var report = await JudgeAsync();
         IReadOnlyList<SqlRuleResult> sql;
         try
         {
-            sql = await SqlChecks.RunAsync(reader, report.Complete, isQuiescent, SqlLimits, ct);
+            sql = await asked;
         }
         catch (StorageException e) when (e is not StoreLostException)
         {
@@ -57,9 +58,29 @@ public static class StoredCheck
                 report with { Reasons = [.. report.Reasons, $"The SQL checks did not end: {e.Message}"] }, [], []);
         }
 
+        if (!report.Complete)
+            sql = [.. sql.Select(result => result.OfIncomplete)];
         var counts = report.Rules
             .Select(rule => new RuleEvidence("stored", rule.Rule, rule.Ok, rule.Violated, rule.Undecided)).ToList();
         return new(report, sql, SqlChecks.Disagreements(sql, counts));
+
+        // Beside the SQL: the rules are this process's work, the SQL mostly a server's.
+        async Task<CheckReport> JudgeAsync()
+        {
+            try
+            {
+                var sink = new Sink(checker);
+                await reader.StreamUnplacedAsync(sink, ct);
+                await reader.StreamAsync(sink, ct);
+                return checker.Finish();
+            }
+            catch
+            {
+                await ending.CancelAsync();
+                await ((Task)asked).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                throw;
+            }
+        }
     }
 
     /// <summary>Checks a run that is not sealed: a store that goes away is waited for, and the check begins

@@ -13,6 +13,9 @@ public sealed record SqlRuleResult(string Rule, long Violated, long Excused, IRe
     /// fleet stores, or one that is not quiet at its end. Then it may miss what the rule finds.</summary>
     public bool SeesAll { get; init; } = true;
 
+    /// <summary>The same where records were lost: every violation counts as excused.</summary>
+    public SqlRuleResult OfIncomplete => this with { Violated = 0, Excused = Excused + Violated };
+
     /// <summary>The same in the form that is stored beside the other checkers' counts.</summary>
     public RuleEvidence Evidence => new("sql", Rule, 0, Violated, Excused);
 }
@@ -68,9 +71,10 @@ public static class SqlChecks
                 + "LEFT JOIN run_objects o ON o.id = c.obj WHERE c.i <= 3 ORDER BY c.verdict DESC, c.i",
                 limits, ct);
             var (violated, excused) = (Count(table, "violated"), Count(table, "excused"));
-            results.Add(new SqlRuleResult(
-                rule, isComplete ? violated : 0, isComplete ? excused : excused + violated,
-                [.. table.Rows.Select(r => string.Create(CultureInfo.InvariantCulture, $"{r[2]} {r[3]} {r[4]}"))]));
+            var result = new SqlRuleResult(
+                rule, violated, excused,
+                [.. table.Rows.Select(r => string.Create(CultureInfo.InvariantCulture, $"{r[2]} {r[3]} {r[4]}"))]);
+            results.Add(isComplete ? result : result.OfIncomplete);
         }
 
         return [.. results.GroupBy(result => result.Rule).Select(rule => new SqlRuleResult(

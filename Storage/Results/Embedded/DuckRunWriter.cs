@@ -86,6 +86,7 @@ internal sealed class DuckRunWriter : IRunWriter
         Execute(connection, Resources.Text("Checks/pins.sql"));
         Execute(connection, "CREATE MACRO pages_of(more) AS range(0, more + 1)");
         Execute(connection, Resources.Text("Checks/one_pass.sql"));
+        Execute(connection, Resources.Text("Checks/overlaps.sql"));
         DuckRows.Append(connection, "runs", [Columns(info)]);
         return new(connection, info, path, objects, isCreator: true);
     }

@@ -26,6 +26,7 @@ internal static class PostgresSchema
         ("0010_failover", "Cluster/0010_failover.sql"),
         ("0011_one_pass", "Checks/one_pass.sql"),
         ("0012_takeovers", "Cluster/0012_takeovers.sql"),
+        ("0013_overlaps", "Checks/overlaps.sql"),
     ];
 
     /// <exception cref="StorageException">The server is too old, its schema too new, or a right is missing.</exception>

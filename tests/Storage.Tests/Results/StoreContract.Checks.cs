@@ -1,3 +1,4 @@
+using CsCheck;
 using Fleet.Kernel;
 using Fleet.Kernel.History;
 using Fleet.Storage.Checks;
@@ -152,7 +153,8 @@ public abstract partial class StoreContract
         },
     };
 
-    private async Task<IReadOnlyList<SqlRuleResult>> CheckedAsync(Life life, bool isComplete = true)
+    private async Task<IReadOnlyList<SqlRuleResult>> CheckedAsync(
+        Life life, bool isComplete = true, Func<IRunReader, Task>? look = null)
     {
         await using var store = await StoreAsync();
         var name = NewName();
@@ -179,6 +181,8 @@ public abstract partial class StoreContract
             var results = await SqlChecks.RunAsync(reader, isComplete, true, SqlLimits.Default, default);
             Assert.Equal(unsealed.Select(r => (r.Rule, r.Violated, r.Excused)),
                 results.Select(r => (r.Rule, r.Violated, r.Excused)));
+            if (look is not null)
+                await look(reader);
             return results;
         }
     }
@@ -210,6 +214,58 @@ public abstract partial class StoreContract
         var blind = results.Select(r => r with { Violated = 0 }).ToList();
         Assert.NotEmpty(SqlChecks.Disagreements(blind, same));
     }
+
+    private static readonly Gen<List<(int First, int Pages, bool IsFreed)>> Neighbours = Gen.Select(
+        Gen.Int[0, 40], Gen.Int[1, 40], Gen.Bool).List[2, 5];
+
+    // Goal: NO-OVERLAP in SQL is the same as to compare each two allocations of a life, page by page.
+    [StoreFact]
+    public async Task Overlaps_are_those_of_each_two_allocations() =>
+        await Neighbours.List[150].SampleAsync(
+            async lives =>
+            {
+                var life = new Life();
+                var expected = new List<(long Life, long Seq, long Address)>();
+                foreach (var (number, allocations) in lives.Index())
+                {
+                    var live = new List<(int First, int Pages)>();
+                    foreach (var (first, pages, isFreed) in allocations)
+                    {
+                        Record(OperationKind.Alloc, number, first, pages);
+                        var met = Enumerable.Range(first, pages)
+                            .Where(page => live.Exists(one => page >= one.First && page < one.First + one.Pages))
+                            .ToList();
+                        if (met.Count > 0)
+                            expected.Add((number + 1, life.Records.Count, (long)Address(met[0])));
+                        if (isFreed)
+                            Record(OperationKind.Free, number, first, pages, life.Records.Count);
+                        else
+                            live.Add((first, pages));
+                    }
+                }
+
+                await CheckedAsync(life, look: async reader =>
+                {
+                    var found = await reader.QueryAsync(
+                        "SELECT life, number, address FROM c_overlaps ORDER BY number",
+                        SqlLimits.Default with { RowsMax = 1000 }, default);
+                    Assert.Equal(expected, found.Rows.Select(
+                        row => (Convert.ToInt64(row[0]), Convert.ToInt64(row[1]), Convert.ToInt64(row[2]))));
+                });
+
+                void Record(OperationKind kind, int number, int first, int pages, long? of = null)
+                {
+                    var op = life.Op(kind, Life.Dev, of ?? life.Records.Count + 1, Address(first));
+                    life.Records[^1] = op with
+                    {
+                        At = op.At with { Life = number + 1 },
+                        SizeBytes = (ulong)pages * 4096,
+                    };
+                }
+            },
+            iter: 3, threads: 1);
+
+    private static ulong Address(int page) => 0x40_0000_3000 + ((ulong)page * 4096);
 
     [StoreTheory]
     [InlineData(true)]
