@@ -24,6 +24,12 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
     private RegisteredNode[]? _devres;
     private int _devresCount;
     private ModelledObjects _objects;
+
+    /// <summary>
+    /// An earlier incarnation's life that its records do not end, and no fence either: its tail is missing, or it went
+    /// on while the next served. A bind of the next proves that it is none of this one's.
+    /// </summary>
+    private bool _leftOpen;
     private RareFacts? _rare;
 
     /// <summary>What most devices of a fleet never have.</summary>
@@ -287,6 +293,7 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
             Ledger.Hit(Probe.IncarnationDuringTeardown);
         }
 
+        _leftOpen = Bound || Binding is not null || Unbind is not null;
         foreach (var slot in LiveSlots())
         {
             Live!.Remove(slot);
@@ -313,6 +320,11 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
         if (Sole is not null && record.Kind is EventKind.ChunkAdd or EventKind.Reap or EventKind.PoolDestroy)
         {
             Sole.Passes(record.TimeNs, record.TimeNs, Ledger);
+        }
+
+        if (_leftOpen && record.Kind is EventKind.BindBegin)
+        {
+            Fence();
         }
 
         foreach (var rule in RuleCatalog.OfDevice(record.Kind))
@@ -628,7 +640,7 @@ internal sealed class DeviceStream(CheckContext context, DeviceGroup group, int 
 
     private void EndLife()
     {
-        Group.Unbinding = false;
+        (Group.Unbinding, _leftOpen) = (false, false);
         (Unbind, Binding, AddResource, Bound, InReleaseAll) = (null, null, null, false, false);
         if (_rare is not null)
         {

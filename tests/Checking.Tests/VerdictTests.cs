@@ -92,6 +92,51 @@ public sealed class VerdictTests
         Assert.True(report.Complete);
     }
 
+    // Goal: what an earlier incarnation left bound is nothing that the next one has to run, remove or free.
+    // Method: as unfenced split brains record it: the earlier one binds after the next has read the store, and the
+    // next, which knows of no life to fence, binds and unbinds a life of its own. The same when the unbind stands in
+    // the missing tail of the earlier one.
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_binding_that_an_earlier_incarnation_left_is_none_of_the_next(bool isUnbinding)
+    {
+        var w = new World().Bind();
+        w.Access(w.Alloc());
+        if (isUnbinding)
+        {
+            w.BeginUnbind();
+        }
+
+        foreach (var obj in new[] { World.Device, World.Ref(0), World.Map(0) })
+        {
+            w.Incarnation(obj, "failover");
+        }
+
+        w.NextLife();
+        w.Bind();
+        w.Free(w.Alloc());
+        w.Unbind();
+        var report = w.Check();
+
+        Assert.Empty(report.Findings);
+        Assert.True(report.Complete);
+        Assert.True(report.Rules.Single(r => r.Rule == "EXACTLY-ONCE").Ok > 0);
+    }
+
+    // Goal: a binding that goes on in another incarnation is released there as in one.
+    // Method: a migration, after which the unbind leaves one action on the list.
+    [Fact]
+    public void A_binding_that_migrated_is_released_by_the_next_incarnation()
+    {
+        var w = new World().Bind();
+        w.AddNode("never_run", w.P2pdma);
+        w.Incarnation(World.Device, "migration");
+        w.Unbind();
+
+        Assert.Contains(w.Check().Findings, f => f.Rule == "EXACTLY-ONCE");
+    }
+
     // Goal: two rules may need the same allocation to be gone; that one of them is exempt does not settle the other.
     // Method: found by the oracle: held at a removal that a fence exempts, then overlapped, with one missing position
     // before both.
